@@ -1,0 +1,83 @@
+//! Time as deadlines see it: milliseconds that the process could have used.
+//!
+//! The wall clock is never asked. Time in which the process was stopped (SIGSTOP, a frozen container)
+//! does not count, so that nobody is disconnected for what happened while we could not serve them.
+
+use std::time::{Duration, Instant};
+
+/// How far a turn may overrun what it asked of poll before the rest counts as time stopped.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// A point in time: milliseconds since the clock started.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The moment `span` later.
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The time since `earlier`, or zero where that is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Milliseconds since the clock started, in 32 bits that wrap after 49 days.
+    #[expect(clippy::cast_possible_truncation, reason = "wraps, as its users expect")]
+    pub const fn wrapping_millis(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Counts the time of the process.
+#[derive(Debug)]
+pub struct Clock {
+    last: Instant,
+    running: Duration,
+}
+
+impl Clock {
+    /// A clock that stands at the default [`Moment`].
+    pub const fn start(now: Instant) -> Self {
+        Self { last: now, running: Duration::ZERO }
+    }
+
+    /// The clock goes on to `now`, after a turn that was to sleep no longer than `asked`; `None` is a
+    /// sleep without a deadline, of which all counts.
+    pub fn turn(&mut self, now: Instant, asked: Option<Duration>) -> Moment {
+        let passed = now.saturating_duration_since(self.last);
+        self.last = now;
+        self.running += asked.map_or(passed, |asked| passed.min(asked.saturating_add(SLACK)));
+        self.now()
+    }
+
+    /// The moment of the last turn.
+    pub fn now(&self) -> Moment {
+        Moment::default().after(self.running)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d5_time_in_which_the_process_was_stopped_does_not_count() {
+        let start = Instant::now();
+        let mut clock = Clock::start(start);
+        let asked = Duration::from_secs(5);
+        let before = clock.turn(start + Duration::from_secs(2), Some(asked));
+        assert_eq!(before.since(Moment::default()), Duration::from_secs(2));
+        let after = clock.turn(start + Duration::from_secs(3602), Some(asked));
+        assert_eq!(after.since(before), asked + SLACK);
+    }
+
+    #[test]
+    fn a_sleep_without_a_deadline_counts_whole() {
+        let start = Instant::now();
+        let mut clock = Clock::start(start);
+        let later = clock.turn(start + Duration::from_secs(3600), None);
+        assert_eq!(later.since(Moment::default()), Duration::from_secs(3600));
+    }
+}

@@ -1,0 +1,403 @@
+//! Everyone in the room, and what each turn does for them: read, write, say goodbye.
+//!
+//! Nothing here waits: the server tells which sockets are ready and calls the steps of a turn.
+
+use crate::clock::Moment;
+use crate::connection::{Connection, Heard, Peer, Phase};
+use crate::counters::Counters;
+use crate::goodbye::Goodbye;
+use crate::room::Room;
+use crate::roster::{Key, Roster};
+use crate::socket::Socket;
+use crate::timers::Timers;
+use log::{info, log, trace};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Bytes of one read: from then on a larger one gains nothing, and others wait longer for their turn.
+const READ: usize = 64 * 1024;
+/// How long a connection that we ended may take to end its side.
+const LINGER: Duration = Duration::from_secs(2);
+/// Those turned away at the door who may linger at a time; more are told and closed at once.
+const MOST_TURNED_AWAY: usize = 32;
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// An unfinished line becomes a message, or an ending connection is given up.
+    Connection(Key),
+    /// The room's patience with its slowest readers ends.
+    Patience,
+    /// Accepting is tried again.
+    Accept,
+    /// A line about who is online.
+    Report,
+    /// The log is tried again.
+    Log,
+    /// The server stops waiting for those who are still owed something.
+    Stop,
+}
+
+/// How many may come, and when an unfinished line is a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time.
+    pub clients: usize,
+    /// Silence after which an unfinished line is taken as a message.
+    pub flush_after: Option<Duration>,
+    /// How long a connection that ends may take to read what it is owed.
+    pub farewell: Duration,
+}
+
+/// The room and its connections.
+#[derive(Debug)]
+pub struct Crowd<S> {
+    room: Room,
+    limits: Limits,
+    roster: Roster<Connection<S>>,
+    /// How many of the roster are lingering after they were turned away.
+    turned_away: usize,
+    /// Sockets that may have something to read, in turn.
+    ready: VecDeque<Key>,
+    /// Senders who wait until the feed has room.
+    held: Vec<Key>,
+    /// Connections to be written to, or to be ended, that need not wait for a report.
+    due: Vec<Key>,
+    /// Readers that the last writes left behind.
+    behind: Vec<Key>,
+    over: Vec<Key>,
+    /// Messages when everyone was last written to.
+    told: u64,
+    buffer: Box<[u8]>,
+    line: Vec<u8>,
+    /// Totals since the start.
+    pub counters: Counters,
+}
+
+impl<S: Socket> Crowd<S> {
+    /// An empty room.
+    pub fn new(room: Room, limits: Limits) -> Self {
+        Self {
+            room,
+            limits,
+            roster: Roster::new(),
+            turned_away: 0,
+            ready: VecDeque::new(),
+            held: Vec::new(),
+            due: Vec::new(),
+            behind: Vec::new(),
+            over: Vec::new(),
+            told: 0,
+            buffer: vec![0; READ].into_boxed_slice(),
+            line: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The room.
+    pub const fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// How many are online.
+    pub fn online(&self) -> usize {
+        self.roster.len() - self.turned_away
+    }
+
+    /// Whether nobody is left, not even to linger.
+    pub fn is_empty(&self) -> bool {
+        self.roster.is_empty()
+    }
+
+    /// Whether there is work that waits for no report and no deadline.
+    pub fn has_work(&self) -> bool {
+        !(self.ready.is_empty() && self.due.is_empty() && self.over.is_empty())
+            || self.room.relayed().lines != self.told
+    }
+
+    /// The socket of `key`, to be watched.
+    pub fn socket(&mut self, key: Key) -> Option<&mut S> {
+        self.roster.get_mut(key).map(Connection::socket)
+    }
+
+    /// Takes in a newcomer, or turns it away; `None` where it was closed at once.
+    pub fn admit(&mut self, socket: S, peer: Peer) -> Option<Key> {
+        self.counters.accepted += 1;
+        if self.online() < self.limits.clients {
+            let key = self.roster.insert(Connection::join(socket, peer, &self.room));
+            self.due.push(key);
+            info!("{peer} joined, {} online", self.online());
+            return Some(key);
+        }
+        let told = format!("the room is full, with {} in it: try again later", self.limits.clients);
+        let mut stranger = Connection::turn_away(socket, peer, &self.room, &told, Goodbye::RoomFull);
+        if self.turned_away < MOST_TURNED_AWAY {
+            self.turned_away += 1;
+            let key = self.roster.insert(stranger);
+            self.due.push(key);
+            return Some(key);
+        }
+        self.counters.written += stranger.write(self.room.feed()) as u64;
+        stranger.settle(self.room.feed());
+        self.say_goodbye(&stranger, Goodbye::RoomFull);
+        None
+    }
+
+    /// Ends the connection of `key` without a word.
+    pub fn end(&mut self, key: Key, goodbye: Goodbye) {
+        if let Some(connection) = self.roster.get_mut(key) {
+            connection.over(goodbye);
+            self.over.push(key);
+        }
+    }
+
+    /// Notes what the system reported of a socket; whether it is still known.
+    pub fn note(&mut self, key: Key, readable: bool, writable: bool) -> bool {
+        let Some(connection) = self.roster.get_mut(key) else { return false };
+        connection.readable |= readable;
+        connection.writable |= writable;
+        if connection.readable && !connection.in_line {
+            connection.in_line = true;
+            self.ready.push_back(key);
+        }
+        if writable {
+            self.due.push(key);
+        }
+        true
+    }
+
+    /// Reads each ready socket once, as far as the room takes it.
+    pub fn read(&mut self, timers: &mut Timers<Timer>, now: Moment) {
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else { return };
+            let Some(connection) = self.roster.get_mut(key) else { continue };
+            connection.in_line = false;
+            if !connection.readable {
+                continue;
+            }
+            let bytes = match connection.may_read(&self.room, now) {
+                // It is in line again once it was told more.
+                None => continue,
+                Some(0) => {
+                    connection.in_line = true;
+                    self.held.push(key);
+                    continue;
+                }
+                Some(bytes) => bytes.min(READ),
+            };
+            let buffer = &mut self.buffer[..bytes];
+            if let Heard::Some(bytes) = connection.hear(buffer, &mut self.room, &mut self.line, now) {
+                self.counters.read += bytes as u64;
+                connection.in_line = true;
+                self.ready.push_back(key);
+            }
+            if connection.phase() == Phase::Ending {
+                // Its deadline was the unfinished line's.
+                timers.cancel(Timer::Connection(key));
+            }
+            if connection.is_owed(self.room.feed()) || connection.phase() != Phase::Staying {
+                self.due.push(key);
+            }
+            if let Some(flush_after) = self.limits.flush_after
+                && connection.is_open()
+            {
+                match connection.unfinished() {
+                    0 => timers.cancel(Timer::Connection(key)),
+                    _ => timers.set(Timer::Connection(key), now.after(flush_after)),
+                }
+            }
+        }
+    }
+
+    /// A deadline of `key` has come: its unfinished line is a message, or its ending is given up.
+    pub fn deadline(&mut self, key: Key, timers: &mut Timers<Timer>, now: Moment) {
+        let Some(connection) = self.roster.get_mut(key) else { return };
+        if !connection.is_open() {
+            connection.give_up();
+            self.over.push(key);
+            return;
+        }
+        if self.room.has_room_for(connection.unfinished()) {
+            connection.flush(&mut self.room, &mut self.line);
+            self.due.push(key);
+        } else if let Some(flush_after) = self.limits.flush_after {
+            timers.set(Timer::Connection(key), now.after(flush_after));
+        }
+    }
+
+    /// Writes once to each connection that lacks something and is writable: to all after a broadcast,
+    /// else only to those known to be due. Then senders who waited for room may go on.
+    pub fn write(&mut self, timers: &mut Timers<Timer>, now: Moment) {
+        if self.room.relayed().lines == self.told {
+            if !self.due.is_empty() {
+                self.write_to_due(timers, now);
+            }
+        } else {
+            self.told = self.room.relayed().lines;
+            self.write_to_all(timers, now);
+        }
+    }
+
+    fn write_to_all(&mut self, timers: &mut Timers<Timer>, now: Moment) {
+        self.due.clear();
+        self.behind.clear();
+        let mut after = After { due: &mut self.due, ready: &mut self.ready, over: &mut self.over, timers };
+        for (key, connection) in self.roster.iter_mut() {
+            self.counters.written += after.write(key, connection, &self.room, &self.limits, now);
+            if connection.is_behind(self.room.feed()) {
+                self.behind.push(key);
+            }
+        }
+        self.release();
+    }
+
+    fn write_to_due(&mut self, timers: &mut Timers<Timer>, now: Moment) {
+        let due = std::mem::take(&mut self.due);
+        let mut progress = false;
+        let mut after = After { due: &mut self.due, ready: &mut self.ready, over: &mut self.over, timers };
+        for &key in &due {
+            let Some(connection) = self.roster.get_mut(key) else { continue };
+            let was_behind = connection.is_behind(self.room.feed());
+            let written = after.write(key, connection, &self.room, &self.limits, now);
+            self.counters.written += written;
+            progress |= was_behind && (written > 0 || !connection.is_behind(self.room.feed()));
+        }
+        if self.due.is_empty() {
+            // Keep what was allocated.
+            self.due = due;
+            self.due.clear();
+        }
+        if progress {
+            self.release();
+        }
+    }
+
+    /// Lets the feed forget what nobody lacks, and the senders go on for whom that made room.
+    fn release(&mut self) {
+        let feed = self.room.feed();
+        self.behind.retain(|&key| self.roster.get_mut(key).is_some_and(|c| c.is_behind(feed)));
+        let before = feed.room();
+        let slowest = self.behind.iter().filter_map(|&key| self.roster.get(key));
+        self.room.release(slowest.map(Connection::cursor));
+        if self.room.feed().room() > before && self.room.has_room_for_a_flood() {
+            self.ready.extend(self.held.drain(..));
+        }
+    }
+
+    /// Waits for slow readers, or ends those for whom the room waited long enough.
+    pub fn be_patient(&mut self, timers: &mut Timers<Timer>, now: Moment) {
+        if let Some(mark) = self.room.patience_ended(now) {
+            for &key in &self.behind {
+                let Some(connection) = self.roster.get_mut(key) else { continue };
+                let feed = self.room.feed();
+                if connection.is_behind(feed) && feed.lags(connection.cursor(), mark) {
+                    let behind = feed.behind(connection.cursor());
+                    connection.over(Goodbye::Stalled { behind });
+                    self.over.push(key);
+                }
+            }
+        }
+        match self.room.wait(!self.held.is_empty(), now) {
+            Some(deadline) => timers.set(Timer::Patience, deadline),
+            None => timers.cancel(Timer::Patience),
+        }
+    }
+
+    /// Removes those who are over; whether there were any.
+    pub fn sweep(&mut self, timers: &mut Timers<Timer>) -> bool {
+        let mut removed = false;
+        for key in std::mem::take(&mut self.over) {
+            let Some(connection) = self.roster.remove(key) else { continue };
+            timers.cancel(Timer::Connection(key));
+            if !connection.is_member() {
+                self.turned_away -= 1;
+            }
+            if let Some(goodbye) = connection.goodbye() {
+                self.say_goodbye(&connection, goodbye);
+            }
+            removed = true;
+        }
+        if removed {
+            self.held.retain(|&key| self.roster.get(key).is_some());
+            self.release();
+        }
+        removed
+    }
+
+    /// The server stops: everyone is given what they are owed, and nothing is read any more.
+    pub fn stop(&mut self, timers: &mut Timers<Timer>) {
+        for (key, connection) in self.roster.iter_mut() {
+            if connection.phase() == Phase::Staying {
+                timers.cancel(Timer::Connection(key));
+                connection.end(Goodbye::Stopping, &self.room);
+            }
+            if connection.phase() == Phase::Over {
+                self.over.push(key);
+            } else {
+                self.due.push(key);
+            }
+        }
+        self.held.clear();
+    }
+
+    /// Gives up all who are still owed something.
+    pub fn give_up_writing(&mut self) {
+        for (key, connection) in self.roster.iter_mut() {
+            if connection.phase() != Phase::Draining {
+                connection.give_up();
+                self.over.push(key);
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self, connection: &Connection<S>, goodbye: Goodbye) {
+        self.counters.ended[goodbye.index()] += 1;
+        if matches!(goodbye, Goodbye::Broken(_)) && connection.unfinished() > 0 {
+            self.counters.torn += 1;
+        }
+        log!(goodbye.level(), "{} {goodbye}, {} online", connection.peer(), self.online());
+    }
+}
+
+/// Where a write's consequences are noted.
+struct After<'a> {
+    due: &'a mut Vec<Key>,
+    ready: &'a mut VecDeque<Key>,
+    over: &'a mut Vec<Key>,
+    timers: &'a mut Timers<Timer>,
+}
+
+impl After<'_> {
+    /// Writes to one connection if it lacks anything, and takes the next step of its ending; returns
+    /// the bytes written.
+    fn write<S: Socket>(
+        &mut self,
+        key: Key,
+        connection: &mut Connection<S>,
+        room: &Room,
+        limits: &Limits,
+        now: Moment,
+    ) -> u64 {
+        let mut written = 0;
+        if connection.writable && connection.is_owed(room.feed()) {
+            written = connection.write(room.feed());
+            trace!("{}: {written} bytes written", connection.peer());
+            if connection.writable && connection.is_owed(room.feed()) {
+                self.due.push(key);
+            }
+        }
+        if connection.phase() == Phase::Ending {
+            self.timers.set_if_none(Timer::Connection(key), now.after(limits.farewell));
+            if connection.settle(room.feed()) {
+                self.timers.set(Timer::Connection(key), now.after(LINGER));
+            }
+        }
+        if connection.phase() == Phase::Over {
+            self.over.push(key);
+        } else if connection.readable && !connection.in_line {
+            connection.in_line = true;
+            self.ready.push_back(key);
+        }
+        written as u64
+    }
+}

@@ -1,0 +1,272 @@
+//! Bytes in, lines out: what a message is, whatever pieces it arrives in.
+//!
+//! A line ends at LF, CR LF or CR NUL. Telnet commands are taken out, a line longer than the limit is
+//! refused whole and never stored, and a stranger's first bytes are recognised. Nothing here knows a
+//! socket, a clock or the log.
+
+mod guard;
+mod telnet;
+pub mod text;
+
+use guard::Opening;
+pub use guard::Stranger;
+use memchr::{memchr, memchr3};
+use telnet::{IAC, Step, Telnet};
+
+/// What holds for every sender of a room.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The longest line accepted, in bytes as sent, without its line end.
+    pub max_line: usize,
+    /// Relay bytes as they come: a line ends at LF alone and is not looked into.
+    pub raw: bool,
+}
+
+/// What a sender's bytes came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A whole line, without its line end, telnet taken out, not yet made safe to show.
+    Line(&'a [u8]),
+    /// A line over the limit: said once, when it passes the limit; its bytes are dropped.
+    TooLong,
+    /// Telnet bytes to send back.
+    Answer([u8; 3]),
+    /// This is no chat client. What follows is not to be read as chat.
+    Stranger(Stranger),
+}
+
+/// One sender's place in its stream of bytes: the unfinished line and what it is in the middle of.
+///
+/// An idle sender owns nothing beyond this struct.
+#[derive(Debug, Default)]
+pub struct Framer {
+    /// The unfinished line; boxed, for nearly nobody has one and everybody has the pointer.
+    #[expect(clippy::box_collection, reason = "8 bytes an idle client instead of 24")]
+    partial: Option<Box<Vec<u8>>>,
+    telnet: Telnet,
+    stage: Stage,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// At the first bytes, which may be a TLS hello.
+    #[default]
+    Opening,
+    /// In the first line, which may be an HTTP request or an SSH banner.
+    First,
+    /// In any later line.
+    Later,
+    /// In a line that was refused as too long; whether its last byte was CR.
+    Skipping { after_cr: bool },
+    /// After a flushed line that ended in CR: the LF or NUL that belongs to it is still to come.
+    Flushed,
+}
+
+impl Framer {
+    /// The next event in `input`, of which it takes what it read; `None` when all is read.
+    ///
+    /// `line` is scratch space, for a line that did not arrive in one piece.
+    pub fn next<'a, 'input: 'a>(
+        &mut self,
+        rules: &Rules,
+        input: &mut &'input [u8],
+        line: &'a mut Vec<u8>,
+    ) -> Option<Event<'a>> {
+        loop {
+            if self.telnet.is_open() {
+                if input.is_empty() {
+                    return None;
+                }
+                match self.telnet.step(input, rules.max_line) {
+                    Step::Silent => {}
+                    Step::Answer(bytes) => return Some(Event::Answer(bytes)),
+                    Step::Escaped | Step::NotACommand => {
+                        if let Some(event) = self.hold(&[IAC], rules) {
+                            return Some(event);
+                        }
+                    }
+                    Step::TooLong => {
+                        if let Some(event) = self.refuse(false) {
+                            return Some(event);
+                        }
+                    }
+                }
+                continue;
+            }
+            match self.stage {
+                Stage::Opening => {
+                    if let Some(event) = self.read_opening(rules, input)? {
+                        return Some(event);
+                    }
+                }
+                Stage::Flushed => {
+                    let (&byte, rest) = input.split_first()?;
+                    if matches!(byte, b'\n' | 0) {
+                        *input = rest;
+                    }
+                    self.stage = Stage::Later;
+                }
+                _ => {}
+            }
+            let after_cr = self.is_after_cr();
+            match find_stop(input, rules.raw, after_cr) {
+                Stop::LineEnd(at) => {
+                    let text = &input[..at];
+                    *input = &input[at + 1..];
+                    if !matches!(self.stage, Stage::Skipping { .. }) {
+                        return Some(self.end_line(text, rules, line));
+                    }
+                    self.stage = Stage::Later;
+                }
+                Stop::Iac(at) => {
+                    let text = &input[..at];
+                    *input = &input[at + 1..];
+                    self.telnet.open();
+                    if let Some(event) = self.hold(text, rules) {
+                        return Some(event);
+                    }
+                }
+                Stop::None => {
+                    let text = std::mem::take(input);
+                    return self.hold(text, rules);
+                }
+            }
+        }
+    }
+
+    /// The sender's input ended cleanly: what is left unfinished is a line too.
+    pub fn finish<'a>(&mut self, rules: &Rules, line: &'a mut Vec<u8>) -> Option<Event<'a>> {
+        if self.telnet.close()
+            && let Some(event) = self.hold(&[IAC], rules)
+        {
+            return Some(event);
+        }
+        *line = *self.partial.take()?;
+        Some(self.pass(line))
+    }
+
+    /// Takes the unfinished line, if there is one, as a message now.
+    pub fn flush<'a>(&mut self, rules: &Rules, line: &'a mut Vec<u8>) -> Option<Event<'a>> {
+        *line = *self.partial.take()?;
+        let event = self.stage;
+        let ends_in_cr = !rules.raw && line.pop_if(|last| *last == b'\r').is_some();
+        self.stage = if ends_in_cr { Stage::Flushed } else { Stage::Later };
+        Some(judge(event, line))
+    }
+
+    /// Bytes held of the unfinished line, at most the longest line and a CR.
+    pub fn held(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.len())
+    }
+
+    /// Decides whether the first bytes open a TLS handshake: the outer `None` asks for more of them.
+    fn read_opening<'a>(&mut self, rules: &Rules, input: &mut &[u8]) -> Option<Option<Event<'a>>> {
+        if rules.raw {
+            self.stage = Stage::Later;
+            return Some(None);
+        }
+        loop {
+            let mut first_bytes = self.partial.as_ref().map_or_else(Vec::new, |held| held.to_vec());
+            let (&byte, rest) = input.split_first()?;
+            first_bytes.push(byte);
+            match guard::opening(&first_bytes) {
+                Opening::Tls => return Some(Some(Event::Stranger(Stranger::Tls))),
+                Opening::Unsure => {
+                    *input = rest;
+                    self.partial.get_or_insert_default().push(byte);
+                }
+                Opening::Other => {
+                    self.stage = Stage::First;
+                    return Some(None);
+                }
+            }
+        }
+    }
+
+    /// Whether the last byte of the line so far was CR, so that a NUL would end it.
+    fn is_after_cr(&self) -> bool {
+        match self.stage {
+            Stage::Skipping { after_cr } => after_cr,
+            _ => self.partial.as_ref().is_some_and(|partial| partial.last() == Some(&b'\r')),
+        }
+    }
+
+    /// Keeps text whose line end has not come yet.
+    fn hold<'a>(&mut self, text: &[u8], rules: &Rules) -> Option<Event<'a>> {
+        let &last = text.last()?;
+        if let Stage::Skipping { after_cr } = &mut self.stage {
+            *after_cr = last == b'\r';
+            return None;
+        }
+        // A CR may yet turn out to be a part of the line end.
+        let ends_in_cr = !rules.raw && last == b'\r';
+        if self.held() + text.len() - usize::from(ends_in_cr) > rules.max_line {
+            return self.refuse(ends_in_cr);
+        }
+        self.partial.get_or_insert_default().extend_from_slice(text);
+        None
+    }
+
+    /// Drops the line so far and skips the rest of it; says so once.
+    fn refuse<'a>(&mut self, after_cr: bool) -> Option<Event<'a>> {
+        self.partial = None;
+        let was_skipping = matches!(self.stage, Stage::Skipping { .. });
+        self.stage = Stage::Skipping { after_cr };
+        (!was_skipping).then_some(Event::TooLong)
+    }
+
+    /// The line end was found: `text` is the last piece of its line.
+    fn end_line<'a>(&mut self, text: &'a [u8], rules: &Rules, line: &'a mut Vec<u8>) -> Event<'a> {
+        let whole = match self.partial.take() {
+            None => text,
+            Some(held) => {
+                *line = *held;
+                line.extend_from_slice(text);
+                line
+            }
+        };
+        let whole = if rules.raw { whole } else { whole.strip_suffix(b"\r").unwrap_or(whole) };
+        if whole.len() > rules.max_line {
+            self.stage = Stage::Later;
+            return Event::TooLong;
+        }
+        self.pass(whole)
+    }
+
+    fn pass<'a>(&mut self, line: &'a [u8]) -> Event<'a> {
+        judge(std::mem::replace(&mut self.stage, Stage::Later), line)
+    }
+}
+
+/// A whole line, unless it is a first line that shows a stranger.
+fn judge(stage: Stage, line: &[u8]) -> Event<'_> {
+    match stage {
+        Stage::Opening | Stage::First => guard::first_line(line).map_or(Event::Line(line), Event::Stranger),
+        _ => Event::Line(line),
+    }
+}
+
+enum Stop {
+    LineEnd(usize),
+    Iac(usize),
+    None,
+}
+
+/// The first byte that ends the line or opens a telnet sequence. Each byte is looked at once, however
+/// many NUL there are: what comes before a stop is never searched again.
+fn find_stop(input: &[u8], raw: bool, after_cr: bool) -> Stop {
+    if raw {
+        return memchr(b'\n', input).map_or(Stop::None, Stop::LineEnd);
+    }
+    let mut searched = 0;
+    while let Some(at) = memchr3(b'\n', 0, IAC, &input[searched..]).map(|found| found + searched) {
+        let preceded_by_cr = if at == 0 { after_cr } else { input[at - 1] == b'\r' };
+        match input[at] {
+            b'\n' => return Stop::LineEnd(at),
+            IAC => return Stop::Iac(at),
+            _ if preceded_by_cr => return Stop::LineEnd(at),
+            _ => searched = at + 1,
+        }
+    }
+    Stop::None
+}

@@ -1,0 +1,40 @@
+//! hubbub: an anonymous chat room on one TCP port, on one thread and one poll loop.
+//!
+//! ```text
+//!              bytes            lines         whole lines, one order       bytes
+//!  socket ──► connection ──►  framing   ──►  room  ──►  feed (ring)  ──►  connection ──► socket
+//!              (read)      (telnet, text)   (views)     + cursor          (write, once a turn)
+//!                          ╰──── pure: no sockets, no clock, no logging ────╯
+//!                          crowd: who is ready, waiting, behind, leaving
+//!                          server: poll, tokens, timers, signals, listeners
+//! ```
+//!
+//! The modules in the order in which bytes travel:
+//!
+//! - [`socket`]: all that a connection needs of its socket.
+//! - [`connection`]: one client; [`goodbye`] says why it ended.
+//! - [`framing`]: bytes in, lines out; telnet, first bytes, text made safe.
+//! - [`room`]: who hears what, and who may speak how much while others are slow ([`pace`]).
+//! - [`feed`]: the one ring of lines, and the cursors of its readers.
+//! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them.
+//! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes.
+//!
+//! Around them: [`options`], [`logfile`], [`descriptors`], [`counters`], [`os_error`].
+
+pub mod clock;
+pub mod connection;
+pub mod counters;
+pub mod crowd;
+pub mod descriptors;
+pub mod feed;
+pub mod framing;
+pub mod goodbye;
+pub mod logfile;
+pub mod options;
+pub mod os_error;
+pub mod pace;
+pub mod room;
+pub mod roster;
+pub mod server;
+pub mod socket;
+pub mod timers;

@@ -1,0 +1,60 @@
+//! The server's command.
+
+use hubbub::crowd::{Crowd, Limits};
+use hubbub::framing::Rules;
+use hubbub::logfile::LogFile;
+use hubbub::options::{self, Asked, Options};
+use hubbub::room::{Manners, Room};
+use hubbub::roster::Key;
+use hubbub::server::doors::Doors;
+use hubbub::server::{End, Server};
+use hubbub::{descriptors, os_error};
+use log::warn;
+use std::io::Write;
+use std::process::ExitCode;
+
+const CANNOT_RUN: u8 = 1;
+const WRONG_COMMAND_LINE: u8 = 2;
+
+fn main() -> ExitCode {
+    let options = match options::parse(std::env::args_os().skip(1)) {
+        Ok(Asked::Serve(options)) => options,
+        Ok(Asked::Print(text)) => {
+            // Whoever closed the pipe does not want to read it.
+            _ = std::io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => return fail(&format!("{why} (hubbub --help tells the options)"), WRONG_COMMAND_LINE),
+    };
+    match serve(&options) {
+        Ok(End::Clean) => ExitCode::SUCCESS,
+        Ok(End::Hasty) => ExitCode::from(CANNOT_RUN),
+        Err(why) => fail(&why, CANNOT_RUN),
+    }
+}
+
+fn serve(options: &Options) -> Result<End, String> {
+    let log = LogFile::open(options.log_file.as_deref()).map_err(|error| error.to_string())?;
+    hubbub::logfile::start(&log, options.level);
+    let doors = Doors::open(&options.listen).map_err(|error| error.to_string())?;
+    let asked = options.max_clients.unwrap_or(Key::MOST);
+    let clients = descriptors::clients(doors.count(), asked)?;
+    if options.max_clients.is_some_and(|asked| asked > clients) {
+        warn!("the limit of open files allows {clients} clients, not {asked}");
+    }
+    let room = Room::new(Manners {
+        rules: Rules { max_line: options.max_line, raw: options.raw },
+        feed: options.feed,
+        welcome: options.welcome.clone(),
+        stall_timeout: options.stall_timeout,
+    });
+    let limits = Limits { clients, flush_after: options.flush_after, farewell: options.stall_timeout };
+    Server::new(doors, Crowd::new(room, limits), log, options.report_every)
+        .and_then(Server::run)
+        .map_err(|error| format!("cannot wait for events: {}", os_error::text(&error)))
+}
+
+fn fail(why: &str, status: u8) -> ExitCode {
+    _ = writeln!(std::io::stderr(), "hubbub: {why}");
+    ExitCode::from(status)
+}

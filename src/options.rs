@@ -1,0 +1,384 @@
+//! The command line.
+
+use crate::room::{Room, View};
+use crate::server::doors::Listen;
+use getopts::{Matches, Options as Parser, ParsingStyle};
+use log::LevelFilter;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const WELCOME: &str = "Welcome to the anonymous chat room.";
+/// The longest welcome: it is kept for each newcomer until it is written.
+const LONGEST_WELCOME: usize = 4096;
+const MAX_LINE: usize = 8192;
+const FEED: usize = 1024 * 1024;
+/// Less is not worth a ring; more would not fit a 32-bit machine.
+const FEEDS: (usize, usize) = (4 * 1024, 1024 * 1024 * 1024);
+/// The longest time that can be asked for: a year.
+const LONGEST_SECONDS: u64 = 365 * 24 * 3600;
+
+/// Views that are not there yet: never taken for the name of a host.
+const RESERVED_VIEWS: [&str; 2] = ["named", "json"];
+
+/// What the command line asked for.
+#[derive(Debug)]
+pub enum Asked {
+    /// To serve.
+    Serve(Box<Options>),
+    /// To print this and leave.
+    Print(String),
+}
+
+/// How to serve.
+#[derive(Debug)]
+pub struct Options {
+    /// Where; never empty.
+    pub listen: Vec<Listen>,
+    /// The line sent to each newcomer; empty for none.
+    pub welcome: String,
+    /// The most connections, if it was given.
+    pub max_clients: Option<usize>,
+    /// The longest line accepted, in bytes.
+    pub max_line: usize,
+    /// Bytes of the feed.
+    pub feed: usize,
+    /// How long the room waits for a slow reader.
+    pub stall_timeout: Duration,
+    /// Silence after which an unfinished line is a message.
+    pub flush_after: Option<Duration>,
+    /// Relay bytes as they come.
+    pub raw: bool,
+    /// How often to log who is online.
+    pub report_every: Option<Duration>,
+    /// Where to log, if not to standard error.
+    pub log_file: Option<PathBuf>,
+    /// How much to log.
+    pub level: LevelFilter,
+}
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+    let parser = parser();
+    let matches = parser.parse(arguments).map_err(|fail| fail.to_string())?;
+    if matches.opt_present("help") {
+        return Ok(Asked::Print(help()));
+    }
+    if matches.opt_present("version") {
+        return Ok(Asked::Print(format!("hubbub {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    if let Some(extra) = matches.free.first() {
+        return Err(format!("unexpected argument '{extra}'"));
+    }
+    options(&matches).map(Box::new).map(Asked::Serve)
+}
+
+fn parser() -> Parser {
+    let mut parser = Parser::new();
+    parser.parsing_style(ParsingStyle::FloatingFrees);
+    parser.optmulti("l", "listen", "", "[VIEW:]ADDR");
+    parser.optopt("w", "welcome", "", "TEXT");
+    parser.optopt("m", "max-clients", "", "N");
+    parser.optopt("", "max-line", "", "BYTES");
+    parser.optopt("", "feed", "", "BYTES");
+    parser.optopt("", "stall-timeout", "", "SECS");
+    parser.optopt("", "flush-after", "", "MS");
+    parser.optflag("", "raw", "");
+    parser.optopt("", "report-every", "", "SECS");
+    parser.optopt("", "log-file", "", "FILE");
+    parser.optflagmulti("v", "verbose", "");
+    parser.optflag("q", "quiet", "");
+    parser.optflag("h", "help", "");
+    parser.optflag("V", "version", "");
+    parser
+}
+
+fn help() -> String {
+    format!(
+        "\
+An anonymous chat room on one TCP port: each line that someone sends goes to everyone else.
+
+Usage: hubbub [OPTIONS]
+
+Options:
+  -l, --listen [VIEW:]ADDR  listen here; may be repeated           [plain:127.0.0.1:9090]
+                            ADDR: PORT or :PORT (all interfaces, IPv4 and IPv6), HOST:PORT,
+                            [IPV6]:PORT. VIEW: plain
+  -w, --welcome TEXT        line sent to each newcomer; '' for none [{WELCOME}]
+  -m, --max-clients N       at most N connections (2 is a one-to-one chat)          [what the descriptor limit allows]
+      --max-line BYTES      longest line accepted, at most a sixteenth of the feed  [{MAX_LINE}]
+      --feed BYTES          size of the feed; takes k and M                         [1M]
+      --stall-timeout SECS  how long the room waits for a slow reader               [5]
+      --flush-after MS      take an unfinished line as a message after MS ms, 0 is never [0]
+      --raw                 relay bytes as they come: no telnet, no escaping
+      --report-every SECS   log who is online and what was relayed, 0 is never      [5]
+      --log-file FILE       append the log to FILE instead of standard error; SIGHUP reopens it
+  -v, --verbose             log each message too (twice: every event)
+  -q, --quiet               log only warnings and errors
+  -h, --help                print this and leave
+  -V, --version             print the version and leave
+
+Try it: run hubbub, then 'nc 127.0.0.1 9090' in two other terminals.
+"
+    )
+}
+
+fn options(matches: &Matches) -> Result<Options, String> {
+    let mut listen = Vec::new();
+    for place in matches.opt_strs("listen") {
+        listen.push(parse_listen(&place).map_err(|why| format!("--listen {place}: {why}"))?);
+    }
+    if listen.is_empty() {
+        listen.push(Listen { view: View::Plain, host: Some("127.0.0.1".to_owned()), port: 9090 });
+    }
+    let feed = value(matches, "feed", parse_size)?.unwrap_or(FEED);
+    let longest = feed / Room::LINES_PER_FEED;
+    let max_line = value(matches, "max-line", |text| parse_count(text, 1, FEEDS.1))?;
+    if let Some(max_line) = max_line.filter(|&max_line| max_line > longest) {
+        return Err(format!(
+            "--max-line {max_line} is more than a sixteenth of the feed: it needs --feed {}",
+            max_line.saturating_mul(Room::LINES_PER_FEED)
+        ));
+    }
+    let stall_timeout = value(matches, "stall-timeout", |text| parse_seconds(text, 1))?;
+    let report_every = value(matches, "report-every", |text| parse_seconds(text, 0))?;
+    let flush_after = value(matches, "flush-after", |text| parse_count(text, 0, 3_600_000))?;
+    if matches.opt_present("quiet") && matches.opt_present("verbose") {
+        return Err("--quiet and --verbose exclude each other".to_owned());
+    }
+    Ok(Options {
+        listen,
+        welcome: value(matches, "welcome", parse_welcome)?.unwrap_or_else(|| WELCOME.to_owned()),
+        max_clients: value(matches, "max-clients", |text| parse_count(text, 1, usize::MAX))?,
+        max_line: max_line.unwrap_or(MAX_LINE.min(longest)),
+        feed,
+        stall_timeout: stall_timeout.unwrap_or(Duration::from_secs(5)),
+        flush_after: flush_after
+            .filter(|&millis| millis > 0)
+            .map(|millis| Duration::from_millis(millis as u64)),
+        raw: matches.opt_present("raw"),
+        report_every: Some(report_every.unwrap_or(Duration::from_secs(5))).filter(|every| !every.is_zero()),
+        log_file: matches.opt_str("log-file").map(PathBuf::from),
+        level: match (matches.opt_present("quiet"), matches.opt_count("verbose")) {
+            (true, _) => LevelFilter::Warn,
+            (false, 0) => LevelFilter::Info,
+            (false, 1) => LevelFilter::Debug,
+            (false, _) => LevelFilter::Trace,
+        },
+    })
+}
+
+/// The value of an option, where it was given.
+fn value<T>(
+    matches: &Matches,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    let Some(text) = matches.opt_str(name) else { return Ok(None) };
+    parse(&text).map(Some).map_err(|why| format!("--{name} {text}: {why}"))
+}
+
+fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (least..=most).contains(&count) => Ok(count),
+        _ if most == usize::MAX => Err(format!("must be a whole number, {least} or more")),
+        _ => Err(format!("must be a whole number from {least} to {most}")),
+    }
+}
+
+fn parse_seconds(text: &str, least: u64) -> Result<Duration, String> {
+    let wrong = || format!("must be a number of seconds from {least} to {LONGEST_SECONDS}");
+    // What the standard parser takes beside digits (exponents, signs, "inf") nobody means.
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err(wrong());
+    }
+    let seconds = text.parse::<f64>().map_err(|_| wrong())?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    let zero_is_fine = least == 0 && duration.is_zero();
+    if zero_is_fine || (duration.as_millis() >= 1 && duration.as_secs() <= LONGEST_SECONDS) {
+        Ok(duration)
+    } else {
+        Err(wrong())
+    }
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1024),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1024 * 1024),
+        _ => (text, 1),
+    };
+    let size = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    size.filter(|size| (FEEDS.0..=FEEDS.1).contains(size))
+        .ok_or_else(|| "must be a number of bytes from 4k to 1024M; k and M may follow it".to_owned())
+}
+
+fn parse_welcome(text: &str) -> Result<String, String> {
+    if text.contains(['\n', '\r']) {
+        return Err("must be one line".to_owned());
+    }
+    if text.len() > LONGEST_WELCOME {
+        return Err(format!("must be at most {LONGEST_WELCOME} bytes long"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `[VIEW:]ADDR`, where ADDR is `PORT`, `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
+fn parse_listen(text: &str) -> Result<Listen, String> {
+    let (view, address) = split_view(text)?;
+    let (host, port) = match address.rsplit_once(':') {
+        None => (None, address),
+        Some(("", port)) => (None, port),
+        Some((host, port)) => (Some(host), port),
+    };
+    let port = port
+        .parse()
+        .ok()
+        .filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))
+        .ok_or("must end in a port, a number from 0 to 65535")?;
+    let host = match host {
+        Some(host) if host.starts_with('[') => {
+            let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            Some(inside.ok_or("has a bracket without its pair")?.to_owned())
+        }
+        Some(host) if host.contains(':') => {
+            return Err(format!("an IPv6 address goes into brackets: [{host}]:{port}"));
+        }
+        host => host.map(str::to_owned),
+    };
+    Ok(Listen { view, host, port })
+}
+
+fn split_view(text: &str) -> Result<(View, &str), String> {
+    let Some((first, rest)) = text.split_once(':') else { return Ok((View::Plain, text)) };
+    if let Some(view) = View::by_name(first) {
+        return Ok((view, rest));
+    }
+    let is_word = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if first == "unix" {
+        return Err("unix sockets are not known: listen on a port".to_owned());
+    }
+    if RESERVED_VIEWS.contains(&first) || (is_word && rest.contains(':') && !rest.contains("::")) {
+        return Err(format!("'{first}' is an unknown view: there is plain"));
+    }
+    Ok((View::Plain, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(text: &str) -> Result<(Option<String>, u16), String> {
+        parse_listen(text).map(|listen| (listen.host, listen.port))
+    }
+
+    fn refusal(arguments: &[&str]) -> String {
+        match parse(arguments.iter().map(OsString::from)) {
+            Err(why) => why,
+            Ok(asked) => panic!("{arguments:?} was taken as {asked:?}"),
+        }
+    }
+
+    fn taken(arguments: &[&str]) -> Options {
+        match parse(arguments.iter().map(OsString::from)) {
+            Ok(Asked::Serve(options)) => *options,
+            other => panic!("{arguments:?} came to {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_port_a_host_and_a_port_or_an_ipv6_address_and_a_port() {
+        assert_eq!(listen("9090"), Ok((None, 9090)));
+        assert_eq!(listen(":0"), Ok((None, 0)));
+        assert_eq!(listen("localhost:1"), Ok((Some("localhost".into()), 1)));
+        assert_eq!(listen("[::1]:7"), Ok((Some("::1".into()), 7)));
+        for view in ["plain:9090", "plain::9090"] {
+            assert_eq!(listen(view), Ok((None, 9090)), "{view}");
+        }
+        assert_eq!(listen("plain:127.0.0.1:7"), Ok((Some("127.0.0.1".into()), 7)));
+        assert_eq!(listen("plain:[::]:7"), Ok((Some("::".into()), 7)));
+    }
+
+    #[test]
+    fn a_wrong_address_is_told_what_is_wrong_with_it() {
+        for (text, why) in [
+            ("", "port"),
+            ("nonsense", "port"),
+            ("65536", "port"),
+            ("host:", "port"),
+            ("host:+1", "port"),
+            ("::1", "brackets"),
+            ("fe80::1:9090", "brackets"),
+            ("[::1:9090", "bracket"),
+            ("named:9090", "unknown view"),
+            ("json:127.0.0.1:9090", "unknown view"),
+            ("loud:127.0.0.1:9090", "unknown view"),
+            ("unix:/tmp/x", "unix"),
+        ] {
+            let told = listen(text).expect_err(text);
+            assert!(told.contains(why), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn without_options_the_room_is_the_contracts() {
+        let options = taken(&[]);
+        assert_eq!(options.listen[0].to_string(), "127.0.0.1:9090");
+        assert_eq!((options.max_line, options.feed), (8192, 1 << 20));
+        assert_eq!(options.stall_timeout, Duration::from_secs(5));
+        assert_eq!(options.report_every, Some(Duration::from_secs(5)));
+        assert_eq!((options.flush_after, options.raw, options.max_clients), (None, false, None));
+        assert_eq!(options.level, LevelFilter::Info);
+    }
+
+    #[test]
+    fn sizes_take_k_and_m_and_a_small_feed_makes_lines_shorter() {
+        assert_eq!(taken(&["--feed", "2M"]).feed, 2 << 20);
+        assert_eq!(taken(&["--feed", "300000"]).feed, 300_000);
+        let small = taken(&["--feed", "64k"]);
+        assert_eq!((small.feed, small.max_line), (65536, 4096));
+        assert!(refusal(&["--feed", "64k", "--max-line", "8192"]).contains("--feed 131072"));
+    }
+
+    #[test]
+    fn d9_a_wrong_value_is_told_with_its_option_and_what_it_may_be() {
+        for arguments in [
+            ["--max-clients", "0"],
+            ["--max-clients", "-1"],
+            ["--max-clients", "99999999999999999999"],
+            ["--max-line", "0"],
+            ["--max-line", "many"],
+            ["--feed", "1"],
+            ["--feed", "4G"],
+            ["--feed", "99999999999M"],
+            ["--feed", "k"],
+            ["--stall-timeout", "0"],
+            ["--stall-timeout", "NaN"],
+            ["--stall-timeout", "inf"],
+            ["--stall-timeout", "1e3"],
+            ["--stall-timeout", "99999999999999"],
+            ["--report-every", "soon"],
+            ["--flush-after", "1.5"],
+            ["--welcome", "two\nlines"],
+        ] {
+            let told = refusal(&arguments);
+            assert!(told.starts_with(&format!("{} {}: must be", arguments[0], arguments[1])), "{told}");
+        }
+    }
+
+    #[test]
+    fn d9_what_is_no_option_is_told() {
+        for (arguments, part) in [
+            (&["--loud"][..], "loud"),
+            (&["--feed"], "feed"),
+            (&["extra"], "extra"),
+            (&["-q", "-v"], "exclude"),
+            (&["--raw", "--raw"], "raw"),
+        ] {
+            assert!(refusal(arguments).contains(part), "{arguments:?}");
+        }
+    }
+}

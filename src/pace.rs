@@ -1,0 +1,71 @@
+//! How much one sender has said lately: what tells a person from a flood.
+
+use crate::clock::Moment;
+
+/// Bytes said lately, forgotten at a steady rate.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Pace {
+    /// As of `at`.
+    recent: u32,
+    /// The last time something was said, in milliseconds that wrap.
+    at: u32,
+}
+
+impl Pace {
+    /// Seconds of silence after which the worst flooder is quiet again.
+    const MEMORY: u32 = 4;
+
+    /// Notes that `bytes` were said, where a quiet sender says `quiet` a second.
+    pub fn note(&mut self, bytes: usize, quiet: usize, now: Moment) {
+        let most = saturate(quiet).saturating_mul(Self::MEMORY);
+        self.recent = self.recent(quiet, now).saturating_add(saturate(bytes)).min(most);
+        self.at = now.wrapping_millis();
+    }
+
+    /// Whether less was said lately than `quiet`, in bytes and in bytes a second.
+    pub fn is_quiet(&self, quiet: usize, now: Moment) -> bool {
+        self.recent(quiet, now) < saturate(quiet)
+    }
+
+    fn recent(self, quiet: usize, now: Moment) -> u32 {
+        let passed = u64::from(now.wrapping_millis().wrapping_sub(self.at));
+        let forgotten = passed * u64::from(saturate(quiet)) / 1000;
+        self.recent.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    }
+}
+
+fn saturate(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(millis: u64) -> Moment {
+        Moment::default().after(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn who_types_is_quiet_and_who_floods_is_not() {
+        let mut pace = Pace::default();
+        assert!(pace.is_quiet(2048, at(0)));
+        for second in 0..100 {
+            pace.note(200, 2048, at(second * 1000));
+            assert!(pace.is_quiet(2048, at(second * 1000)));
+        }
+        pace.note(65536, 2048, at(100_000));
+        assert!(!pace.is_quiet(2048, at(101_000)));
+    }
+
+    #[test]
+    fn after_a_flood_silence_makes_quiet_again() {
+        let mut pace = Pace::default();
+        for _ in 0..1000 {
+            pace.note(65536, 2048, at(5));
+        }
+        assert!(!pace.is_quiet(2048, at(3_000)));
+        assert!(pace.is_quiet(2048, at(3_100)));
+    }
+}

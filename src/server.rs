@@ -1,0 +1,258 @@
+//! The loop: one poll, and in each turn the same steps in the same order.
+
+pub mod doors;
+mod signals;
+
+use crate::clock::{Clock, Moment};
+use crate::connection::Peer;
+use crate::crowd::{Crowd, Timer};
+use crate::goodbye::Goodbye;
+use crate::logfile::LogFile;
+use crate::roster::Key;
+use crate::timers::Timers;
+use doors::{Doors, Knock};
+use log::{debug, error, info, warn};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use signals::{Signal, Signals};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Events taken at a time; what does not fit comes with the next turn.
+const EVENTS: usize = 1024;
+/// After so many failures of poll in a row the server ends, for whoever supervises it to start anew.
+const MOST_POLL_FAILURES: u32 = 5;
+/// How long a stopping server waits for those who are owed something.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often a log that does not take lines is tried again.
+const LOG_RETRY: Duration = Duration::from_secs(1);
+
+const SIGNALS: Token = Token(usize::MAX);
+
+/// The server: everything that is registered with the poll.
+#[derive(Debug)]
+pub struct Server {
+    poll: Poll,
+    doors: Doors,
+    signals: Signals,
+    crowd: Crowd<TcpStream>,
+    timers: Timers<Timer>,
+    clock: Clock,
+    log: LogFile,
+    report_every: Option<Duration>,
+    /// What the last report said, by which the next is known to be worth saying.
+    reported: (usize, u64),
+    stopping: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Everyone was told what they were owed.
+    Clean,
+    /// A second signal asked for haste.
+    Hasty,
+}
+
+impl Server {
+    /// Registers listeners and signals with a poll.
+    ///
+    /// # Errors
+    /// Those of the system's poll and signal calls.
+    pub fn new(
+        mut doors: Doors,
+        crowd: Crowd<TcpStream>,
+        log: LogFile,
+        report_every: Option<Duration>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut signals = Signals::new()?;
+        poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
+        doors.register(poll.registry())?;
+        Ok(Self {
+            poll,
+            doors,
+            signals,
+            crowd,
+            timers: Timers::new(),
+            clock: Clock::start(Instant::now()),
+            log,
+            report_every,
+            reported: (0, 0),
+            stopping: false,
+        })
+    }
+
+    /// Serves until a signal ends it.
+    ///
+    /// # Errors
+    /// Poll's own, after it failed several times in a row: nothing of one client's making.
+    pub fn run(mut self) -> io::Result<End> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut failures = 0;
+        let end = loop {
+            let asked = self.sleep();
+            match self.poll.poll(&mut events, asked) {
+                Ok(()) => failures = 0,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+                Err(error) => {
+                    events.clear();
+                    failures += 1;
+                    error!("poll failed: {error}");
+                    if failures == MOST_POLL_FAILURES {
+                        return Err(error);
+                    }
+                }
+            }
+            let now = self.clock.turn(Instant::now(), asked);
+            if let Some(end) = self.turn(&events, now) {
+                break end;
+            }
+        };
+        info!("stopped: {}, {}", self.relayed(), self.crowd.counters);
+        Ok(end)
+    }
+
+    /// How long to wait for events: not at all while there is work, else until the next deadline.
+    fn sleep(&self) -> Option<Duration> {
+        if self.crowd.has_work() || self.doors.anyone_waits() {
+            return Some(Duration::ZERO);
+        }
+        self.timers.next().map(|at| at.since(self.clock.now()))
+    }
+
+    fn turn(&mut self, events: &Events, now: Moment) -> Option<End> {
+        let mut signalled = false;
+        for event in events {
+            match event.token() {
+                SIGNALS => signalled = true,
+                token if token.0 < Key::FIRST_FREE => {
+                    // An error or a hang-up is found out by the read or write that it makes fail.
+                    let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                    let writable = event.is_writable() || event.is_write_closed() || event.is_error();
+                    if !self.crowd.note(Key::from_number(token.0), readable, writable) {
+                        self.crowd.counters.stale += 1;
+                    }
+                }
+                token => self.doors.knocked(token),
+            }
+        }
+        while let Some(timer) = self.timers.pop(now) {
+            self.deadline(timer, now);
+        }
+        self.crowd.read(&mut self.timers, now);
+        self.crowd.write(&mut self.timers, now);
+        self.crowd.be_patient(&mut self.timers, now);
+        if signalled && let Some(end) = self.heed_signals(now) {
+            return Some(end);
+        }
+        if self.crowd.sweep(&mut self.timers) {
+            // A descriptor came free: whoever waits for one need not wait for a timer.
+            self.doors.try_again();
+        }
+        if self.stopping {
+            return self.crowd.is_empty().then_some(End::Clean);
+        }
+        self.accept(now);
+        self.note_changes(now);
+        None
+    }
+
+    fn deadline(&mut self, timer: Timer, now: Moment) {
+        match timer {
+            Timer::Connection(key) => self.crowd.deadline(key, &mut self.timers, now),
+            // Only wakes the loop: whom it concerns is known when everyone was written to.
+            Timer::Patience => {}
+            Timer::Accept => self.doors.try_again(),
+            Timer::Report => self.report(),
+            Timer::Log => self.log.try_again(),
+            Timer::Stop => self.crowd.give_up_writing(),
+        }
+    }
+
+    fn accept(&mut self, now: Moment) {
+        for _ in 0..Doors::ACCEPTS {
+            match self.doors.accept(now) {
+                Knock::Nobody => return,
+                Knock::Failed { retry_at } => {
+                    self.crowd.counters.accept_failures += 1;
+                    self.timers.set(Timer::Accept, retry_at);
+                    return;
+                }
+                Knock::Someone(socket, address) => self.admit(socket, Peer::from(address)),
+            }
+        }
+    }
+
+    fn admit(&mut self, socket: TcpStream, peer: Peer) {
+        let Some(key) = self.crowd.admit(socket, peer) else { return };
+        let Some(socket) = self.crowd.socket(key) else { return };
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(socket, Token(key.number()), both) {
+            self.crowd.end(key, Goodbye::Unwatched(error.kind()));
+        }
+    }
+
+    /// Sets the timers that only a change sets, so that an idle server is never woken.
+    fn note_changes(&mut self, now: Moment) {
+        if let Some(every) = self.report_every
+            && self.reported != self.state()
+        {
+            self.timers.set_if_none(Timer::Report, now.after(every));
+        }
+        if self.log.is_stuck() {
+            self.timers.set_if_none(Timer::Log, now.after(LOG_RETRY));
+        }
+    }
+
+    fn state(&self) -> (usize, u64) {
+        (self.crowd.online(), self.crowd.room().relayed().lines)
+    }
+
+    fn report(&mut self) {
+        let (online, lines) = self.state();
+        let (reported_online, reported_lines) = self.reported;
+        if (online, lines) != (reported_online, reported_lines) {
+            info!("{online} online, {} lines relayed since the last report", lines - reported_lines);
+            self.reported = (online, lines);
+        }
+    }
+
+    fn relayed(&self) -> String {
+        let relayed = self.crowd.room().relayed();
+        format!("{} lines ({} bytes) relayed", relayed.lines, relayed.bytes)
+    }
+
+    fn heed_signals(&mut self, now: Moment) -> Option<End> {
+        for signal in self.signals.pending() {
+            match signal {
+                Signal::Stop if self.stopping => {
+                    warn!("stopping at once");
+                    return Some(End::Hasty);
+                }
+                Signal::Stop => self.stop(now),
+                Signal::ReopenLog => match self.log.reopen() {
+                    Ok(true) => info!("log reopened"),
+                    Ok(false) => {}
+                    Err(error) => error!("{error}"),
+                },
+                Signal::Count => {
+                    info!("{} online, {}, {}", self.crowd.online(), self.relayed(), self.crowd.counters)
+                }
+            }
+        }
+        None
+    }
+
+    fn stop(&mut self, now: Moment) {
+        self.stopping = true;
+        info!("stopping");
+        self.doors.close();
+        for timer in [Timer::Accept, Timer::Report] {
+            self.timers.cancel(timer);
+        }
+        debug!("{} online are given what they are owed", self.crowd.online());
+        self.crowd.stop(&mut self.timers);
+        self.timers.set(Timer::Stop, now.after(LAST_WORDS));
+    }
+}

@@ -1,0 +1,302 @@
+//! The listeners: binding them, and accepting through whatever goes wrong.
+
+use crate::clock::Moment;
+use crate::os_error;
+use crate::room::View;
+use log::{info, warn};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// Connections that may wait to be accepted: a whole room that reconnects after a restart.
+const BACKLOG: i32 = 4096;
+/// Bytes that the kernel keeps for a reader, before its own doubling. Less makes each write wait for
+/// the peer's delayed acknowledgement; more is memory for those who do not read.
+const SEND_BUFFER: usize = 128 * 1024;
+/// A peer that is gone without a word, and to whom nothing is sent, is found out after 120 s + 3 × 30 s.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(120))
+    .with_interval(Duration::from_secs(30))
+    .with_retries(3);
+/// The same for a peer to whom something is sent: keepalive does not find those.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The first and the longest pause after accepting failed for want of something.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// The same complaint is not logged more often.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// Where to listen, as given on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// How the room is shown there.
+    pub view: View,
+    /// The host, or none for all interfaces.
+    pub host: Option<String>,
+    /// The port; 0 for any.
+    pub port: u16,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            None => write!(f, "[::]:{}", self.port),
+            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            Some(host) => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+/// Nobody can listen there; says where and why.
+#[derive(Debug)]
+pub struct CannotListen {
+    place: String,
+    why: io::Error,
+}
+
+impl fmt::Display for CannotListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.place, os_error::text(&self.why))
+    }
+}
+
+#[derive(Debug)]
+struct Door {
+    listener: TcpListener,
+    view: View,
+    address: SocketAddr,
+    /// The system has not said since the last report that nobody waits.
+    ready: bool,
+}
+
+/// All listeners, and the pause that they make together when the system has nothing left.
+#[derive(Debug)]
+pub struct Doors {
+    doors: Vec<Door>,
+    next: usize,
+    pause: Duration,
+    paused: bool,
+    complained: Option<Moment>,
+}
+
+/// Who was at the door.
+#[derive(Debug)]
+pub enum Knock {
+    /// A newcomer and its address.
+    Someone(TcpStream, SocketAddr),
+    /// Nobody, until a listener is reported ready.
+    Nobody,
+    /// The system lacks something; nobody is accepted until then, or until a connection ends.
+    Failed {
+        /// When to try again.
+        retry_at: Moment,
+    },
+}
+
+impl Doors {
+    /// Newcomers accepted in one turn, so that those who are in are served between them.
+    pub const ACCEPTS: usize = 256;
+
+    /// Listens at each of `places`.
+    ///
+    /// # Errors
+    /// The first place that cannot be listened at.
+    pub fn open(places: &[Listen]) -> Result<Self, CannotListen> {
+        let mut doors = Vec::new();
+        for place in places {
+            open_one(place, &mut doors)?;
+        }
+        for door in &doors {
+            info!("listening on {} ({})", door.address, door.view.name());
+        }
+        if let Some(door) = doors.iter().find(|door| door.address.ip().is_unspecified()) {
+            log_own_address(door.address.port());
+        }
+        Ok(Self { doors, next: 0, pause: PAUSES.0, paused: false, complained: None })
+    }
+
+    /// How many listeners there are.
+    pub const fn count(&self) -> usize {
+        self.doors.len()
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        for (index, door) in self.doors.iter_mut().enumerate() {
+            registry.register(&mut door.listener, token(index), Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn knocked(&mut self, at: Token) {
+        if let Some(door) = self.doors.iter_mut().enumerate().find(|(index, _)| token(*index) == at) {
+            door.1.ready = true;
+        }
+    }
+
+    pub(super) fn anyone_waits(&self) -> bool {
+        !self.paused && self.doors.iter().any(|door| door.ready)
+    }
+
+    /// Ends a pause.
+    pub(super) const fn try_again(&mut self) {
+        self.paused = false;
+    }
+
+    pub(super) fn close(&mut self) {
+        self.doors.clear();
+    }
+
+    /// Accepts one newcomer, from each listener in turn.
+    pub(super) fn accept(&mut self, now: Moment) -> Knock {
+        // Whoever gave up while waiting is passed over; a few of them do not end the turn.
+        for _ in 0..Self::ACCEPTS {
+            if self.paused {
+                return Knock::Nobody;
+            }
+            let count = self.doors.len();
+            let first = self.next;
+            let Some(index) = (0..count).map(|step| (first + step) % count).find(|&i| self.doors[i].ready)
+            else {
+                return Knock::Nobody;
+            };
+            self.next = index + 1;
+            let door = &mut self.doors[index];
+            match door.listener.accept() {
+                Ok((socket, address)) => {
+                    self.pause = PAUSES.0;
+                    return Knock::Someone(socket, address);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => door.ready = false,
+                Err(error) if is_the_newcomers(&error) => {}
+                Err(error) => return self.rest(&error, now),
+            }
+        }
+        Knock::Nobody
+    }
+
+    fn rest(&mut self, error: &io::Error, now: Moment) -> Knock {
+        let may_complain = self.complained.is_none_or(|last| now.since(last) >= COMPLAIN_EVERY);
+        if may_complain {
+            self.complained = Some(now);
+            warn!("cannot accept for now: {}", os_error::text(error));
+        }
+        let retry_at = now.after(self.pause);
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        self.paused = true;
+        Knock::Failed { retry_at }
+    }
+}
+
+const fn token(index: usize) -> Token {
+    Token(usize::MAX - 1 - index)
+}
+
+/// Errors of one newcomer's connection or network, by accept(2): the next one may do better.
+fn is_the_newcomers(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+                | Errno::PERM
+                | Errno::TIMEDOUT
+        )
+    )
+}
+
+fn open_one(place: &Listen, doors: &mut Vec<Door>) -> Result<(), CannotListen> {
+    let cannot = |why| CannotListen { place: place.to_string(), why };
+    let mut opened = None;
+    let mut missing = None;
+    for mut address in addresses(place).map_err(cannot)? {
+        if let Some(port) = opened {
+            // Asked for any port, all addresses of a host get the same one.
+            address.set_port(port);
+        }
+        match bind(address) {
+            Ok(listener) => {
+                let address = listener.local_addr().map_err(cannot)?;
+                opened = Some(address.port());
+                doors.push(Door { listener, view: place.view, address, ready: false });
+                if place.host.is_none() {
+                    break;
+                }
+            }
+            // A name may stand for addresses of a family that this machine does not use.
+            Err(error) if is_not_here(&error) => missing = Some(error),
+            Err(why) => return Err(CannotListen { place: address.to_string(), why }),
+        }
+    }
+    match (opened, missing) {
+        (None, Some(why)) => Err(cannot(why)),
+        (None, None) => Err(cannot(io::Error::other("the name has no address"))),
+        (Some(_), _) => Ok(()),
+    }
+}
+
+/// All interfaces are one socket for both families where there is IPv6, else one for IPv4.
+fn addresses(place: &Listen) -> io::Result<Vec<SocketAddr>> {
+    let Some(host) = &place.host else {
+        return Ok(vec![
+            (Ipv6Addr::UNSPECIFIED, place.port).into(),
+            (Ipv4Addr::UNSPECIFIED, place.port).into(),
+        ]);
+    };
+    let mut addresses = (host.as_str(), place.port).to_socket_addrs()?.collect::<Vec<_>>();
+    addresses.sort();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+fn is_not_here(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT))
+}
+
+/// A listening socket whose options all that it accepts inherit.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
+    set_user_timeout(SockRef::from(&socket))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_user_timeout(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_user_timeout(_: SockRef<'_>) -> io::Result<()> {
+    Ok(())
+}
+
+/// Says where others reach a room that listens on all interfaces.
+fn log_own_address(port: u16) {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    match (&*name, port).to_socket_addrs().map(|mut addresses| addresses.next()) {
+        Ok(Some(address)) => info!("this machine is {name}: {address}"),
+        _ => info!("this machine is {name}, a name without an address"),
+    }
+}

@@ -1,0 +1,40 @@
+//! All that a connection needs of its socket: the one place to add another kind.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+/// A non-blocking stream of bytes in both directions.
+pub trait Socket {
+    /// Reads into `buffer`; 0 is the end of the peer's input.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing is there yet; any other error ends the stream.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes from `slices` in one call; returns the bytes taken.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing could be taken; any other error ends the stream.
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Tells the peer that nothing more comes. A peer that is gone already is no error.
+    fn shutdown_write(&mut self);
+}
+
+impl Socket for mio::net::TcpStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(self, buffer)
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            // A plain send is the cheaper call, and nearly every write is one slice.
+            [slice] => Write::write(self, slice),
+            _ => self.write_vectored(slices),
+        }
+    }
+
+    fn shutdown_write(&mut self) {
+        _ = self.shutdown(Shutdown::Write);
+    }
+}

@@ -1,0 +1,355 @@
+//! What every test of the running server needs: the server, its log, and clients that wait for what
+//! they expect with a deadline.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything that must happen may take. Generous: it is only ever waited for in full when a
+/// test fails.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What the server says to a newcomer by default.
+pub const WELCOME: &str = "Welcome to the anonymous chat room.";
+
+/// A running server on a port of its own, killed when dropped.
+pub struct Server {
+    child: Child,
+    log: Receiver<String>,
+    seen: Vec<String>,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts the server on 127.0.0.1 with `arguments`.
+    #[track_caller]
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
+        command.args(["-l", "127.0.0.1:0"]).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Runs `command`, which ends up as a server that logs to standard error.
+    #[track_caller]
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, log) = channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut server = Self { child, log, seen: Vec::new(), address: ([127, 0, 0, 1], 0).into() };
+        let listening = server.wait_for_log("listening on 127.0.0.1:");
+        server.address = listening.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        server
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a log line with `part` in it, among those that no earlier call has passed.
+    #[track_caller]
+    pub fn wait_for_log(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(part) {
+                        return line;
+                    }
+                }
+                Err(why) => panic!("no {part:?} in the log ({why}), but {:#?}", self.seen),
+            }
+        }
+    }
+
+    /// Everything logged until now, without waiting; what was waited for included.
+    pub fn log_so_far(&mut self) -> &[String] {
+        self.seen.extend(self.log.try_iter());
+        &self.seen
+    }
+
+    /// Sends the signal of that name, such as `TERM`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Waits for its end; the status and the whole log.
+    #[track_caller]
+    pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
+        let status = wait_for_end(&mut self.child);
+        // The writing end is closed: the reader ends, and with it the channel.
+        loop {
+            match self.log.recv_timeout(DEADLINE) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("standard error stays open after the end"),
+            }
+        }
+        (status, std::mem::take(&mut self.seen))
+    }
+
+    /// A value in kB of `/proc/PID/status`, such as `VmRSS`.
+    #[track_caller]
+    pub fn status_kb(&self, name: &str) -> u64 {
+        let status = self.status(name);
+        status.trim_end_matches(" kB").parse().unwrap_or_else(|_| panic!("{name} is {status:?}"))
+    }
+
+    /// A value of `/proc/PID/status`.
+    #[track_caller]
+    pub fn status(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().to_owned()
+    }
+
+    /// User and system time so far, in clock ticks of 10 ms.
+    #[track_caller]
+    pub fn cpu_ticks(&self) -> (u64, u64) {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields = text.rsplit(") ").next().unwrap().split(' ').collect::<Vec<_>>();
+        // Fields 14 and 15 of proc(5), counted from the third.
+        (fields[11].parse().unwrap(), fields[12].parse().unwrap())
+    }
+
+    /// How many descriptors it has open.
+    #[track_caller]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Sends a signal by its name.
+#[track_caller]
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(status.success(), "kill -{name} {pid}: {status}");
+}
+
+/// Waits for the end of a process within the deadline.
+#[track_caller]
+pub fn wait_for_end(child: &mut Child) -> ExitStatus {
+    eventually("the process ends", || child.try_wait().unwrap())
+}
+
+/// Asks again until `state` is there, within the deadline.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(state) = state() {
+            return state;
+        }
+        assert!(Instant::now() < deadline, "it never came that {what}");
+        // A state of another process can only be polled; this is no wait for luck.
+        thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// Runs the program with `arguments` to its end: status, standard output, standard error.
+#[track_caller]
+pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hubbub"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = wait_for_end(&mut child);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// A folder of this test's own, removed when dropped.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    #[track_caller]
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("hubbub-test-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A client that speaks bytes and hears lines.
+pub struct Client {
+    stream: TcpStream,
+    /// Read and not yet handed out.
+    heard: Vec<u8>,
+}
+
+impl Client {
+    /// Connects, and takes the welcome.
+    #[track_caller]
+    pub fn join(server: &Server) -> Self {
+        let mut client = Self::connect(server.address());
+        client.expects(WELCOME);
+        client
+    }
+
+    /// Connects, and leaves what comes to be read.
+    #[track_caller]
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+        Self::over(stream)
+    }
+
+    /// A client over a connection that was made otherwise.
+    #[track_caller]
+    pub fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        Self { stream, heard: Vec::new() }
+    }
+
+    /// The connection itself.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Sends all of `bytes`.
+    #[track_caller]
+    pub fn says(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// The next line is `line`, its LF aside.
+    #[track_caller]
+    pub fn expects(&mut self, line: impl AsRef<[u8]>) {
+        let heard = self.hears_line();
+        let (heard, line) = (String::from_utf8_lossy(&heard), String::from_utf8_lossy(line.as_ref()));
+        assert_eq!(heard, line);
+    }
+
+    /// The next line, without its LF.
+    #[track_caller]
+    pub fn hears_line(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
+                let rest = self.heard.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.heard, rest);
+                line.pop();
+                return line;
+            }
+            match self.hears_more(deadline) {
+                Some(0) => panic!("the server ended the connection after {}", shown(&self.heard)),
+                Some(_) => {}
+                None => panic!("no line came, only {}", shown(&self.heard)),
+            }
+        }
+    }
+
+    /// The next `count` bytes, whatever they are.
+    #[track_caller]
+    pub fn hears_bytes(&mut self, count: usize) -> Vec<u8> {
+        let deadline = Instant::now() + DEADLINE;
+        while self.heard.len() < count {
+            match self.hears_more(deadline) {
+                Some(0) => panic!("the server ended the connection after {}", shown(&self.heard)),
+                Some(_) => {}
+                None => panic!("{count} bytes did not come, only {}", shown(&self.heard)),
+            }
+        }
+        let rest = self.heard.split_off(count);
+        std::mem::replace(&mut self.heard, rest)
+    }
+
+    /// Everything until the server ends the connection in order.
+    #[track_caller]
+    pub fn hears_all(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.hears_more(deadline) {
+                Some(0) => return std::mem::take(&mut self.heard),
+                Some(_) => {}
+                None => panic!("the connection does not end after {}", shown(&self.heard)),
+            }
+        }
+    }
+
+    /// The server ends the connection in order, and says nothing more before.
+    #[track_caller]
+    pub fn expects_end(&mut self) {
+        let rest = self.hears_all();
+        assert!(rest.is_empty(), "before the end came {}", shown(&rest));
+    }
+
+    /// Reads once; `None` when the deadline has passed.
+    #[track_caller]
+    fn hears_more(&mut self, deadline: Instant) -> Option<usize> {
+        let mut buffer = [0; 65536];
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
+        match self.stream.read(&mut buffer) {
+            Ok(bytes) => {
+                self.heard.extend_from_slice(&buffer[..bytes]);
+                Some(bytes)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
+            Err(error) => panic!("{error} after {}", shown(&self.heard)),
+        }
+    }
+
+    /// Ends its input; it still hears.
+    #[track_caller]
+    pub fn ends(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Breaks the connection with a reset.
+    #[track_caller]
+    pub fn resets(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(bytes))
+}

@@ -1,0 +1,264 @@
+//! The feed against a naive model: a list of lines, and for each reader a copy of what it is owed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "that is how a test fails")]
+
+use hubbub::feed::{Cursor, Feed, Full, Slices};
+use proptest::prelude::*;
+
+const FEED: usize = 300;
+
+/// A feed and its model.
+struct Twin {
+    feed: Feed,
+    readers: Vec<Reader>,
+}
+
+struct Reader {
+    cursor: Cursor,
+    /// All that it is owed and was not given.
+    owed: Vec<u8>,
+    ended: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Join,
+    /// A reader, and how long its line is.
+    Say(usize, usize),
+    /// A reader, and how many bytes its socket takes.
+    Take(usize, usize),
+    /// A reader is owed no more than until now.
+    EndHere(usize),
+    /// A reader is owed no more than the line that it stands in.
+    EndAtLine(usize),
+    Leave(usize),
+}
+
+impl Twin {
+    fn new(readers: usize) -> Self {
+        let mut twin = Self { feed: Feed::new(FEED), readers: Vec::new() };
+        (0..readers).for_each(|_| twin.join());
+        twin
+    }
+
+    fn join(&mut self) {
+        self.readers.push(Reader { cursor: self.feed.join(), owed: Vec::new(), ended: false });
+    }
+
+    /// Says a line, if there is room as the model counts it; whether there was.
+    fn say(&mut self, author: usize, line: &[u8]) -> bool {
+        let author_left = self.readers[author].ended;
+        if author_left {
+            return true;
+        }
+        let room = self.feed.room();
+        let said = self.feed.append(&mut self.readers[author].cursor, line);
+        assert_eq!(said, if line.len() < room { Ok(()) } else { Err(Full) });
+        if said.is_ok() {
+            for (index, reader) in self.readers.iter_mut().enumerate() {
+                if index != author && !reader.ended {
+                    reader.owed.extend_from_slice(line);
+                    reader.owed.push(b'\n');
+                }
+            }
+        }
+        said.is_ok()
+    }
+
+    /// A reader's socket takes up to `most` bytes of what the feed offers.
+    fn take(&mut self, index: usize, most: usize) {
+        let reader = &mut self.readers[index];
+        let mut slices = Slices::default();
+        self.feed.owed(&reader.cursor, &mut slices);
+        let offered = bytes(&slices);
+        assert_eq!(offered.len(), slices.len());
+        assert!(slices.as_slices().iter().all(|slice| !slice.is_empty()));
+        // All of it, unless there were too many pieces for one write.
+        assert!(reader.owed.starts_with(&offered));
+        assert!(offered.len() == reader.owed.len() || slices.as_slices().len() > 16);
+        let taken = most.min(offered.len());
+        reader.owed.drain(..taken);
+        self.feed.advance(&mut reader.cursor, taken);
+        assert_eq!(self.feed.is_behind(&mut reader.cursor), !reader.owed.is_empty());
+        if taken > 0 {
+            assert_eq!(reader.cursor.is_mid_line(), offered[taken - 1] != b'\n');
+        }
+        self.check_rest_of_line(index);
+    }
+
+    fn check_rest_of_line(&self, index: usize) {
+        let reader = &self.readers[index];
+        let mut rest = Slices::default();
+        self.feed.rest_of_line(&reader.cursor, &mut rest);
+        let end = reader.owed.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let expected = if reader.cursor.is_mid_line() { &reader.owed[..end] } else { &[] };
+        assert_eq!(bytes(&rest), expected);
+    }
+
+    fn release(&mut self) {
+        let feed = &self.feed;
+        let mut behind = Vec::new();
+        for reader in &mut self.readers {
+            if feed.is_behind(&mut reader.cursor) {
+                behind.push(&reader.cursor);
+            }
+        }
+        let slowest = behind.iter().map(|cursor| self.feed.behind(cursor)).max().unwrap_or(0);
+        let runs_allow = self.feed.room() > 0;
+        self.feed.release(behind.into_iter());
+        if runs_allow {
+            assert!(self.feed.room() == FEED - slowest || self.feed.room() == 0);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let count = self.readers.len();
+        match *step {
+            Step::Join if count < 8 => self.join(),
+            Step::Join => {}
+            Step::Say(author, length) => {
+                let line = (0..length).map(|at| b'a' + ((at + author) % 26) as u8).collect::<Vec<_>>();
+                self.say(author % count, &line);
+            }
+            Step::Take(reader, most) => self.take(reader % count, most),
+            Step::EndHere(reader) => {
+                let reader = &mut self.readers[reader % count];
+                self.feed.end_here(&mut reader.cursor);
+                reader.ended = true;
+            }
+            Step::EndAtLine(reader) => {
+                let reader = &mut self.readers[reader % count];
+                self.feed.end_at_line(&mut reader.cursor);
+                let end = reader.owed.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+                reader.owed.truncate(if reader.cursor.is_mid_line() { end } else { 0 });
+                reader.ended = true;
+            }
+            Step::Leave(reader) => {
+                if count > 1 {
+                    self.readers.remove(reader % count);
+                }
+            }
+        }
+        self.release();
+    }
+}
+
+fn bytes(slices: &Slices<'_>) -> Vec<u8> {
+    slices.as_slices().iter().flat_map(|slice| slice.to_vec()).collect()
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        1 => Just(Step::Join),
+        8 => (0..8_usize, 0..60_usize).prop_map(|(author, length)| Step::Say(author, length)),
+        8 => (0..8_usize, prop_oneof![0..4_usize, 0..80_usize, Just(1000)])
+            .prop_map(|(reader, most)| Step::Take(reader, most)),
+        1 => (0..8_usize).prop_map(Step::EndHere),
+        1 => (0..8_usize).prop_map(Step::EndAtLine),
+        1 => (0..8_usize).prop_map(Step::Leave),
+    ];
+    prop::collection::vec(step, 1..400)
+}
+
+proptest! {
+    #[test]
+    fn every_reader_is_given_what_the_model_owes_it(steps in steps(), readers in 1..6_usize) {
+        let mut twin = Twin::new(readers);
+        for step in &steps {
+            twin.step(step);
+        }
+        for index in 0..twin.readers.len() {
+            while !twin.readers[index].owed.is_empty() {
+                twin.take(index, 7);
+            }
+        }
+    }
+
+}
+
+proptest! {
+    // Each case tries every byte boundary.
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_write_that_ends_at_any_byte_goes_on_with_the_next(
+        lines in prop::collection::vec((0..3_usize, 0..40_usize), 1..12),
+        start in 0..FEED,
+    ) {
+        // Everything that is offered is first brought to a place in the ring that may make it wrap.
+        for cut in 0..=lines.iter().map(|(_, length)| length + 1).sum::<usize>() {
+            let mut twin = Twin::new(3);
+            for _ in 0..start {
+                twin.say(1, b"");
+                twin.take(0, 1);
+                twin.take(2, 1);
+                twin.release();
+            }
+            for (author, length) in &lines {
+                if !twin.say(*author, &vec![b'x'; *length]) {
+                    break;
+                }
+            }
+            twin.take(0, cut);
+            twin.take(0, usize::MAX);
+            prop_assert!(twin.readers[0].owed.is_empty());
+        }
+    }
+}
+
+#[test]
+fn the_feed_is_full_when_its_slowest_reader_has_not_taken_the_oldest_line() {
+    let mut twin = Twin::new(3);
+    while twin.say(0, b"nine byte") {}
+    assert_eq!(twin.feed.room(), 0);
+    twin.take(1, usize::MAX);
+    twin.release();
+    assert_eq!(twin.feed.room(), 0, "2 has taken nothing");
+    twin.take(2, 15);
+    twin.release();
+    assert_eq!(twin.feed.room(), 15);
+    assert!(twin.say(1, b"more"));
+    twin.take(2, usize::MAX);
+    twin.take(0, usize::MAX);
+    twin.release();
+    assert_eq!(twin.feed.room(), FEED);
+}
+
+#[test]
+fn ever_changing_authors_of_tiny_lines_fill_the_feed_before_memory() {
+    let mut feed = Feed::new(1 << 20);
+    let (mut one, mut other) = (feed.join(), feed.join());
+    // A reader who takes nothing.
+    let stuck = feed.join();
+    let mut said = 0;
+    while feed.append(&mut one, b"").and_then(|()| feed.append(&mut other, b"")).is_ok() {
+        said += 2;
+        assert!(said < 1 << 19, "the number of remembered runs is not bounded");
+    }
+    assert_eq!(feed.room(), 0);
+    assert!(feed.behind(&stuck) > 16 * 1024);
+    for cursor in [&mut one, &mut other] {
+        assert!(feed.is_behind(cursor));
+    }
+    feed.release(std::iter::empty());
+    assert_eq!(feed.room(), 1 << 20);
+}
+
+#[test]
+fn readers_who_lag_are_told_from_those_who_are_near() {
+    let mut feed = Feed::new(1000);
+    let mut author = feed.join();
+    let stuck = feed.join();
+    feed.append(&mut author, &[b'x'; 399]).expect("room");
+    let near = feed.join();
+    feed.append(&mut author, &[b'x'; 499]).expect("room");
+    feed.release([&stuck, &near].into_iter());
+    let mark = feed.half_a_feed_on();
+    assert!(!feed.has_reached(mark));
+    assert!(feed.lags(&stuck, mark));
+    assert!(!feed.lags(&near, mark), "it is half a feed behind and not more");
+    feed.release([&near].into_iter());
+    assert!(!feed.has_reached(mark), "400 of the 500 that were asked for");
+    feed.release(std::iter::empty());
+    assert!(feed.has_reached(mark));
+}

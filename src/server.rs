@@ -90,6 +90,8 @@ impl Server {
     pub fn run(mut self) -> io::Result<End> {
         let mut events = Events::with_capacity(EVENTS);
         let mut failures = 0;
+        // Not before: who reads this line may send newcomers or a signal at once.
+        self.doors.announce();
         let end = loop {
             let asked = self.sleep();
             match self.poll.poll(&mut events, asked) {

@@ -110,13 +110,17 @@ impl Doors {
         for place in places {
             open_one(place, &mut doors)?;
         }
-        for door in &doors {
+        Ok(Self { doors, next: 0, pause: PAUSES.0, paused: false, complained: None })
+    }
+
+    /// Says in the log where the room is now open.
+    pub(super) fn announce(&self) {
+        for door in &self.doors {
             info!("listening on {} ({})", door.address, door.view.name());
         }
-        if let Some(door) = doors.iter().find(|door| door.address.ip().is_unspecified()) {
+        if let Some(door) = self.doors.iter().find(|door| door.address.ip().is_unspecified()) {
             log_own_address(door.address.port());
         }
-        Ok(Self { doors, next: 0, pause: PAUSES.0, paused: false, complained: None })
     }
 
     /// How many listeners there are.

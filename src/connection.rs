@@ -204,7 +204,7 @@ impl<S: Socket> Connection<S> {
     /// of it is to be read until it is told what it is owed.
     pub fn may_read(&self, room: &Room, now: Moment) -> Option<usize> {
         match self.state {
-            State::Open if self.outbox.as_ref().is_some_and(|outbox| outbox.len() > OUTBOX_FULL) => None,
+            State::Open if self.is_outbox_full() || !self.cursor.may_say_more() => None,
             State::Open | State::Deaf { .. } => Some(room.may_read(&self.pace, self.framer.held(), now)),
             State::Draining { .. } => Some(usize::MAX),
             State::Ending { .. } | State::Over { .. } => None,
@@ -248,7 +248,7 @@ impl<S: Socket> Connection<S> {
                 Event::Line(text) => say(self.peer, &mut self.cursor, text, room),
                 Event::Answer(bytes) => self.tell(&bytes),
                 Event::TooLong => {
-                    if self.outbox.as_ref().is_none_or(|outbox| outbox.len() <= OUTBOX_FULL) {
+                    if !self.is_outbox_full() {
                         self.tell(&room.notice(&format!(
                             "that line was too long and nobody saw it: {} bytes is the most",
                             rules.max_line
@@ -299,14 +299,21 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Adds text for this client alone.
+    fn is_outbox_full(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.len() > OUTBOX_FULL)
+    }
+
+    /// Adds text for this client alone, if it still hears any.
     fn tell(&mut self, text: &[u8]) {
-        if !text.is_empty() {
+        if self.is_told() && !text.is_empty() {
             self.outbox.get_or_insert_default().extend_from_slice(text);
         }
     }
 
     fn refuse(&mut self, told: &str, goodbye: Goodbye, room: &Room) {
+        if !self.is_told() {
+            return self.over(goodbye);
+        }
         self.tell(&room.notice(told));
         room.feed().end_at_line(&mut self.cursor);
         self.state = State::Ending { goodbye, peer_ended: false };
@@ -453,4 +460,27 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         }
     }
     call()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_client_is_small() {
+        // Its socket is a descriptor of 4 bytes; a debug build of mio keeps 8 more.
+        assert!(size_of::<Connection<i32>>() <= 112, "{}", size_of::<Connection<i32>>());
+    }
+
+    #[test]
+    fn a_peer_is_shown_as_its_address_and_ipv4_as_ipv4() {
+        for (given, shown) in [
+            ("127.0.0.1:9", "127.0.0.1:9"),
+            ("[::ffff:10.0.0.7]:9", "10.0.0.7:9"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ] {
+            let address = given.parse::<SocketAddr>().expect(given);
+            assert_eq!(Peer::from(address).to_string(), shown);
+        }
+    }
 }

@@ -212,10 +212,13 @@ impl<S: Socket> Crowd<S> {
     /// A deadline of `key` has come: its unfinished line is a message, or its ending is given up.
     pub fn deadline(&mut self, key: Key, timers: &mut Timers<Timer>, now: Moment) {
         let Some(connection) = self.roster.get_mut(key) else { return };
-        if !connection.is_open() {
-            connection.give_up();
-            self.over.push(key);
-            return;
+        match connection.phase() {
+            Phase::Staying if connection.is_open() => {}
+            Phase::Staying => return,
+            Phase::Ending | Phase::Draining | Phase::Over => {
+                connection.give_up();
+                return self.over.push(key);
+            }
         }
         if self.room.has_room_for(connection.unfinished()) {
             connection.flush(&mut self.room, &mut self.line);
@@ -280,7 +283,10 @@ impl<S: Socket> Crowd<S> {
         let slowest = self.behind.iter().filter_map(|&key| self.roster.get(key));
         self.room.release(slowest.map(Connection::cursor));
         if self.room.feed().room() > before && self.room.has_room_for_a_flood() {
-            self.ready.extend(self.held.drain(..));
+            // Before those who were read last: else they would take the room each time.
+            for key in self.held.drain(..).rev() {
+                self.ready.push_front(key);
+            }
         }
     }
 

@@ -7,24 +7,23 @@
 //! ```text
 //!          tail: nobody lacks anything before        head: the next append
 //!            │                                         │
-//!   ─────────┼──────── run ──┼─ run ─┼────── run ──────┼───────►  offsets, counting up for ever
+//!   ─────────┼─────────────────────────────────────────┼───────►  offsets, counting up for ever
 //!                 ▲                      ▲
 //!               cursor                 cursor
 //! ```
 //!
-//! An author who lacks nothing passes its own line as it is said. For one who is behind, consecutive
-//! lines are remembered as a *run*, and those of its runs that it has yet to pass are linked, so that
-//! skipping its own lines costs a reader nothing for the lines of others.
+//! Whose a line is, its author alone knows: it passes what it says as it says it, or, where it is
+//! behind, remembers where its own lines stand and skips them when it comes to them. So a place in the
+//! ring costs nothing but its bytes, and nobody can be taken for the author of someone else's line.
 
 use memchr::memchr;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
-/// Bytes of the feed for each run that may be remembered: a run takes 32 bytes beside the ring, so
-/// that one-byte lines of ever-changing authors add at most half of the ring to memory.
-const BYTES_PER_RUN: usize = 64;
-/// Runs that are remembered in the smallest feed.
-const FEWEST_RUNS: usize = 64;
+/// Stretches of its own lines that one reader remembers, 16 bytes each: who has said so much between
+/// the lines of others without reading them is not read either.
+const MOST_OWN: usize = 256;
 /// Slices of one vectored write. A reader lacks one or two; who speaks between the lines of others
 /// lacks one more for each time it spoke. What does not fit goes with the next write.
 const SLICES: usize = 32;
@@ -37,33 +36,53 @@ pub struct Feed {
     origin: u64,
     tail: u64,
     head: u64,
-    runs: VecDeque<Run>,
-    /// The number of the first run in `runs`; numbers wrap.
-    first_run: u32,
 }
 
-/// Consecutive lines of one author, said while it was behind.
-#[derive(Debug)]
-struct Run {
-    start: u64,
-    end: u64,
-    /// The number of the author's next run.
-    next: Option<u32>,
-}
-
-/// A reader's place in the feed, and the way past its own lines: they are known by the reader alone, so
-/// that nobody who comes after it can be taken for their author.
+/// A reader's place in the feed, and the way past its own lines.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     at: u64,
     /// Nothing from here on is owed to this reader.
     until: u64,
-    /// First and last of its own runs that it has not passed.
-    own: Option<(u32, u32)>,
+    /// Its own lines ahead, in order and apart; boxed, for nearly nobody has any and everybody has
+    /// the pointer.
+    #[expect(clippy::box_collection, reason = "8 bytes an idle reader instead of 32")]
+    own: Option<Box<VecDeque<Range<u64>>>>,
     mid_line: bool,
 }
 
 impl Cursor {
+    /// Whether it can remember one more stretch of its own lines: else it has to read first.
+    pub fn may_say_more(&self) -> bool {
+        self.own.as_ref().is_none_or(|own| own.len() < MOST_OWN)
+    }
+
+    /// The stretch of its own lines that it comes to next.
+    fn next_own(&self) -> Option<&Range<u64>> {
+        self.own.as_ref()?.front()
+    }
+
+    /// What it said last, and is behind, stands in `lines`.
+    fn remember(&mut self, lines: Range<u64>) {
+        let own = self.own.get_or_insert_default();
+        match own.back_mut() {
+            Some(last) if last.end == lines.start => last.end = lines.end,
+            _ => own.push_back(lines),
+        }
+    }
+
+    /// Skips its own lines where it has come to them.
+    fn pass_own(&mut self) {
+        let Some(own) = &mut self.own else { return };
+        while let Some(lines) = own.front().filter(|lines| lines.start == self.at) {
+            self.at = lines.end;
+            own.pop_front();
+        }
+        if own.is_empty() {
+            self.own = None;
+        }
+    }
+
     /// Whether the reader has been given a part of a line, and nothing else may come before the rest.
     pub const fn is_mid_line(&self) -> bool {
         self.mid_line
@@ -124,14 +143,7 @@ impl<'a> Slices<'a> {
 impl Feed {
     /// A feed of `size` bytes, at least 1. Memory that no line ever reached is not resident.
     pub fn new(size: usize) -> Self {
-        Self {
-            ring: vec![0; size.max(1)].into_boxed_slice(),
-            origin: 0,
-            tail: 0,
-            head: 0,
-            runs: VecDeque::new(),
-            first_run: 0,
-        }
+        Self { ring: vec![0; size.max(1)].into_boxed_slice(), origin: 0, tail: 0, head: 0 }
     }
 
     /// Bytes of the ring.
@@ -140,9 +152,8 @@ impl Feed {
     }
 
     /// Bytes that can be appended now, each line's end included.
-    pub fn room(&self) -> usize {
-        let most_runs = (self.size() / BYTES_PER_RUN).max(FEWEST_RUNS);
-        if self.runs.len() >= most_runs { 0 } else { self.size() - distance(self.tail, self.head) }
+    pub const fn room(&self) -> usize {
+        self.size() - distance(self.tail, self.head)
     }
 
     /// A reader that lacks nothing of what was said before it came.
@@ -168,33 +179,9 @@ impl Feed {
         if author.at == start {
             author.at = self.head;
         } else {
-            self.remember(author, start);
+            author.remember(start..self.head);
         }
         Ok(())
-    }
-
-    /// What was appended from `start` on is `author`'s, who has yet to pass it.
-    fn remember(&mut self, author: &mut Cursor, start: u64) {
-        let end = self.head;
-        if let Some((_, last)) = author.own
-            && let Some(run) = self.run_mut(last)
-            && run.end == start
-        {
-            run.end = end;
-            return;
-        }
-        let number = self.first_run.wrapping_add(run_number(self.runs.len()));
-        self.runs.push_back(Run { start, end, next: None });
-        let first = match author.own {
-            None => number,
-            Some((first, last)) => {
-                if let Some(run) = self.run_mut(last) {
-                    run.next = Some(number);
-                }
-                first
-            }
-        };
-        author.own = Some((first, number));
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -209,15 +196,14 @@ impl Feed {
     pub fn owed<'a>(&'a self, cursor: &Cursor, slices: &mut Slices<'a>) {
         let end = self.head.min(cursor.until);
         let mut at = cursor.at;
-        let mut own = cursor.own.map(|(first, _)| first);
+        let mut own = cursor.own.iter().flat_map(|own| own.iter());
         while at < end {
-            let run = own.and_then(|number| self.run(number));
-            let stop = run.map_or(end, |run| run.start.min(end));
+            let next = own.next();
+            let stop = next.map_or(end, |lines| lines.start.min(end));
             if at < stop && !self.push(at, stop, slices) {
                 return;
             }
-            at = run.map_or(stop, |run| run.end);
-            own = run.and_then(|run| run.next);
+            at = next.map_or(stop, |lines| lines.end);
         }
     }
 
@@ -230,9 +216,9 @@ impl Feed {
 
     /// `cursor` was given `bytes` more of what it is owed; it also passes its own lines that follow.
     pub fn advance(&self, cursor: &mut Cursor, mut bytes: usize) {
-        self.pass_own(cursor);
+        cursor.pass_own();
         while bytes > 0 {
-            let stop = cursor.own.and_then(|(first, _)| self.run(first)).map_or(self.head, |run| run.start);
+            let stop = cursor.next_own().map_or(self.head, |lines| lines.start);
             let step = bytes.min(distance(cursor.at, stop));
             if step == 0 {
                 break;
@@ -240,21 +226,13 @@ impl Feed {
             bytes -= step;
             cursor.at += step as u64;
             cursor.mid_line = self.ring[self.place(cursor.at - 1)] != b'\n';
-            self.pass_own(cursor);
-        }
-    }
-
-    fn pass_own(&self, cursor: &mut Cursor) {
-        while let Some((first, last)) = cursor.own {
-            let Some(run) = self.run(first).filter(|run| run.start == cursor.at) else { return };
-            cursor.at = run.end;
-            cursor.own = run.next.map(|next| (next, last));
+            cursor.pass_own();
         }
     }
 
     /// Whether `cursor` is owed anything; it first passes its own lines that come next.
     pub fn is_behind(&self, cursor: &mut Cursor) -> bool {
-        self.pass_own(cursor);
+        cursor.pass_own();
         cursor.at < self.head.min(cursor.until)
     }
 
@@ -280,10 +258,6 @@ impl Feed {
         self.tail = self.tail.max(slowest);
         if self.tail - self.origin >= self.size() as u64 {
             self.origin += self.size() as u64;
-        }
-        while self.runs.front().is_some_and(|run| run.end <= self.tail) {
-            self.runs.pop_front();
-            self.first_run = self.first_run.wrapping_add(1);
         }
     }
 
@@ -328,25 +302,10 @@ impl Feed {
         let place = distance(self.origin, offset);
         if place >= self.size() { place - self.size() } else { place }
     }
-
-    /// `None` where every reader has passed it.
-    fn run(&self, number: u32) -> Option<&Run> {
-        self.runs.get(number.wrapping_sub(self.first_run) as usize)
-    }
-
-    fn run_mut(&mut self, number: u32) -> Option<&mut Run> {
-        self.runs.get_mut(number.wrapping_sub(self.first_run) as usize)
-    }
 }
 
 /// Bytes from one offset to a later one: never more than two rings, so it fits.
 #[expect(clippy::cast_possible_truncation, reason = "offsets in use span at most two rings in memory")]
 const fn distance(from: u64, to: u64) -> usize {
     to.saturating_sub(from) as usize
-}
-
-/// Runs are counted in 32 bits: far fewer than that are remembered at a time.
-#[expect(clippy::cast_possible_truncation, reason = "bounded by the size of the ring over BYTES_PER_RUN")]
-const fn run_number(index: usize) -> u32 {
-    index as u32
 }

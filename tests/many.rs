@@ -4,6 +4,7 @@
 //! receive in that place, so that agreement on one order is a comparison of memory.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+#![allow(clippy::print_stdout, reason = "one test prints what it measured")]
 
 mod common;
 

@@ -297,7 +297,7 @@ impl<S: Socket> Crowd<S> {
                 let Some(connection) = self.roster.get_mut(key) else { continue };
                 let feed = self.room.feed();
                 if connection.is_behind(feed) && feed.lags(connection.cursor(), mark) {
-                    let behind = feed.behind(connection.cursor());
+                    let behind = feed.behind(connection.cursor()).try_into().unwrap_or(u32::MAX);
                     connection.over(Goodbye::Stalled { behind });
                     self.over.push(key);
                 }

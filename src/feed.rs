@@ -42,19 +42,41 @@ pub struct Feed {
 #[derive(Debug, Clone)]
 pub struct Cursor {
     at: u64,
-    /// Nothing from here on is owed to this reader.
-    until: u64,
     /// Its own lines ahead, in order and apart; boxed, for nearly nobody has any and everybody has
     /// the pointer.
     #[expect(clippy::box_collection, reason = "8 bytes an idle reader instead of 32")]
     own: Option<Box<VecDeque<Range<u64>>>>,
+    /// Bytes from `at` on that it can be owed at most; [`NO_END`] for a reader who stays.
+    left: u32,
     mid_line: bool,
 }
+
+/// More than any feed holds.
+const NO_END: u32 = u32::MAX;
 
 impl Cursor {
     /// Whether it can remember one more stretch of its own lines: else it has to read first.
     pub fn may_say_more(&self) -> bool {
         self.own.as_ref().is_none_or(|own| own.len() < MOST_OWN)
+    }
+
+    /// The offset from which on nothing is owed to it, in a feed that ends at `head`.
+    fn end(&self, head: u64) -> u64 {
+        if self.left == NO_END { head } else { head.min(self.at + u64::from(self.left)) }
+    }
+
+    /// From now on nothing from `end` on is owed to it.
+    fn end_at(&mut self, end: u64) {
+        let left = u32::try_from(distance(self.at, end)).unwrap_or(NO_END);
+        self.left = self.left.min(left);
+    }
+
+    fn move_to(&mut self, at: u64) {
+        if self.left != NO_END {
+            let passed = u32::try_from(distance(self.at, at)).unwrap_or(NO_END);
+            self.left = self.left.saturating_sub(passed);
+        }
+        self.at = at;
     }
 
     /// The stretch of its own lines that it comes to next.
@@ -73,14 +95,13 @@ impl Cursor {
 
     /// Skips its own lines where it has come to them.
     fn pass_own(&mut self) {
-        let Some(own) = &mut self.own else { return };
-        while let Some(lines) = own.front().filter(|lines| lines.start == self.at) {
-            self.at = lines.end;
-            own.pop_front();
+        while let Some(end) = self.next_own().filter(|own| own.start == self.at).map(|own| own.end) {
+            self.move_to(end);
+            if let Some(own) = &mut self.own {
+                own.pop_front();
+            }
         }
-        if own.is_empty() {
-            self.own = None;
-        }
+        self.own.take_if(|own| own.is_empty());
     }
 
     /// Whether the reader has been given a part of a line, and nothing else may come before the rest.
@@ -158,7 +179,7 @@ impl Feed {
 
     /// A reader that lacks nothing of what was said before it came.
     pub const fn join(&self) -> Cursor {
-        Cursor { at: self.head, until: u64::MAX, own: None, mid_line: false }
+        Cursor { at: self.head, own: None, left: NO_END, mid_line: false }
     }
 
     /// Appends `line` and a line end for everyone but its author.
@@ -194,7 +215,7 @@ impl Feed {
 
     /// Adds to `slices` what `cursor` lacks, its own lines left out, as far as there are places.
     pub fn owed<'a>(&'a self, cursor: &Cursor, slices: &mut Slices<'a>) {
-        let end = self.head.min(cursor.until);
+        let end = cursor.end(self.head);
         let mut at = cursor.at;
         let mut own = cursor.own.iter().flat_map(|own| own.iter());
         while at < end {
@@ -224,7 +245,7 @@ impl Feed {
                 break;
             }
             bytes -= step;
-            cursor.at += step as u64;
+            cursor.move_to(cursor.at + step as u64);
             cursor.mid_line = self.ring[self.place(cursor.at - 1)] != b'\n';
             cursor.pass_own();
         }
@@ -233,7 +254,7 @@ impl Feed {
     /// Whether `cursor` is owed anything; it first passes its own lines that come next.
     pub fn is_behind(&self, cursor: &mut Cursor) -> bool {
         cursor.pass_own();
-        cursor.at < self.head.min(cursor.until)
+        cursor.at < cursor.end(self.head)
     }
 
     /// Bytes between `cursor` and the newest line's end.
@@ -243,13 +264,13 @@ impl Feed {
 
     /// From now on `cursor` is owed what was said until now, and nothing more.
     pub fn end_here(&self, cursor: &mut Cursor) {
-        cursor.until = cursor.until.min(self.head);
+        cursor.end_at(self.head);
     }
 
     /// From now on `cursor` is owed the rest of the line that it stands in, and nothing more.
     pub fn end_at_line(&self, cursor: &mut Cursor) {
         let end = if cursor.mid_line { self.end_of_line(cursor.at) } else { cursor.at };
-        cursor.until = cursor.until.min(end);
+        cursor.end_at(end);
     }
 
     /// Forgets what none of `readers` lacks: give it every reader that is behind.

@@ -11,7 +11,7 @@ pub mod text;
 use guard::Opening;
 pub use guard::Stranger;
 use memchr::{memchr, memchr3};
-use telnet::{IAC, Step, Telnet};
+use telnet::{IAC, Step, Talks, Telnet};
 
 /// What holds for every sender of a room.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,7 @@ pub struct Framer {
     #[expect(clippy::box_collection, reason = "8 bytes an idle client instead of 24")]
     partial: Option<Box<Vec<u8>>>,
     telnet: Telnet,
+    talks: Talks,
     stage: Stage,
 }
 
@@ -77,7 +78,7 @@ impl Framer {
                 if input.is_empty() {
                     return None;
                 }
-                match self.telnet.step(input, rules.max_line) {
+                match self.telnet.step(&mut self.talks, input, rules.max_line) {
                     Step::Silent => {}
                     Step::Answer(bytes) => return Some(Event::Answer(bytes)),
                     Step::Escaped | Step::NotACommand => {

@@ -17,7 +17,7 @@ pub enum Goodbye {
     /// The room waited for this reader for as long as it waits.
     Stalled {
         /// Bytes between what it took and the newest line.
-        behind: usize,
+        behind: u32,
     },
     /// Its first bytes were another protocol's.
     Stranger(Stranger),

@@ -20,13 +20,9 @@ const LOWEST_COMMAND: u8 = 236;
 /// A telnet user's Ctrl-C sends `DO TIMING-MARK` and shows nothing more until it is answered.
 const TIMING_MARK: u8 = 6;
 
-/// Where in a sequence one sender's bytes stand, and what it was already refused.
+/// Where in a sequence one sender's bytes stand.
 #[derive(Debug, Default)]
-pub(super) struct Telnet {
-    state: State,
-    /// Only who negotiates pays for more than a pointer.
-    talks: Option<Box<Negotiation>>,
-}
+pub(super) struct Telnet(State);
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -46,8 +42,9 @@ enum Verb {
     Off,
 }
 
+/// What a sender who negotiates has been refused already.
 #[derive(Debug, Default)]
-struct Negotiation {
+pub(super) struct Negotiation {
     /// Bytes of the open subnegotiation so far.
     sub_length: usize,
     /// One bit an option, so that each DO is refused once.
@@ -55,6 +52,9 @@ struct Negotiation {
     /// The same for each WILL.
     refused_to_let: [u64; 4],
 }
+
+/// The negotiation of one sender: nearly nobody has one, and everybody has the pointer.
+pub(super) type Talks = Option<Box<Negotiation>>;
 
 /// What a byte or a run of bytes of a sequence came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,80 +74,80 @@ pub(super) enum Step {
 impl Telnet {
     /// An IAC was read from the text.
     pub(super) fn open(&mut self) {
-        self.state = State::Iac;
+        self.0 = State::Iac;
     }
 
     /// Whether the next bytes belong to a sequence.
     pub(super) fn is_open(&self) -> bool {
-        self.state != State::Text
+        self.0 != State::Text
     }
 
     /// Ends an open sequence with the input; whether it was a lone IAC, which is text.
     pub(super) fn close(&mut self) -> bool {
-        std::mem::take(&mut self.state) == State::Iac
+        std::mem::take(&mut self.0) == State::Iac
     }
 
     /// Reads on in the open sequence; takes what it read from `input`, which is not empty.
-    pub(super) fn step(&mut self, input: &mut &[u8], longest: usize) -> Step {
+    pub(super) fn step(&mut self, talks: &mut Talks, input: &mut &[u8], longest: usize) -> Step {
         let Some((&byte, rest)) = input.split_first() else { return Step::Silent };
-        match self.state {
+        match self.0 {
             State::Sub => {
                 let end = memchr(IAC, input);
                 let length = end.unwrap_or(input.len());
                 if end.is_some() {
-                    self.state = State::SubIac;
+                    self.0 = State::SubIac;
                 }
                 *input = &input[length + usize::from(end.is_some())..];
-                return self.grow(length, longest);
+                return self.grow(talks, length, longest);
             }
             State::Iac if byte < LOWEST_COMMAND => {
-                self.state = State::Text;
+                self.0 = State::Text;
                 return Step::NotACommand;
             }
             _ => *input = rest,
         }
-        let (state, step) = match (self.state, byte) {
+        let (state, step) = match (self.0, byte) {
             (State::Iac, IAC) => (State::Text, Step::Escaped),
             (State::Iac, SB) => {
-                self.talks.get_or_insert_default().sub_length = 0;
+                talks.get_or_insert_default().sub_length = 0;
                 (State::Sub, Step::Silent)
             }
             (State::Iac, DO) => (State::Verb(Verb::Do), Step::Silent),
             (State::Iac, WILL) => (State::Verb(Verb::Will), Step::Silent),
             (State::Iac, DONT | WONT) => (State::Verb(Verb::Off), Step::Silent),
-            (State::Verb(verb), option) => (State::Text, self.refuse(verb, option)),
+            (State::Verb(verb), option) => (State::Text, refuse(talks, verb, option)),
             (State::SubIac, byte) if byte != SE => {
-                self.state = State::Sub;
-                return self.grow(2, longest);
+                self.0 = State::Sub;
+                return self.grow(talks, 2, longest);
             }
             _ => (State::Text, Step::Silent),
         };
-        self.state = state;
+        self.0 = state;
         step
     }
 
-    fn grow(&mut self, bytes: usize, longest: usize) -> Step {
-        let length = &mut self.talks.get_or_insert_default().sub_length;
+    fn grow(&mut self, talks: &mut Talks, bytes: usize, longest: usize) -> Step {
+        let length = &mut talks.get_or_insert_default().sub_length;
         *length = length.saturating_add(bytes);
         if *length <= longest {
             return Step::Silent;
         }
-        self.state = State::Text;
+        self.0 = State::Text;
         Step::TooLong
     }
+}
 
-    fn refuse(&mut self, verb: Verb, option: u8) -> Step {
-        let refused = match verb {
-            Verb::Off => return Step::Silent,
-            Verb::Do if option == TIMING_MARK => return Step::Answer([IAC, WONT, option]),
-            Verb::Do => &mut self.talks.get_or_insert_default().refused_to_do,
-            Verb::Will => &mut self.talks.get_or_insert_default().refused_to_let,
-        };
-        let (word, bit) = (&mut refused[usize::from(option / 64)], 1 << (option % 64));
-        if *word & bit != 0 {
-            return Step::Silent;
-        }
-        *word |= bit;
-        Step::Answer([IAC, if verb == Verb::Do { WONT } else { DONT }, option])
+fn refuse(talks: &mut Talks, verb: Verb, option: u8) -> Step {
+    let refused = match verb {
+        Verb::Off => return Step::Silent,
+        Verb::Do if option == TIMING_MARK => return Step::Answer([IAC, WONT, option]),
+        Verb::Do => &mut talks.get_or_insert_default().refused_to_do,
+        Verb::Will => &mut talks.get_or_insert_default().refused_to_let,
+    };
+    let (word, bit) = (&mut refused[usize::from(option / 64)], 1 << (option % 64));
+    if *word & bit != 0 {
+        return Step::Silent;
     }
+    *word |= bit;
+    Step::Answer([IAC, if verb == Verb::Do { WONT } else { DONT }, option])
 }

@@ -8,7 +8,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -194,6 +194,25 @@ pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Starts a server, stops it with a signal as soon as it handles them, and returns all that it printed.
+#[track_caller]
+pub fn stop_at_once(mut command: Command) -> Output {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let handled = |status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+        // SIGTERM is 15, counted from 1.
+        (mask & (1 << 14) != 0).then_some(())
+    };
+    eventually("SIGTERM is handled", || {
+        handled(&std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap())
+    });
+    signal(child.id(), "TERM");
+    wait_for_end(&mut child);
+    child.wait_with_output().unwrap()
 }
 
 /// A folder of this test's own, removed when dropped.

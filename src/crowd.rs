@@ -5,6 +5,7 @@
 use crate::clock::Moment;
 use crate::connection::{Connection, Heard, Peer, Phase};
 use crate::counters::Counters;
+use crate::descriptors::Places;
 use crate::goodbye::Goodbye;
 use crate::room::Room;
 use crate::roster::{Key, Roster};
@@ -18,9 +19,6 @@ use std::time::Duration;
 const READ: usize = 64 * 1024;
 /// How long a connection that we ended may take to end its side.
 const LINGER: Duration = Duration::from_secs(2);
-/// Those turned away at the door who may linger at a time; more are told and closed at once.
-const MOST_TURNED_AWAY: usize = 32;
-
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -41,8 +39,8 @@ pub enum Timer {
 /// How many may come, and when an unfinished line is a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time.
-    pub clients: usize,
+    /// Connections at a time, and those who are being told that there is no place.
+    pub places: Places,
     /// Silence after which an unfinished line is taken as a message.
     pub flush_after: Option<Duration>,
     /// How long a connection that ends may take to read what it is owed.
@@ -123,15 +121,15 @@ impl<S: Socket> Crowd<S> {
     /// Takes in a newcomer, or turns it away; `None` where it was closed at once.
     pub fn admit(&mut self, socket: S, peer: Peer) -> Option<Key> {
         self.counters.accepted += 1;
-        if self.online() < self.limits.clients {
+        if self.online() < self.limits.places.clients {
             let key = self.roster.insert(Connection::join(socket, peer, &self.room));
             self.due.push(key);
             info!("{peer} joined, {} online", self.online());
             return Some(key);
         }
-        let told = format!("the room is full, with {} in it: try again later", self.limits.clients);
+        let told = format!("the room is full, with {} in it: try again later", self.limits.places.clients);
         let mut stranger = Connection::turn_away(socket, peer, &self.room, &told, Goodbye::RoomFull);
-        if self.turned_away < MOST_TURNED_AWAY {
+        if self.turned_away < self.limits.places.turned_away {
             self.turned_away += 1;
             let key = self.roster.insert(stranger);
             self.due.push(key);

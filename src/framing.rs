@@ -13,6 +13,9 @@ pub use guard::Stranger;
 use memchr::{memchr, memchr3};
 use telnet::{IAC, Step, Talks, Telnet};
 
+/// Bytes by which an unfinished line grows at least, so that one typed byte by byte is not moved for each.
+const GROWTH: usize = 64;
+
 /// What holds for every sender of a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
@@ -204,7 +207,12 @@ impl Framer {
         if self.held() + text.len() - usize::from(ends_in_cr) > rules.max_line {
             return self.refuse(ends_in_cr);
         }
-        self.partial.get_or_insert_default().extend_from_slice(text);
+        let partial = self.partial.get_or_insert_default();
+        if partial.capacity() - partial.len() < text.len() {
+            // Not doubled: half lines of many senders cost what they hold.
+            partial.reserve_exact(text.len().max(GROWTH));
+        }
+        partial.extend_from_slice(text);
         None
     }
 

@@ -1,14 +1,15 @@
 //! The server's command.
 
 use hubbub::crowd::{Crowd, Limits};
+use hubbub::descriptors::Places;
 use hubbub::framing::Rules;
 use hubbub::logfile::LogFile;
 use hubbub::options::{self, Asked, Options};
+use hubbub::os_error;
 use hubbub::room::{Manners, Room};
 use hubbub::roster::Key;
 use hubbub::server::doors::Doors;
 use hubbub::server::{End, Server};
-use hubbub::{descriptors, os_error};
 use log::warn;
 use std::io::Write;
 use std::process::ExitCode;
@@ -38,9 +39,9 @@ fn serve(options: &Options) -> Result<End, String> {
     hubbub::logfile::start(&log, options.level);
     let doors = Doors::open(&options.listen).map_err(|error| error.to_string())?;
     let asked = options.max_clients.unwrap_or(Key::MOST);
-    let clients = descriptors::clients(doors.count(), asked)?;
-    if options.max_clients.is_some_and(|asked| asked > clients) {
-        warn!("the limit of open files allows {clients} clients, not {asked}");
+    let places = Places::find(doors.count(), asked)?;
+    if options.max_clients.is_some_and(|asked| asked > places.clients) {
+        warn!("the limit of open files allows {} clients, not {asked}", places.clients);
     }
     let room = Room::new(Manners {
         rules: Rules { max_line: options.max_line, raw: options.raw },
@@ -48,7 +49,7 @@ fn serve(options: &Options) -> Result<End, String> {
         welcome: options.welcome.clone(),
         stall_timeout: options.stall_timeout,
     });
-    let limits = Limits { clients, flush_after: options.flush_after, farewell: options.stall_timeout };
+    let limits = Limits { places, flush_after: options.flush_after, farewell: options.stall_timeout };
     Server::new(doors, Crowd::new(room, limits), log, options.report_every)
         .and_then(Server::run)
         .map_err(|error| format!("cannot wait for events: {}", os_error::text(&error)))

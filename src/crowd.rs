@@ -2,23 +2,24 @@
 //!
 //! Nothing here waits: the server tells which sockets are ready and calls the steps of a turn.
 
+mod writing;
+
 use crate::clock::Moment;
-use crate::connection::{Connection, Heard, Peer, Phase};
+use crate::connection::{Connection, Heard, Phase};
 use crate::counters::Counters;
 use crate::descriptors::Places;
 use crate::goodbye::Goodbye;
+use crate::peer::Peer;
 use crate::room::Room;
 use crate::roster::{Key, Roster};
 use crate::socket::Socket;
 use crate::timers::Timers;
-use log::{info, log, trace};
+use log::{info, log};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Bytes of one read: from then on a larger one gains nothing, and others wait longer for their turn.
 const READ: usize = 64 * 1024;
-/// How long a connection that we ended may take to end its side.
-const LINGER: Duration = Duration::from_secs(2);
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -226,68 +227,6 @@ impl<S: Socket> Crowd<S> {
         }
     }
 
-    /// Writes once to each connection that lacks something and is writable: to all after a broadcast,
-    /// else only to those known to be due. Then senders who waited for room may go on.
-    pub fn write(&mut self, timers: &mut Timers<Timer>, now: Moment) {
-        if self.room.relayed().lines == self.told {
-            if !self.due.is_empty() {
-                self.write_to_due(timers, now);
-            }
-        } else {
-            self.told = self.room.relayed().lines;
-            self.write_to_all(timers, now);
-        }
-    }
-
-    fn write_to_all(&mut self, timers: &mut Timers<Timer>, now: Moment) {
-        self.due.clear();
-        self.behind.clear();
-        let mut after = After { due: &mut self.due, ready: &mut self.ready, over: &mut self.over, timers };
-        for (key, connection) in self.roster.iter_mut() {
-            self.counters.written += after.write(key, connection, &self.room, &self.limits, now);
-            if connection.is_behind(self.room.feed()) {
-                self.behind.push(key);
-            }
-        }
-        self.release();
-    }
-
-    fn write_to_due(&mut self, timers: &mut Timers<Timer>, now: Moment) {
-        let due = std::mem::take(&mut self.due);
-        let mut progress = false;
-        let mut after = After { due: &mut self.due, ready: &mut self.ready, over: &mut self.over, timers };
-        for &key in &due {
-            let Some(connection) = self.roster.get_mut(key) else { continue };
-            let was_behind = connection.is_behind(self.room.feed());
-            let written = after.write(key, connection, &self.room, &self.limits, now);
-            self.counters.written += written;
-            progress |= was_behind && (written > 0 || !connection.is_behind(self.room.feed()));
-        }
-        if self.due.is_empty() {
-            // Keep what was allocated.
-            self.due = due;
-            self.due.clear();
-        }
-        if progress {
-            self.release();
-        }
-    }
-
-    /// Lets the feed forget what nobody lacks, and the senders go on for whom that made room.
-    fn release(&mut self) {
-        let feed = self.room.feed();
-        self.behind.retain(|&key| self.roster.get_mut(key).is_some_and(|c| c.is_behind(feed)));
-        let before = feed.room();
-        let slowest = self.behind.iter().filter_map(|&key| self.roster.get(key));
-        self.room.release(slowest.map(Connection::cursor));
-        if self.room.feed().room() > before && self.room.has_room_for_a_flood() {
-            // Before those who were read last: else they would take the room each time.
-            for key in self.held.drain(..).rev() {
-                self.ready.push_front(key);
-            }
-        }
-    }
-
     /// Waits for slow readers, or ends those for whom the room waited long enough.
     pub fn be_patient(&mut self, timers: &mut Timers<Timer>, now: Moment) {
         if let Some(mark) = self.room.patience_ended(now) {
@@ -313,7 +252,7 @@ impl<S: Socket> Crowd<S> {
         for key in std::mem::take(&mut self.over) {
             let Some(connection) = self.roster.remove(key) else { continue };
             timers.cancel(Timer::Connection(key));
-            if !connection.is_member() {
+            if !connection.is_member {
                 self.turned_away -= 1;
             }
             if let Some(goodbye) = connection.goodbye() {
@@ -360,48 +299,5 @@ impl<S: Socket> Crowd<S> {
             self.counters.torn += 1;
         }
         log!(goodbye.level(), "{} {goodbye}, {} online", connection.peer(), self.online());
-    }
-}
-
-/// Where a write's consequences are noted.
-struct After<'a> {
-    due: &'a mut Vec<Key>,
-    ready: &'a mut VecDeque<Key>,
-    over: &'a mut Vec<Key>,
-    timers: &'a mut Timers<Timer>,
-}
-
-impl After<'_> {
-    /// Writes to one connection if it lacks anything, and takes the next step of its ending; returns
-    /// the bytes written.
-    fn write<S: Socket>(
-        &mut self,
-        key: Key,
-        connection: &mut Connection<S>,
-        room: &Room,
-        limits: &Limits,
-        now: Moment,
-    ) -> u64 {
-        let mut written = 0;
-        if connection.writable && connection.is_owed(room.feed()) {
-            written = connection.write(room.feed());
-            trace!("{}: {written} bytes written", connection.peer());
-            if connection.writable && connection.is_owed(room.feed()) {
-                self.due.push(key);
-            }
-        }
-        if connection.phase() == Phase::Ending {
-            self.timers.set_if_none(Timer::Connection(key), now.after(limits.farewell));
-            if connection.settle(room.feed()) {
-                self.timers.set(Timer::Connection(key), now.after(LINGER));
-            }
-        }
-        if connection.phase() == Phase::Over {
-            self.over.push(key);
-        } else if connection.readable && !connection.in_line {
-            connection.in_line = true;
-            self.ready.push_back(key);
-        }
-        written as u64
     }
 }

@@ -11,6 +11,7 @@ pub mod text;
 use guard::Opening;
 pub use guard::Stranger;
 use memchr::{memchr, memchr3};
+use std::ops::ControlFlow;
 use telnet::{IAC, Step, Talks, Telnet};
 
 /// Bytes by which an unfinished line grows at least, so that one typed byte by byte is not moved for each.
@@ -77,54 +78,19 @@ impl Framer {
         line: &'a mut Vec<u8>,
     ) -> Option<Event<'a>> {
         loop {
-            if self.telnet.is_open() {
-                if input.is_empty() {
-                    return None;
-                }
-                match self.telnet.step(&mut self.talks, input, rules.max_line) {
-                    Step::Silent => {}
-                    Step::Answer(bytes) => return Some(Event::Answer(bytes)),
-                    Step::Escaped | Step::NotACommand => {
-                        if let Some(event) = self.hold(&[IAC], rules) {
-                            return Some(event);
-                        }
-                    }
-                    Step::TooLong => {
-                        if let Some(event) = self.refuse(false) {
-                            return Some(event);
-                        }
-                    }
-                }
-                continue;
+            if let ControlFlow::Break(event) = self.read_to_text(rules, input) {
+                return event;
             }
-            match self.stage {
-                Stage::Opening => {
-                    if let Some(event) = self.read_opening(rules, input)? {
-                        return Some(event);
-                    }
-                }
-                Stage::Flushed => {
-                    let (&byte, rest) = input.split_first()?;
-                    if matches!(byte, b'\n' | 0) {
-                        *input = rest;
-                    }
-                    self.stage = Stage::Later;
-                }
-                _ => {}
-            }
-            let after_cr = self.is_after_cr();
-            match find_stop(input, rules.raw, after_cr) {
+            match find_stop(input, rules.raw, self.is_after_cr()) {
                 Stop::LineEnd(at) => {
-                    let text = &input[..at];
-                    *input = &input[at + 1..];
+                    let text = take_to(input, at);
                     if !matches!(self.stage, Stage::Skipping { .. }) {
                         return Some(self.end_line(text, rules, line));
                     }
                     self.stage = Stage::Later;
                 }
                 Stop::Iac(at) => {
-                    let text = &input[..at];
-                    *input = &input[at + 1..];
+                    let text = take_to(input, at);
                     self.telnet.open();
                     if let Some(event) = self.hold(text, rules) {
                         return Some(event);
@@ -135,6 +101,38 @@ impl Framer {
                     return self.hold(text, rules);
                 }
             }
+        }
+    }
+
+    /// Reads what is not text of a line: first bytes, the rest of a flushed line's end, telnet.
+    ///
+    /// Goes on where text comes next; breaks with an event, or with `None` where all is read.
+    fn read_to_text(&mut self, rules: &Rules, input: &mut &[u8]) -> ControlFlow<Option<Event<'static>>> {
+        while self.telnet.is_open() {
+            if input.is_empty() {
+                return ControlFlow::Break(None);
+            }
+            let event = match self.telnet.step(&mut self.talks, input, rules.max_line) {
+                Step::Silent => None,
+                Step::Answer(bytes) => Some(Event::Answer(bytes)),
+                Step::Escaped | Step::NotACommand => self.hold(&[IAC], rules),
+                Step::TooLong => self.refuse(false),
+            };
+            if event.is_some() {
+                return ControlFlow::Break(event);
+            }
+        }
+        match self.stage {
+            Stage::Opening => self.read_opening(rules, input),
+            Stage::Flushed => {
+                let Some((&byte, rest)) = input.split_first() else { return ControlFlow::Break(None) };
+                if matches!(byte, b'\n' | 0) {
+                    *input = rest;
+                }
+                self.stage = Stage::Later;
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Continue(()),
         }
     }
 
@@ -163,28 +161,28 @@ impl Framer {
         self.partial.as_ref().map_or(0, |partial| partial.len())
     }
 
-    /// Decides whether the first bytes open a TLS handshake: the outer `None` asks for more of them.
-    fn read_opening<'a>(&mut self, rules: &Rules, input: &mut &[u8]) -> Option<Option<Event<'a>>> {
+    /// Decides whether the first bytes open a TLS handshake; holds them while they may.
+    fn read_opening(&mut self, rules: &Rules, input: &mut &[u8]) -> ControlFlow<Option<Event<'static>>> {
         if rules.raw {
             self.stage = Stage::Later;
-            return Some(None);
+            return ControlFlow::Continue(());
         }
-        loop {
-            let mut first_bytes = self.partial.as_ref().map_or_else(Vec::new, |held| held.to_vec());
-            let (&byte, rest) = input.split_first()?;
+        let mut first_bytes = self.partial.as_ref().map_or_else(Vec::new, |held| held.to_vec());
+        while let Some((&byte, rest)) = input.split_first() {
             first_bytes.push(byte);
             match guard::opening(&first_bytes) {
-                Opening::Tls => return Some(Some(Event::Stranger(Stranger::Tls))),
+                Opening::Tls => return ControlFlow::Break(Some(Event::Stranger(Stranger::Tls))),
                 Opening::Unsure => {
                     *input = rest;
                     self.partial.get_or_insert_default().push(byte);
                 }
                 Opening::Other => {
                     self.stage = Stage::First;
-                    return Some(None);
+                    return ControlFlow::Continue(());
                 }
             }
         }
+        ControlFlow::Break(None)
     }
 
     /// Whether the last byte of the line so far was CR, so that a NUL would end it.
@@ -196,7 +194,7 @@ impl Framer {
     }
 
     /// Keeps text whose line end has not come yet.
-    fn hold<'a>(&mut self, text: &[u8], rules: &Rules) -> Option<Event<'a>> {
+    fn hold(&mut self, text: &[u8], rules: &Rules) -> Option<Event<'static>> {
         let &last = text.last()?;
         if let Stage::Skipping { after_cr } = &mut self.stage {
             *after_cr = last == b'\r';
@@ -217,7 +215,7 @@ impl Framer {
     }
 
     /// Drops the line so far and skips the rest of it; says so once.
-    fn refuse<'a>(&mut self, after_cr: bool) -> Option<Event<'a>> {
+    fn refuse(&mut self, after_cr: bool) -> Option<Event<'static>> {
         self.partial = None;
         let was_skipping = matches!(self.stage, Stage::Skipping { .. });
         self.stage = Stage::Skipping { after_cr };
@@ -253,6 +251,13 @@ fn judge(stage: Stage, line: &[u8]) -> Event<'_> {
         Stage::Opening | Stage::First => guard::first_line(line).map_or(Event::Line(line), Event::Stranger),
         _ => Event::Line(line),
     }
+}
+
+/// Takes what stands before the byte at `at`, and that byte too; returns what stood before it.
+fn take_to<'input>(input: &mut &'input [u8], at: usize) -> &'input [u8] {
+    let text = &input[..at];
+    *input = &input[at + 1..];
+    text
 }
 
 enum Stop {

@@ -12,7 +12,7 @@
 //! The modules in the order in which bytes travel:
 //!
 //! - [`socket`]: all that a connection needs of its socket.
-//! - [`connection`]: one client; [`goodbye`] says why it ended.
+//! - [`connection`]: one client and its [`peer`]; [`goodbye`] says why it ended.
 //! - [`framing`]: bytes in, lines out; telnet, first bytes, text made safe.
 //! - [`room`]: who hears what, and who may speak how much while others are slow ([`pace`]).
 //! - [`feed`]: the one ring of lines, and the cursors of its readers.
@@ -33,6 +33,7 @@ pub mod logfile;
 pub mod options;
 pub mod os_error;
 pub mod pace;
+pub mod peer;
 pub mod room;
 pub mod roster;
 pub mod server;

@@ -4,10 +4,11 @@ pub mod doors;
 mod signals;
 
 use crate::clock::{Clock, Moment};
-use crate::connection::Peer;
+
 use crate::crowd::{Crowd, Timer};
 use crate::goodbye::Goodbye;
 use crate::logfile::LogFile;
+use crate::peer::Peer;
 use crate::roster::Key;
 use crate::timers::Timers;
 use doors::{Doors, Knock};

@@ -1,7 +1,10 @@
 //! All that a connection needs of its socket: the one place to add another kind.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
+
+/// Tries of one interrupted call: a socket that is interrupted for ever is ended instead.
+const MOST_TRIES: usize = 10_000;
 
 /// A non-blocking stream of bytes in both directions.
 pub trait Socket {
@@ -37,4 +40,15 @@ impl Socket for mio::net::TcpStream {
     fn shutdown_write(&mut self) {
         _ = self.shutdown(Shutdown::Write);
     }
+}
+
+/// Makes a call again while it is interrupted, within bounds.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..MOST_TRIES {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+    call()
 }

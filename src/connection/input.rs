@@ -1,0 +1,143 @@
+//! What one client says: reading, and what the framing makes of it.
+
+use super::{Connection, Phase, State};
+use crate::clock::Moment;
+use crate::feed::Cursor;
+use crate::framing::{Event, text};
+use crate::goodbye::Goodbye;
+use crate::peer::Peer;
+use crate::room::Room;
+use crate::socket::{Socket, retry};
+use log::{debug, error, log_enabled};
+use std::io::ErrorKind;
+
+/// What one read came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// So many bytes, and perhaps there is more.
+    Some(usize),
+    /// Nothing until the socket is reported readable again.
+    NotYet,
+    /// Nothing, for good.
+    Nothing,
+}
+
+impl<S: Socket> Connection<S> {
+    /// How many bytes may be read now: 0 where the sender has to wait for room, `None` where nothing
+    /// of it is to be read until it is told what it is owed.
+    pub fn may_read(&self, room: &Room, now: Moment) -> Option<usize> {
+        match self.state {
+            State::Open if self.is_outbox_full() || !self.cursor.may_say_more() => None,
+            State::Open | State::Deaf { .. } => Some(room.may_read(&self.pace, self.framer.held(), now)),
+            State::Draining { .. } => Some(usize::MAX),
+            State::Ending { .. } | State::Over { .. } => None,
+        }
+    }
+
+    /// Reads once into `buffer`, passes on what was said, and notes the end of the input.
+    pub fn hear(&mut self, buffer: &mut [u8], room: &mut Room, line: &mut Vec<u8>, now: Moment) -> Heard {
+        match retry(|| self.socket.read(buffer)) {
+            Ok(0) => {
+                self.readable = false;
+                self.input_ended(room, line);
+                Heard::Nothing
+            }
+            Ok(bytes) => {
+                if self.phase() != Phase::Draining {
+                    self.pace.note(bytes, room.quiet(), now);
+                    self.take_in(&buffer[..bytes], room, line);
+                }
+                Heard::Some(bytes)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Heard::NotYet
+            }
+            Err(error) => {
+                self.readable = false;
+                match error.kind() {
+                    ErrorKind::Interrupted => self.over(Goodbye::Runaway),
+                    _ => self.broke(&error),
+                }
+                Heard::Nothing
+            }
+        }
+    }
+
+    fn take_in(&mut self, mut input: &[u8], room: &mut Room, line: &mut Vec<u8>) {
+        let rules = *room.rules();
+        while let Some(event) = self.framer.next(&rules, &mut input, line) {
+            match event {
+                Event::Line(text) => say(self.peer, &mut self.cursor, text, room),
+                Event::Answer(bytes) => self.tell(&bytes),
+                Event::TooLong => {
+                    if !self.is_outbox_full() {
+                        self.tell(&room.notice(&format!(
+                            "that line was too long and nobody saw it: {} bytes is the most",
+                            rules.max_line
+                        )));
+                    }
+                }
+                Event::Stranger(stranger) => {
+                    return self.refuse(stranger.told(), Goodbye::Stranger(stranger), room);
+                }
+            }
+        }
+    }
+
+    fn input_ended(&mut self, room: &mut Room, line: &mut Vec<u8>) {
+        match self.state {
+            State::Open => {
+                let rules = *room.rules();
+                match self.framer.finish(&rules, line) {
+                    Some(Event::Line(text)) => say(self.peer, &mut self.cursor, text, room),
+                    Some(Event::Stranger(stranger)) => {
+                        self.refuse(stranger.told(), Goodbye::Stranger(stranger), room);
+                    }
+                    _ => {}
+                }
+                let goodbye = match self.state {
+                    State::Ending { goodbye, .. } => goodbye,
+                    _ => Goodbye::Left,
+                };
+                room.feed().end_here(&mut self.cursor);
+                self.state = State::Ending { goodbye, peer_ended: true };
+            }
+            State::Ending { goodbye, .. } => self.state = State::Ending { goodbye, peer_ended: true },
+            State::Deaf { broken } => self.over(Goodbye::Broken(broken)),
+            State::Draining { goodbye } => self.over(goodbye),
+            State::Over { .. } => {}
+        }
+    }
+
+    /// Takes the unfinished line as a message.
+    pub fn flush(&mut self, room: &mut Room, line: &mut Vec<u8>) {
+        let rules = *room.rules();
+        match self.framer.flush(&rules, line) {
+            Some(Event::Line(text)) => say(self.peer, &mut self.cursor, text, room),
+            Some(Event::Stranger(stranger)) => {
+                self.refuse(stranger.told(), Goodbye::Stranger(stranger), room);
+            }
+            _ => {}
+        }
+    }
+
+    fn refuse(&mut self, told: &str, goodbye: Goodbye, room: &Room) {
+        if !self.is_told() {
+            return self.over(goodbye);
+        }
+        self.tell(&room.notice(told));
+        room.feed().end_at_line(&mut self.cursor);
+        self.state = State::Ending { goodbye, peer_ended: false };
+    }
+}
+
+/// Passes a line on, and logs it where asked to.
+fn say(peer: Peer, cursor: &mut Cursor, text: &[u8], room: &mut Room) {
+    if log_enabled!(log::Level::Debug) {
+        debug!("{peer}: {}", String::from_utf8_lossy(&text::safe(text)));
+    }
+    if room.say(cursor, text).is_err() {
+        error!("{peer}: a line of {} bytes found no room in the feed and was lost", text.len());
+    }
+}

@@ -1,0 +1,86 @@
+//! What one client is told: the lines it lacks, and text for it alone.
+
+use super::{Connection, State};
+use crate::feed::{Feed, Slices};
+use crate::goodbye::Goodbye;
+use crate::socket::{Socket, retry};
+use std::io::{self, ErrorKind};
+
+/// Text for one connection alone is not added, and its sender not read, beyond this many bytes. One
+/// read more may add its telnet answers, no longer than what was read.
+const OUTBOX_FULL: usize = 4096;
+
+impl<S: Socket> Connection<S> {
+    pub(super) fn is_outbox_full(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.len() > OUTBOX_FULL)
+    }
+
+    /// Adds text for this client alone, if it still hears any.
+    pub(super) fn tell(&mut self, text: &[u8]) {
+        if self.is_told() && !text.is_empty() {
+            self.outbox.get_or_insert_default().extend_from_slice(text);
+        }
+    }
+
+    /// Writes once, all that it lacks; returns the bytes written.
+    ///
+    /// The text for it alone goes where its cursor stands at a line's end, before any more lines.
+    pub fn write(&mut self, feed: &Feed) -> usize {
+        let mut slices = Slices::default();
+        let (rest, own) = match &self.outbox {
+            None => {
+                feed.owed(&self.cursor, &mut slices);
+                (0, 0)
+            }
+            Some(outbox) => {
+                feed.rest_of_line(&self.cursor, &mut slices);
+                let rest = slices.len();
+                slices.push(outbox);
+                let mut after = self.cursor.clone();
+                feed.advance(&mut after, rest);
+                feed.owed(&after, &mut slices);
+                (rest, outbox.len())
+            }
+        };
+        if slices.is_empty() {
+            return 0;
+        }
+        match retry(|| self.socket.write(slices.as_slices())) {
+            Ok(bytes) => {
+                let told = bytes.saturating_sub(rest).min(own);
+                self.told(told);
+                feed.advance(&mut self.cursor, bytes - told);
+                bytes
+            }
+            Err(error) => {
+                self.writable = false;
+                match error.kind() {
+                    ErrorKind::WouldBlock => {}
+                    ErrorKind::Interrupted => self.over(Goodbye::Runaway),
+                    _ => self.fell_deaf(&error),
+                }
+                0
+            }
+        }
+    }
+
+    /// The first `bytes` of the outbox were written.
+    fn told(&mut self, bytes: usize) {
+        self.outbox.take_if(|outbox| outbox.len() == bytes);
+        if let Some(outbox) = &mut self.outbox {
+            outbox.drain(..bytes);
+        }
+    }
+
+    /// A write failed: nobody hears, but what was said before is still to be read.
+    fn fell_deaf(&mut self, error: &io::Error) {
+        match self.state {
+            State::Open => {
+                self.outbox = None;
+                self.state = State::Deaf { broken: error.kind() };
+                self.readable = true;
+            }
+            _ => self.broke(error),
+        }
+    }
+}

@@ -144,16 +144,18 @@ impl Framer {
             return Some(event);
         }
         *line = *self.partial.take()?;
-        Some(self.pass(line))
+        Some(self.pass(line, rules))
     }
 
     /// Takes the unfinished line, if there is one, as a message now.
     pub fn flush<'a>(&mut self, rules: &Rules, line: &'a mut Vec<u8>) -> Option<Event<'a>> {
         *line = *self.partial.take()?;
-        let event = self.stage;
         let ends_in_cr = !rules.raw && line.pop_if(|last| *last == b'\r').is_some();
-        self.stage = if ends_in_cr { Stage::Flushed } else { Stage::Later };
-        Some(judge(event, line))
+        let event = self.pass(line, rules);
+        if ends_in_cr {
+            self.stage = Stage::Flushed;
+        }
+        Some(event)
     }
 
     /// Bytes held of the unfinished line, at most the longest line and a CR.
@@ -233,23 +235,20 @@ impl Framer {
             }
         };
         let whole = if rules.raw { whole } else { whole.strip_suffix(b"\r").unwrap_or(whole) };
-        if whole.len() > rules.max_line {
-            self.stage = Stage::Later;
-            return Event::TooLong;
+        self.pass(whole, rules)
+    }
+
+    /// A whole line, unless it is too long, or a first line that shows a stranger.
+    fn pass<'a>(&mut self, line: &'a [u8], rules: &Rules) -> Event<'a> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Later);
+        let is_first = matches!(stage, Stage::Opening | Stage::First);
+        if line.len() > rules.max_line {
+            Event::TooLong
+        } else if let Some(stranger) = is_first.then(|| guard::first_line(line)).flatten() {
+            Event::Stranger(stranger)
+        } else {
+            Event::Line(line)
         }
-        self.pass(whole)
-    }
-
-    fn pass<'a>(&mut self, line: &'a [u8]) -> Event<'a> {
-        judge(std::mem::replace(&mut self.stage, Stage::Later), line)
-    }
-}
-
-/// A whole line, unless it is a first line that shows a stranger.
-fn judge(stage: Stage, line: &[u8]) -> Event<'_> {
-    match stage {
-        Stage::Opening | Stage::First => guard::first_line(line).map_or(Event::Line(line), Event::Stranger),
-        _ => Event::Line(line),
     }
 }
 

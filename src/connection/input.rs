@@ -67,58 +67,59 @@ impl<S: Socket> Connection<S> {
     fn take_in(&mut self, mut input: &[u8], room: &mut Room, line: &mut Vec<u8>) {
         let rules = *room.rules();
         while let Some(event) = self.framer.next(&rules, &mut input, line) {
-            match event {
-                Event::Line(text) => say(self.peer, &mut self.cursor, text, room),
-                Event::Answer(bytes) => self.tell(&bytes),
-                Event::TooLong => {
-                    if !self.is_outbox_full() {
-                        self.tell(&room.notice(&format!(
-                            "that line was too long and nobody saw it: {} bytes is the most",
-                            rules.max_line
-                        )));
-                    }
-                }
-                Event::Stranger(stranger) => {
-                    return self.refuse(stranger.told(), Goodbye::Stranger(stranger), room);
-                }
+            self.act_on(event, room);
+            if self.phase() != Phase::Staying {
+                // A stranger: what follows is no chat.
+                return;
             }
-        }
-    }
-
-    fn input_ended(&mut self, room: &mut Room, line: &mut Vec<u8>) {
-        match self.state {
-            State::Open => {
-                let rules = *room.rules();
-                match self.framer.finish(&rules, line) {
-                    Some(Event::Line(text)) => say(self.peer, &mut self.cursor, text, room),
-                    Some(Event::Stranger(stranger)) => {
-                        self.refuse(stranger.told(), Goodbye::Stranger(stranger), room);
-                    }
-                    _ => {}
-                }
-                let goodbye = match self.state {
-                    State::Ending { goodbye, .. } => goodbye,
-                    _ => Goodbye::Left,
-                };
-                room.feed().end_here(&mut self.cursor);
-                self.state = State::Ending { goodbye, peer_ended: true };
-            }
-            State::Ending { goodbye, .. } => self.state = State::Ending { goodbye, peer_ended: true },
-            State::Deaf { broken } => self.over(Goodbye::Broken(broken)),
-            State::Draining { goodbye } => self.over(goodbye),
-            State::Over { .. } => {}
         }
     }
 
     /// Takes the unfinished line as a message.
     pub fn flush(&mut self, room: &mut Room, line: &mut Vec<u8>) {
         let rules = *room.rules();
-        match self.framer.flush(&rules, line) {
-            Some(Event::Line(text)) => say(self.peer, &mut self.cursor, text, room),
-            Some(Event::Stranger(stranger)) => {
+        if let Some(event) = self.framer.flush(&rules, line) {
+            self.act_on(event, room);
+        }
+    }
+
+    fn input_ended(&mut self, room: &mut Room, line: &mut Vec<u8>) {
+        // A broken pipe, unlike a reset, is what the system calls a peer that first ended its input.
+        let ended_cleanly = match self.state {
+            State::Open => true,
+            State::Deaf { broken } => broken == ErrorKind::BrokenPipe,
+            _ => false,
+        };
+        let rules = *room.rules();
+        if ended_cleanly && let Some(event) = self.framer.finish(&rules, line) {
+            self.act_on(event, room);
+        }
+        match self.state {
+            State::Open => {
+                room.feed().end_here(&mut self.cursor);
+                self.state = State::Ending { goodbye: Goodbye::Left, peer_ended: true };
+            }
+            State::Ending { goodbye, .. } => self.state = State::Ending { goodbye, peer_ended: true },
+            State::Deaf { .. } if ended_cleanly => self.over(Goodbye::Left),
+            State::Deaf { broken } => self.over(Goodbye::Broken(broken)),
+            State::Draining { goodbye } => self.over(goodbye),
+            State::Over { .. } => {}
+        }
+    }
+
+    fn act_on(&mut self, event: Event<'_>, room: &mut Room) {
+        match event {
+            Event::Line(text) => say(self.peer, &mut self.cursor, text, room),
+            Event::Answer(bytes) => self.tell(&bytes),
+            // Who sends many such lines and reads none of this is told of some.
+            Event::TooLong if self.is_outbox_full() => {}
+            Event::TooLong => self.tell(&room.notice(&format!(
+                "that line was too long and nobody saw it: {} bytes is the most",
+                room.rules().max_line
+            ))),
+            Event::Stranger(stranger) => {
                 self.refuse(stranger.told(), Goodbye::Stranger(stranger), room);
             }
-            _ => {}
         }
     }
 

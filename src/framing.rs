@@ -125,11 +125,16 @@ impl Framer {
         match self.stage {
             Stage::Opening => self.read_opening(rules, input),
             Stage::Flushed => {
-                let Some((&byte, rest)) = input.split_first() else { return ControlFlow::Break(None) };
-                if matches!(byte, b'\n' | 0) {
-                    *input = rest;
+                match input.split_first() {
+                    None => return ControlFlow::Break(None),
+                    Some((b'\n' | 0, rest)) => {
+                        *input = rest;
+                        self.stage = Stage::Later;
+                    }
+                    // Telnet may come between.
+                    Some((&IAC, _)) => {}
+                    Some(_) => self.stage = Stage::Later,
                 }
-                self.stage = Stage::Later;
                 ControlFlow::Continue(())
             }
             _ => ControlFlow::Continue(()),
@@ -151,6 +156,9 @@ impl Framer {
     pub fn flush<'a>(&mut self, rules: &Rules, line: &'a mut Vec<u8>) -> Option<Event<'a>> {
         *line = *self.partial.take()?;
         let ends_in_cr = !rules.raw && line.pop_if(|last| *last == b'\r').is_some();
+        if line.len() > rules.max_line {
+            return self.refuse(ends_in_cr);
+        }
         let event = self.pass(line, rules);
         if ends_in_cr {
             self.stage = Stage::Flushed;
@@ -180,7 +188,11 @@ impl Framer {
                 }
                 Opening::Other => {
                     self.stage = Stage::First;
-                    return ControlFlow::Continue(());
+                    // Two bytes are held unasked, and the longest line may be one.
+                    return match (self.held() > rules.max_line).then(|| self.refuse(false)) {
+                        Some(event) => ControlFlow::Break(event),
+                        None => ControlFlow::Continue(()),
+                    };
                 }
             }
         }
@@ -201,6 +213,9 @@ impl Framer {
         if let Stage::Skipping { after_cr } = &mut self.stage {
             *after_cr = last == b'\r';
             return None;
+        }
+        if self.stage == Stage::Flushed {
+            self.stage = Stage::Later;
         }
         // A CR may yet turn out to be a part of the line end.
         let ends_in_cr = !rules.raw && last == b'\r';

@@ -92,8 +92,11 @@ impl Telnet {
         let Some((&byte, rest)) = input.split_first() else { return Step::Silent };
         match self.0 {
             State::Sub => {
-                let end = memchr(IAC, input);
-                let length = end.unwrap_or(input.len());
+                // What is over the limit is no part of it, however much arrived at once.
+                let so_far = talks.as_ref().map_or(0, |talks| talks.sub_length);
+                let most = input.len().min(longest.saturating_sub(so_far).saturating_add(1));
+                let end = memchr(IAC, &input[..most]);
+                let length = end.unwrap_or(most);
                 if end.is_some() {
                     self.0 = State::SubIac;
                 }

@@ -1,0 +1,624 @@
+//! The framing tested whole, byte by byte, in random pieces and against a naive twin.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+
+use hubbub::framing::{Event, Framer, Rules, Stranger, text};
+use proptest::prelude::*;
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+const IAC: u8 = 255;
+const DONT: u8 = 254;
+const DO: u8 = 253;
+const WONT: u8 = 252;
+const WILL: u8 = 251;
+const SB: u8 = 250;
+const SE: u8 = 240;
+const NOP: u8 = 241;
+const TIMING_MARK: u8 = 6;
+
+/// An event of the framing, kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Said {
+    Line(Vec<u8>),
+    TooLong,
+    Answer([u8; 3]),
+    Stranger(Stranger),
+}
+
+impl From<Event<'_>> for Said {
+    fn from(event: Event<'_>) -> Self {
+        match event {
+            Event::Line(line) => Self::Line(line.to_vec()),
+            Event::TooLong => Self::TooLong,
+            Event::Answer(bytes) => Self::Answer(bytes),
+            Event::Stranger(stranger) => Self::Stranger(stranger),
+        }
+    }
+}
+
+fn line(text: impl AsRef<[u8]>) -> Said {
+    Said::Line(text.as_ref().to_vec())
+}
+
+/// What happens to a sender.
+#[derive(Debug, Clone)]
+enum Step {
+    /// It is heard to say this, in one read.
+    Reads(Vec<u8>),
+    /// It has been silent for so long that its unfinished line is taken as it is.
+    Flush,
+    /// Its input ends cleanly.
+    Finish,
+}
+
+/// What the framing says to `steps`, up to a stranger: what follows one is not read.
+#[track_caller]
+fn framed(rules: Rules, steps: &[Step]) -> Vec<Said> {
+    let (mut framer, mut said, mut scratch) = (Framer::default(), Vec::new(), Vec::new());
+    for step in steps {
+        match step {
+            Step::Flush => said.extend(framer.flush(&rules, &mut scratch).map(Said::from)),
+            Step::Finish => said.extend(framer.finish(&rules, &mut scratch).map(Said::from)),
+            Step::Reads(bytes) => {
+                let mut input = bytes.as_slice();
+                while let Some(event) = framer.next(&rules, &mut input, &mut scratch) {
+                    said.push(event.into());
+                    assert!(framer.held() <= rules.max_line + 1, "{} bytes held", framer.held());
+                    if matches!(said.last(), Some(Said::Stranger(_))) {
+                        return said;
+                    }
+                }
+                assert!(input.is_empty(), "{} bytes of the input were left", input.len());
+            }
+        }
+        if matches!(said.last(), Some(Said::Stranger(_))) {
+            return said;
+        }
+        assert!(framer.held() <= rules.max_line + 1, "{} bytes held", framer.held());
+    }
+    said
+}
+
+/// The rules of the framing, one byte at a time, with nothing searched and nothing spared.
+struct Twin {
+    rules: Rules,
+    /// The first bytes, until it is sure that they open no TLS handshake.
+    opening: Option<Vec<u8>>,
+    telnet: Telnet,
+    refused_options: HashSet<(u8, u8)>,
+    /// The line so far, even where it was refused.
+    line: Vec<u8>,
+    is_refused: bool,
+    is_first_line: bool,
+    /// The line was flushed at its CR: a LF or NUL belongs to it.
+    was_flushed_at_cr: bool,
+    said: Vec<Said>,
+}
+
+#[derive(Clone, Copy)]
+enum Telnet {
+    Text,
+    Iac,
+    Verb(u8),
+    /// In a subnegotiation of so many bytes.
+    Sub(usize),
+    SubIac(usize),
+}
+
+impl Twin {
+    fn hears(rules: Rules, steps: &[Step]) -> Vec<Said> {
+        let mut twin = Self {
+            rules,
+            opening: (!rules.raw).then(Vec::new),
+            telnet: Telnet::Text,
+            refused_options: HashSet::new(),
+            line: Vec::new(),
+            is_refused: false,
+            is_first_line: true,
+            was_flushed_at_cr: false,
+            said: Vec::new(),
+        };
+        for step in steps {
+            match step {
+                Step::Flush => twin.flush(),
+                Step::Finish => twin.finish(),
+                Step::Reads(bytes) => bytes.iter().for_each(|&byte| twin.byte(byte)),
+            }
+            if let Some(at) = twin.said.iter().position(|said| matches!(said, Said::Stranger(_))) {
+                twin.said.truncate(at + 1);
+                break;
+            }
+        }
+        twin.said
+    }
+
+    fn byte(&mut self, byte: u8) {
+        let Some(opening) = &mut self.opening else { return self.in_or_out_of_telnet(byte) };
+        opening.push(byte);
+        match opening.as_slice() {
+            [0x16] | [0x16, 0x03] => {}
+            [0x16, 0x03, 0..=4] => self.said.push(Said::Stranger(Stranger::Tls)),
+            _ => self.is_no_opening(),
+        }
+    }
+
+    fn is_no_opening(&mut self) {
+        for byte in self.opening.take().unwrap_or_default() {
+            self.in_or_out_of_telnet(byte);
+        }
+    }
+
+    fn in_or_out_of_telnet(&mut self, byte: u8) {
+        if self.rules.raw {
+            return self.text(byte);
+        }
+        self.telnet = match (self.telnet, byte) {
+            (Telnet::Text, IAC) => Telnet::Iac,
+            (Telnet::Text, byte) => {
+                self.text(byte);
+                Telnet::Text
+            }
+            (Telnet::Iac, IAC) => {
+                self.text(IAC);
+                Telnet::Text
+            }
+            (Telnet::Iac, DO | DONT | WILL | WONT) => Telnet::Verb(byte),
+            (Telnet::Iac, SB) => Telnet::Sub(0),
+            (Telnet::Iac, 236..) => Telnet::Text,
+            (Telnet::Iac, no_command) => {
+                self.text(IAC);
+                self.text(no_command);
+                Telnet::Text
+            }
+            (Telnet::Verb(verb), option) => {
+                self.answer(verb, option);
+                Telnet::Text
+            }
+            (Telnet::Sub(length), IAC) => Telnet::SubIac(length),
+            (Telnet::Sub(length), _) => self.sub(length + 1),
+            (Telnet::SubIac(_), SE) => Telnet::Text,
+            (Telnet::SubIac(length), _) => self.sub(length + 2),
+        }
+    }
+
+    /// A subnegotiation over the limit refuses the line that it is in, and is over.
+    fn sub(&mut self, length: usize) -> Telnet {
+        if length <= self.rules.max_line {
+            return Telnet::Sub(length);
+        }
+        self.line.clear();
+        self.was_flushed_at_cr = false;
+        self.refuse();
+        Telnet::Text
+    }
+
+    fn answer(&mut self, verb: u8, option: u8) {
+        let word = match verb {
+            DO => WONT,
+            WILL => DONT,
+            _ => return,
+        };
+        let is_new = self.refused_options.insert((verb, option));
+        if is_new || (verb, option) == (DO, TIMING_MARK) {
+            self.said.push(Said::Answer([IAC, word, option]));
+        }
+    }
+
+    fn text(&mut self, byte: u8) {
+        if std::mem::take(&mut self.was_flushed_at_cr) && matches!(byte, b'\n' | 0) {
+            return;
+        }
+        let is_after_cr = !self.rules.raw && self.line.ends_with(b"\r");
+        match byte {
+            b'\n' | 0 if is_after_cr => {
+                self.line.pop();
+                self.end_line();
+            }
+            b'\n' => self.end_line(),
+            byte => {
+                self.line.push(byte);
+                // A CR may be a part of the line end.
+                let may_be_the_end = !self.rules.raw && byte == b'\r';
+                if self.line.len() - usize::from(may_be_the_end) > self.rules.max_line {
+                    self.refuse();
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self) {
+        if !std::mem::replace(&mut self.is_refused, true) {
+            self.said.push(Said::TooLong);
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let is_first_line = std::mem::replace(&mut self.is_first_line, false);
+        if std::mem::replace(&mut self.is_refused, false) {
+            return;
+        }
+        let stranger = (is_first_line && !self.rules.raw).then(|| stranger(&line)).flatten();
+        self.said.push(stranger.map_or(Said::Line(line), Said::Stranger));
+    }
+
+    fn flush(&mut self) {
+        self.is_no_opening();
+        if self.line.is_empty() || self.is_refused {
+            return;
+        }
+        self.was_flushed_at_cr = !self.rules.raw && self.line.ends_with(b"\r");
+        if self.was_flushed_at_cr {
+            self.line.pop();
+        }
+        self.end_line();
+    }
+
+    fn finish(&mut self) {
+        self.is_no_opening();
+        if matches!(self.telnet, Telnet::Iac) {
+            self.text(IAC);
+        }
+        if self.line.len() > self.rules.max_line {
+            self.refuse();
+        }
+        if !self.line.is_empty() && !self.is_refused {
+            self.end_line();
+        }
+    }
+}
+
+/// Whose first line that is: `METHOD TARGET HTTP/1.1` or `SSH-2.0-NAME`.
+fn stranger(line: &[u8]) -> Option<Stranger> {
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let words = line.split(|&byte| byte == b' ').collect::<Vec<_>>();
+    if let [[_, ..], [_, ..], [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..]] = words[..]
+        && words[0].iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'-'))
+    {
+        return Some(Stranger::Http);
+    }
+    let parts = line.splitn(3, |&byte| byte == b'-').collect::<Vec<_>>();
+    let [b"SSH", version, _] = parts[..] else { return None };
+    let numbers = version.split(|&byte| byte == b'.').collect::<Vec<_>>();
+    matches!(numbers[..], [major, minor] if is_number(major) && is_number(minor)).then_some(Stranger::Ssh)
+}
+
+const fn rules(max_line: usize) -> Rules {
+    Rules { max_line, raw: false }
+}
+
+const RAW: Rules = Rules { max_line: 8, raw: true };
+
+/// `input` comes to `expected`, whole, byte by byte and cut anywhere; at its clean end too, and for
+/// the twin as well.
+#[track_caller]
+fn comes_to(rules: Rules, input: &[u8], expected: &[Said]) {
+    let cut_at = |at: usize| [reads(&input[..at]), reads(&input[at..]), Step::Finish];
+    let byte_by_byte = input.chunks(1).map(reads).chain([Step::Finish]).collect::<Vec<_>>();
+    assert_eq!(Twin::hears(rules, &cut_at(0)), expected, "the twin");
+    assert_eq!(framed(rules, &byte_by_byte), expected, "byte by byte");
+    for at in 0..=input.len() {
+        assert_eq!(framed(rules, &cut_at(at)), expected, "cut after {at} of {} bytes", input.len());
+    }
+}
+
+fn reads(bytes: &[u8]) -> Step {
+    Step::Reads(bytes.to_vec())
+}
+
+#[test]
+fn a_line_ends_at_lf_cr_lf_or_cr_nul_and_a_lone_cr_or_nul_stays() {
+    comes_to(rules(8), b"one\ntwo\r\nthree\r\0", &[line("one"), line("two"), line("three")]);
+    comes_to(rules(8), b"\n\r\n\r\0", &[line(""), line(""), line("")]);
+    comes_to(rules(8), b"a\rb\r\r\n\0c\0\n", &[line("a\rb\r"), line("\0c\0")]);
+    comes_to(rules(8), b"a\n\0b\n", &[line("a"), line("\0b")]);
+}
+
+#[test]
+fn an_unfinished_line_at_the_clean_end_is_a_line_and_nothing_is_none() {
+    comes_to(rules(8), b"", &[]);
+    comes_to(rules(8), b"hi\n", &[line("hi")]);
+    comes_to(rules(8), b"hi\nyou", &[line("hi"), line("you")]);
+    comes_to(rules(8), b"hi\xFF", &[line(b"hi\xFF")]);
+    comes_to(rules(8), b"hi\r", &[line("hi\r")]);
+    comes_to(rules(8), b"hi\xFF\xFA\x18", &[line("hi")]);
+}
+
+#[test]
+fn an_unfinished_line_over_the_limit_is_refused_at_the_clean_end_even_if_its_last_byte_is_cr() {
+    comes_to(rules(8), b"12345678", &[line("12345678")]);
+    comes_to(rules(8), b"1234567\r", &[line("1234567\r")]);
+    comes_to(rules(8), b"123456789", &[Said::TooLong]);
+    comes_to(rules(8), b"12345678\r", &[Said::TooLong]);
+    comes_to(rules(8), b"12345678\xFF", &[Said::TooLong]);
+    comes_to(rules(1), b"\x16\x03", &[Said::TooLong]);
+}
+
+#[test]
+fn the_limit_itself_is_accepted_and_one_byte_more_is_refused_whatever_the_line_end() {
+    for limit in [1, 2, 8, 63, 64, 65] {
+        for end in [&b"\n"[..], b"\r\n", b"\r\0"] {
+            for next in [&b""[..], b"n", b"next"] {
+                let at_limit = [&vec![b'x'; limit], end, next].concat();
+                let over = [&vec![b'x'; limit + 1], end, next].concat();
+                let next = match next.len() {
+                    0 => None,
+                    length if length > limit => Some(Said::TooLong),
+                    _ => Some(line(next)),
+                };
+                let with_next = |first: Said| [first].into_iter().chain(next.clone()).collect::<Vec<_>>();
+                comes_to(rules(limit), &at_limit, &with_next(line(vec![b'x'; limit])));
+                comes_to(rules(limit), &over, &with_next(Said::TooLong));
+            }
+        }
+    }
+}
+
+#[test]
+fn cr_counts_as_a_byte_of_the_line_unless_it_ends_the_line() {
+    comes_to(rules(4), b"123\r\r\nx\n", &[line("123\r"), line("x")]);
+    comes_to(rules(4), b"1234\r\r\nx\n", &[Said::TooLong, line("x")]);
+    comes_to(rules(4), b"1234\rx\nx\n", &[Said::TooLong, line("x")]);
+    comes_to(rules(4), b"1234\r\xFF\xF1\nx\n", &[line("1234"), line("x")]);
+}
+
+#[test]
+fn a_line_far_over_the_limit_is_refused_once_and_skipped_to_its_line_end() {
+    for end in [&b"\n"[..], b"\r\n", b"\r\0"] {
+        let input = [&[b'x'; 100][..], b"\0\rxx\xFF\xFF", end, b"next\n"].concat();
+        comes_to(rules(8), &input, &[Said::TooLong, line("next")]);
+    }
+    comes_to(rules(2), b"xxx\nyyy\nz\n", &[Said::TooLong, Said::TooLong, line("z")]);
+}
+
+#[test]
+fn telnet_is_taken_out_of_the_middle_of_a_line_and_of_its_end() {
+    comes_to(rules(8), &[b'a', IAC, NOP, b'b', b'\n'], &[line("ab")]);
+    comes_to(rules(8), &[b'a', b'\r', IAC, NOP, b'\n', b'b', b'\r', IAC, NOP, 0], &[line("a"), line("b")]);
+    comes_to(rules(8), &[IAC, DONT, 1, IAC, WONT, 10, b'a', b'\n'], &[line("a")]);
+    comes_to(rules(8), &[IAC, SB, 24, 0, b'\n', IAC, IAC, b'\r', IAC, SE, b'a', b'\n'], &[line("a")]);
+    comes_to(rules(8), &[IAC, SE, b'a', b'\n'], &[line("a")]);
+}
+
+#[test]
+fn a_doubled_iac_and_an_iac_before_no_command_are_text() {
+    comes_to(rules(8), b"a\xFF\xFFb\n", &[line(b"a\xFFb")]);
+    comes_to(rules(8), b"a\xFFb\n", &[line(b"a\xFFb")]);
+    comes_to(rules(8), b"\xFF\n\xFF\r\n", &[line(b"\xFF"), line(b"\xFF")]);
+    comes_to(rules(8), &[IAC, 235, IAC, 236, b'\n'], &[line([IAC, 235])]);
+    comes_to(rules(1), b"\xFF\xFF\nx\xFF\xFF\n", &[line(b"\xFF"), Said::TooLong]);
+}
+
+#[test]
+fn each_option_is_refused_once_and_a_timing_mark_every_time() {
+    let mut asked = vec![b'a'];
+    let mut expected = Vec::new();
+    for option in 0..=255 {
+        asked.extend([IAC, DO, option, IAC, WILL, option]);
+        expected.extend([Said::Answer([IAC, WONT, option]), Said::Answer([IAC, DONT, option])]);
+    }
+    for option in 0..=255 {
+        asked.extend([IAC, WILL, option, IAC, DO, option]);
+    }
+    expected.extend([Said::Answer([IAC, WONT, TIMING_MARK]), line("a")]);
+    asked.push(b'\n');
+    let steps = [reads(&asked), Step::Finish];
+    assert_eq!(framed(rules(8), &steps), expected);
+    assert_eq!(Twin::hears(rules(8), &steps), expected);
+}
+
+#[test]
+fn a_subnegotiation_over_the_limit_refuses_its_line_and_ends_there_however_it_arrives() {
+    let at_limit = [b"a", &[IAC, SB][..], b"1234567\n", &[IAC, SE], b"b\n"].concat();
+    comes_to(rules(8), &at_limit, &[line("ab")]);
+    let over = [b"a", &[IAC, SB][..], b"123456789\nnext\n"].concat();
+    comes_to(rules(8), &over, &[Said::TooLong, line("next")]);
+    let over = [&[IAC, SB][..], b"123456789", &[IAC, DO, 1], b"rest\nnext\n"].concat();
+    comes_to(rules(8), &over, &[Said::TooLong, Said::Answer([IAC, WONT, 1]), line("next")]);
+    let doubled = [&[IAC, SB][..], b"1234567", &[IAC, IAC], b"rest\nnext\n"].concat();
+    comes_to(rules(8), &doubled, &[Said::TooLong, line("next")]);
+    let in_a_refused_line = [b"123456789", &[IAC, SB][..], b"1234567890\nnext\n"].concat();
+    comes_to(rules(8), &in_a_refused_line, &[Said::TooLong, line("next")]);
+}
+
+#[test]
+fn strangers_are_known_by_their_first_bytes_or_first_line_and_later_by_nothing() {
+    for version in 0..=4 {
+        comes_to(rules(8), &[0x16, 3, version, 1, 0, b'\n'], &[Said::Stranger(Stranger::Tls)]);
+    }
+    comes_to(rules(1), b"\x16\x03\x01", &[Said::Stranger(Stranger::Tls)]);
+    comes_to(rules(8), b"\x16\x03\x05\n", &[line(b"\x16\x03\x05")]);
+    comes_to(rules(8), b"\x16\n\x16\x03\x01\n", &[line(b"\x16"), line(b"\x16\x03\x01")]);
+    comes_to(rules(64), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[Said::Stranger(Stranger::Http)]);
+    comes_to(rules(64), b"GET / HTTP/1.1", &[Said::Stranger(Stranger::Http)]);
+    comes_to(rules(64), b"SSH-2.0-OpenSSH_9.2\r\n", &[Said::Stranger(Stranger::Ssh)]);
+    comes_to(rules(64), b"hi\nGET / HTTP/1.1\n", &[line("hi"), line("GET / HTTP/1.1")]);
+    comes_to(rules(64), b"GET out\n", &[line("GET out")]);
+}
+
+#[test]
+fn raw_ends_lines_at_lf_alone_and_looks_into_nothing() {
+    comes_to(RAW, b"a\r\n\r\0\n\xFF\xFD\x06\n", &[line("a\r"), line("\r\0"), line(b"\xFF\xFD\x06")]);
+    comes_to(RAW, b"\x16\x03\x01\nGET", &[line(b"\x16\x03\x01"), line("GET")]);
+    comes_to(RAW, b"1234567\r\n12345678\r\nx\r", &[line("1234567\r"), Said::TooLong, line("x\r")]);
+    let long = Rules { max_line: 64, raw: true };
+    comes_to(long, b"GET / HTTP/1.1\r\n", &[line("GET / HTTP/1.1\r")]);
+}
+
+/// `steps` come to `expected`, for the twin as well.
+#[track_caller]
+fn flushed(rules: Rules, steps: &[Step], expected: &[Said]) {
+    assert_eq!(Twin::hears(rules, steps), expected, "the twin");
+    assert_eq!(framed(rules, steps), expected);
+}
+
+#[test]
+fn a_flush_makes_the_unfinished_line_a_message_and_nothing_of_nothing() {
+    flushed(rules(8), &[Step::Flush], &[]);
+    flushed(rules(8), &[reads(b"hi\n"), Step::Flush, Step::Flush], &[line("hi")]);
+    flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b" you\n")], &[line("hi"), line(" you")]);
+    flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b"\n")], &[line("hi"), line("")]);
+    flushed(rules(8), &[reads(b"hi\xFF"), Step::Flush, reads(b"\xF1!\n")], &[line("hi"), line("!")]);
+    flushed(RAW, &[reads(b"hi\r"), Step::Flush, reads(b"\n")], &[line("hi\r"), line("")]);
+}
+
+#[test]
+fn a_flush_at_a_cr_ends_the_line_and_its_lf_or_nul_makes_no_empty_one() {
+    for end in [b"\n", b"\0"] {
+        let rest = [&end[..], b"you\n"].concat();
+        flushed(rules(8), &[reads(b"hi\r"), Step::Flush, reads(&rest)], &[line("hi"), line("you")]);
+        let steps = [reads(b"hi\r"), Step::Flush, Step::Flush, reads(end), Step::Flush, reads(b"\n")];
+        flushed(rules(8), &steps, &[line("hi"), line("")]);
+    }
+    let steps = [reads(b"hi\r"), Step::Flush, reads(b"you\n\n")];
+    flushed(rules(8), &steps, &[line("hi"), line("you"), line("")]);
+    flushed(rules(8), &[reads(b"hi\r"), Step::Flush, Step::Finish], &[line("hi")]);
+    flushed(rules(2), &[reads(b"hi\r"), Step::Flush, reads(b"\nyo\n")], &[line("hi"), line("yo")]);
+}
+
+#[test]
+fn telnet_between_a_flushed_cr_and_its_lf_makes_no_empty_line() {
+    let steps = [reads(b"hi\r"), Step::Flush, reads(&[IAC, NOP]), reads(b"\nyou\n")];
+    flushed(rules(8), &steps, &[line("hi"), line("you")]);
+}
+
+#[test]
+fn a_flush_leaves_a_refused_line_refused_to_its_end() {
+    let steps = [reads(b"123456789"), Step::Flush, reads(b"rest\nnext\n")];
+    flushed(rules(8), &steps, &[Said::TooLong, line("next")]);
+}
+
+/// Bytes with much in them that matters to the framing.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let option = || prop_oneof![Just(TIMING_MARK), 0..4u8, any::<u8>()];
+    let verb = prop_oneof![Just(DO), Just(WILL), Just(DONT), Just(WONT)];
+    let piece = prop_oneof![
+        8 => prop::sample::select(vec![b"\n".to_vec(), b"\r\n".to_vec(), b"\r\0".to_vec()]),
+        6 => prop::sample::select(vec![b'\r', b'\n', 0, IAC, SB, SE, DO, 0x16, 0x03, 0x01]).prop_map(|b| vec![b]),
+        2 => (verb, option()).prop_map(|(verb, option)| vec![IAC, verb, option]),
+        1 => Just(vec![IAC, IAC]),
+        1 => Just(vec![IAC, SB]),
+        1 => Just(vec![IAC, SE]),
+        2 => prop::collection::vec(any::<u8>(), 0..4),
+        4 => (0..30usize).prop_map(|length| vec![b'x'; length]),
+        2 => "[a-zż漢🙂]{0,4}".prop_map(String::into_bytes),
+    ];
+    let opening = prop::sample::select(vec![
+        &b""[..],
+        b"\x16",
+        b"\x16\x03",
+        b"\x16\x03\x01",
+        b"GET / HTTP/1.1",
+        b"SSH-2.0-OpenSSH_9.2",
+    ]);
+    let opening = prop_oneof![4 => Just(&b""[..]), 1 => opening];
+    (opening, prop::collection::vec(piece, 0..40)).prop_map(|(opening, pieces)| {
+        let mut input = opening.to_vec();
+        pieces.iter().for_each(|piece| input.extend(piece));
+        input
+    })
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    (prop_oneof![1..24usize, Just(64)], prop::bool::weighted(0.1))
+        .prop_map(|(max_line, raw)| Rules { max_line, raw })
+}
+
+/// Cuts `input` into reads of `lengths`, over and over, with a step `between` them.
+fn cut(mut input: &[u8], lengths: &[usize], between: impl Fn(usize) -> Option<Step>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (number, &length) in lengths.iter().cycle().enumerate() {
+        let (read, rest) = input.split_at(length.min(input.len()));
+        steps.push(reads(read));
+        steps.extend(between(number));
+        input = rest;
+        if input.is_empty() {
+            break;
+        }
+    }
+    steps.push(Step::Finish);
+    steps
+}
+
+fn lengths() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(prop_oneof![1..3usize, 1..12usize, 1..200usize], 1..12)
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_framing_says_what_its_twin_says_whole_byte_by_byte_and_in_any_pieces(
+        rules in any_rules(), input in input(), lengths in lengths()
+    ) {
+        let whole = [reads(&input), Step::Finish];
+        let expected = Twin::hears(rules, &whole);
+        prop_assert_eq!(framed(rules, &whole), &expected[..]);
+        prop_assert_eq!(framed(rules, &cut(&input, &[1], |_| None)), &expected[..]);
+        prop_assert_eq!(framed(rules, &cut(&input, &lengths, |_| None)), &expected[..]);
+    }
+
+    #[test]
+    fn the_framing_says_what_its_twin_says_with_flushes_between_the_pieces(
+        rules in any_rules(), input in input(), lengths in lengths(),
+        flushes in prop::collection::vec(any::<bool>(), 1..12)
+    ) {
+        let flush = |number: usize| flushes[number % flushes.len()].then_some(Step::Flush);
+        let steps = cut(&input, &lengths, flush);
+        prop_assert_eq!(framed(rules, &steps), Twin::hears(rules, &steps));
+    }
+
+    #[test]
+    fn raw_lines_are_what_stands_between_lf_and_lf(input in input(), lengths in lengths()) {
+        let rules = Rules { max_line: usize::MAX / 2, raw: true };
+        let mut expected = input.split(|&byte| byte == b'\n').map(line).collect::<Vec<_>>();
+        expected.pop_if(|last| *last == line(""));
+        prop_assert_eq!(framed(rules, &cut(&input, &lengths, |_| None)), expected);
+    }
+
+    #[test]
+    fn safe_text_is_what_its_twin_shows_character_by_character(line in text_line()) {
+        let shown = text::safe(&line);
+        let expected = shown_one_by_one(&line);
+        prop_assert_eq!(String::from_utf8_lossy(&shown), expected);
+        prop_assert_eq!(matches!(shown, Cow::Borrowed(_)), *shown == line[..]);
+        prop_assert!(shown.len() <= text::EXPANSION * line.len());
+        let shown = std::str::from_utf8(&shown).unwrap();
+        prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\t'));
+    }
+}
+
+/// Text, controls, and bytes that are nearly text.
+fn text_line() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => any::<char>().prop_map(|character| character.to_string().into_bytes()),
+        4 => (0..0xA2u32).prop_map(|code| char::from_u32(code).unwrap().to_string().into_bytes()),
+        2 => prop::collection::vec(any::<u8>(), 0..4),
+        2 => prop::collection::vec(0x7F..0xC3u8, 0..4),
+        1 => Just("🙂".as_bytes()[..3].to_vec()),
+        1 => Just(b"\xED\xA0\x80".to_vec()),
+        2 => "[ -~]{0,80}".prop_map(String::into_bytes),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+fn shown_one_by_one(mut line: &[u8]) -> String {
+    let mut shown = String::new();
+    while let Some(&byte) = line.first() {
+        let lengths = 1..=line.len().min(4);
+        let found = lengths.filter_map(|length| std::str::from_utf8(&line[..length]).ok()).next();
+        let character = found.and_then(|text| text.chars().next());
+        match character {
+            Some('\t' | ' '..='~' | '\u{A0}'..) => shown.push_str(found.unwrap()),
+            Some(control) => shown.push_str(&format!("\\x{:02X}", u32::from(control))),
+            None => shown.push_str(&format!("\\x{byte:02X}")),
+        }
+        line = &line[found.map_or(1, str::len)..];
+    }
+    shown
+}

@@ -29,6 +29,17 @@ enum State {
     Over { goodbye: Goodbye },
 }
 
+/// Where a connection waits to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// Nowhere.
+    Out,
+    /// Among those who are read next.
+    Ready,
+    /// Among those who wait for room.
+    Held,
+}
+
 /// What a connection's end waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -60,8 +71,8 @@ pub struct Connection<S> {
     pub readable: bool,
     /// The system has not said since the last report that nothing can be written.
     pub writable: bool,
-    /// Whether the server has it in line to be read, or waiting for room to be read.
-    pub in_line: bool,
+    /// Where it waits to be read.
+    pub line: Line,
 }
 
 impl<S: Socket> Connection<S> {
@@ -92,7 +103,7 @@ impl<S: Socket> Connection<S> {
             readable: false,
             // A new socket takes bytes at once.
             writable: true,
-            in_line: false,
+            line: Line::Out,
         };
         connection.tell(told);
         connection

@@ -5,7 +5,7 @@
 mod writing;
 
 use crate::clock::Moment;
-use crate::connection::{Connection, Heard, Phase};
+use crate::connection::{Connection, Heard, Line, Phase};
 use crate::counters::Counters;
 use crate::descriptors::Places;
 use crate::goodbye::Goodbye;
@@ -16,6 +16,7 @@ use crate::socket::Socket;
 use crate::timers::Timers;
 use log::{info, log};
 use std::collections::VecDeque;
+use std::io;
 use std::time::Duration;
 
 /// Bytes of one read: from then on a larger one gains nothing, and others wait longer for their turn.
@@ -114,50 +115,71 @@ impl<S: Socket> Crowd<S> {
             || self.room.relayed().lines != self.told
     }
 
-    /// The socket of `key`, to be watched.
-    pub fn socket(&mut self, key: Key) -> Option<&mut S> {
-        self.roster.get_mut(key).map(Connection::socket)
-    }
-
-    /// Takes in a newcomer, or turns it away; `None` where it was closed at once.
-    pub fn admit(&mut self, socket: S, peer: Peer) -> Option<Key> {
+    /// Takes in a newcomer whose socket `watch` registers under its key, or tells it why not; `None`
+    /// where it was closed at once.
+    pub fn admit(
+        &mut self,
+        socket: S,
+        peer: Peer,
+        watch: impl FnOnce(&mut S, Key) -> io::Result<()>,
+    ) -> Option<Key> {
         self.counters.accepted += 1;
-        if self.online() < self.limits.places.clients {
-            let key = self.roster.insert(Connection::join(socket, peer, &self.room));
-            self.due.push(key);
-            info!("{peer} joined, {} online", self.online());
-            return Some(key);
+        let Places { clients, turned_away } = self.limits.places;
+        let is_full = self.online() >= clients;
+        let newcomer = if is_full {
+            let told = format!("the room is full, with {clients} in it: try again later");
+            Connection::turn_away(socket, peer, &self.room, &told, Goodbye::RoomFull)
+        } else {
+            Connection::join(socket, peer, &self.room)
+        };
+        if is_full && self.turned_away >= turned_away {
+            self.send_off(newcomer, Goodbye::RoomFull);
+            return None;
         }
-        let told = format!("the room is full, with {} in it: try again later", self.limits.places.clients);
-        let mut stranger = Connection::turn_away(socket, peer, &self.room, &told, Goodbye::RoomFull);
-        if self.turned_away < self.limits.places.turned_away {
+        let key = self.roster.insert(newcomer);
+        if let Some(newcomer) = self.roster.get_mut(key)
+            && let Err(error) = watch(newcomer.socket(), key)
+        {
+            let goodbye = Goodbye::Unwatched(error.kind());
+            newcomer.refuse("the server cannot take you in: try again later", goodbye, &self.room);
+            if let Some(newcomer) = self.roster.remove(key) {
+                self.send_off(newcomer, goodbye);
+            }
+            return None;
+        }
+        self.due.push(key);
+        if is_full {
             self.turned_away += 1;
-            let key = self.roster.insert(stranger);
-            self.due.push(key);
-            return Some(key);
+        } else {
+            info!("{peer} joined, {} online", self.online());
         }
-        self.counters.written += stranger.write(self.room.feed()) as u64;
-        stranger.settle(self.room.feed());
-        self.say_goodbye(&stranger, Goodbye::RoomFull);
-        None
+        Some(key)
     }
 
-    /// Ends the connection of `key` without a word.
-    pub fn end(&mut self, key: Key, goodbye: Goodbye) {
-        if let Some(connection) = self.roster.get_mut(key) {
-            connection.over(goodbye);
-            self.over.push(key);
-        }
+    /// Tells someone who is not in the roster what it is owed, as far as that goes at once.
+    fn send_off(&mut self, mut newcomer: Connection<S>, goodbye: Goodbye) {
+        self.counters.written += newcomer.write(self.room.feed()) as u64;
+        newcomer.settle(self.room.feed());
+        self.say_goodbye(&newcomer, goodbye);
     }
 
     /// Notes what the system reported of a socket; whether it is still known.
-    pub fn note(&mut self, key: Key, readable: bool, writable: bool) -> bool {
+    pub fn note(&mut self, key: Key, readable: bool, writable: bool, now: Moment) -> bool {
         let Some(connection) = self.roster.get_mut(key) else { return false };
         connection.readable |= readable;
         connection.writable |= writable;
-        if connection.readable && !connection.in_line {
-            connection.in_line = true;
-            self.ready.push_back(key);
+        match connection.line {
+            Line::Out if connection.readable => {
+                connection.line = Line::Ready;
+                self.ready.push_back(key);
+            }
+            // Someone who waits for room may by now have been silent long enough to count as a person.
+            Line::Held if readable && connection.may_read(&self.room, now).is_some_and(|bytes| bytes > 0) => {
+                connection.line = Line::Ready;
+                self.held.retain(|&held| held != key);
+                self.ready.push_back(key);
+            }
+            Line::Out | Line::Ready | Line::Held => {}
         }
         if writable {
             self.due.push(key);
@@ -170,7 +192,7 @@ impl<S: Socket> Crowd<S> {
         for _ in 0..self.ready.len() {
             let Some(key) = self.ready.pop_front() else { return };
             let Some(connection) = self.roster.get_mut(key) else { continue };
-            connection.in_line = false;
+            connection.line = Line::Out;
             if !connection.readable {
                 continue;
             }
@@ -178,7 +200,7 @@ impl<S: Socket> Crowd<S> {
                 // It is in line again once it was told more.
                 None => continue,
                 Some(0) => {
-                    connection.in_line = true;
+                    connection.line = Line::Held;
                     self.held.push(key);
                     continue;
                 }
@@ -187,7 +209,7 @@ impl<S: Socket> Crowd<S> {
             let buffer = &mut self.buffer[..bytes];
             if let Heard::Some(bytes) = connection.hear(buffer, &mut self.room, &mut self.line, now) {
                 self.counters.read += bytes as u64;
-                connection.in_line = true;
+                connection.line = Line::Ready;
                 self.ready.push_back(key);
             }
             if connection.phase() == Phase::Ending {
@@ -280,7 +302,8 @@ impl<S: Socket> Crowd<S> {
                 self.due.push(key);
             }
         }
-        self.held.clear();
+        // What they said and was not read is no longer heard, but drained.
+        self.let_held_go();
     }
 
     /// Gives up all who are still owed something.

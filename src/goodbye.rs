@@ -82,7 +82,7 @@ impl fmt::Display for Goodbye {
             Self::Stranger(stranger) => write!(f, "refused: spoke {}", stranger.name()),
             Self::RoomFull => f.write_str("refused: the room is full"),
             Self::Stopping => f.write_str("the server stops"),
-            Self::Runaway => f.write_str("cut: its socket made no progress in 10000 tries"),
+            Self::Runaway => f.write_str("cut: its socket made no progress"),
             Self::Unwatched(kind) => write!(f, "refused: its socket cannot be watched: {kind}"),
         }
     }

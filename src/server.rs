@@ -6,7 +6,6 @@ mod signals;
 use crate::clock::{Clock, Moment};
 
 use crate::crowd::{Crowd, Timer};
-use crate::goodbye::Goodbye;
 use crate::logfile::LogFile;
 use crate::peer::Peer;
 use crate::roster::Key;
@@ -133,7 +132,7 @@ impl Server {
                     // An error or a hang-up is found out by the read or write that it makes fail.
                     let readable = event.is_readable() || event.is_read_closed() || event.is_error();
                     let writable = event.is_writable() || event.is_write_closed() || event.is_error();
-                    if !self.crowd.note(Key::from_number(token.0), readable, writable) {
+                    if !self.crowd.note(Key::from_number(token.0), readable, writable, now) {
                         self.crowd.counters.stale += 1;
                     }
                 }
@@ -188,12 +187,10 @@ impl Server {
     }
 
     fn admit(&mut self, socket: TcpStream, peer: Peer) {
-        let Some(key) = self.crowd.admit(socket, peer) else { return };
-        let Some(socket) = self.crowd.socket(key) else { return };
-        let both = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(socket, Token(key.number()), both) {
-            self.crowd.end(key, Goodbye::Unwatched(error.kind()));
-        }
+        let registry = self.poll.registry();
+        self.crowd.admit(socket, peer, |socket, key| {
+            registry.register(socket, Token(key.number()), Interest::READABLE | Interest::WRITABLE)
+        });
     }
 
     /// Sets the timers that only a change sets, so that an idle server is never woken.

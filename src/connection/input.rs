@@ -51,6 +51,10 @@ impl<S: Socket> Connection<S> {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.readable = false;
+                if let State::Deaf { broken } = self.state {
+                    // All that it said before was read, and it can be told nothing.
+                    self.over(Goodbye::Broken(broken));
+                }
                 Heard::NotYet
             }
             Err(error) => {
@@ -123,7 +127,8 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    fn refuse(&mut self, told: &str, goodbye: Goodbye, room: &Room) {
+    /// Tells it why it cannot stay; then the connection ends.
+    pub fn refuse(&mut self, told: &str, goodbye: Goodbye, room: &Room) {
         if !self.is_told() {
             return self.over(goodbye);
         }

@@ -46,6 +46,11 @@ impl<S: Socket> Connection<S> {
             return 0;
         }
         match retry(|| self.socket.write(slices.as_slices())) {
+            Ok(0) => {
+                // Neither taken nor refused: to try again would keep the loop busy for nothing.
+                self.over(Goodbye::Runaway);
+                0
+            }
             Ok(bytes) => {
                 let told = bytes.saturating_sub(rest).min(own);
                 self.told(told);

@@ -2,7 +2,7 @@
 
 use super::{Crowd, Limits, Timer};
 use crate::clock::Moment;
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Line, Phase};
 use crate::room::Room;
 use crate::roster::Key;
 use crate::socket::Socket;
@@ -70,8 +70,16 @@ impl<S: Socket> Crowd<S> {
         let slowest = self.behind.iter().filter_map(|&key| self.roster.get(key));
         self.room.release(slowest.map(Connection::cursor));
         if self.room.feed().room() > before && self.room.has_room_for_a_flood() {
-            // Before those who were read last: else they would take the room each time.
-            for key in self.held.drain(..).rev() {
+            self.let_held_go();
+        }
+    }
+
+    /// Senders who waited are read again, before those who were read last: else these would take the
+    /// room each time.
+    pub(super) fn let_held_go(&mut self) {
+        for key in self.held.drain(..).rev() {
+            if let Some(connection) = self.roster.get_mut(key) {
+                connection.line = Line::Ready;
                 self.ready.push_front(key);
             }
         }
@@ -113,8 +121,8 @@ impl After<'_> {
         }
         if connection.phase() == Phase::Over {
             self.over.push(key);
-        } else if connection.readable && !connection.in_line {
-            connection.in_line = true;
+        } else if connection.readable && connection.line == Line::Out {
+            connection.line = Line::Ready;
             self.ready.push_back(key);
         }
         written as u64

@@ -43,8 +43,12 @@ struct Inner {
 enum Place {
     /// Opened by us, and so as not to block.
     Own(OwnedFd),
-    /// Standard error where it could not be opened anew: asked first whether it takes a line.
+    /// Standard error where it is no terminal and could not be opened anew: asked first whether it
+    /// takes a line.
     Shared,
+    /// Standard error where it is somebody else's terminal: one that has room for a part of a line
+    /// would still block, so for each line it is made not to, and others who have it too may notice.
+    Terminal,
     /// Standard error where it is a socket, as under systemd.
     Socket,
 }
@@ -197,11 +201,14 @@ impl Place {
         let kind = rustix::fs::fstat(standard_error()).map(|stat| FileType::from_raw_mode(stat.st_mode));
         match kind {
             Ok(FileType::Socket) => Self::Socket,
-            Ok(FileType::Fifo | FileType::CharacterDevice) => {
-                open(Path::new("/proc/self/fd/2"), OFlags::WRONLY).map_or(Self::Shared, Self::Own)
-            }
+            Ok(FileType::Fifo) => Self::open_anew().unwrap_or(Self::Shared),
+            Ok(FileType::CharacterDevice) => Self::open_anew().unwrap_or(Self::Terminal),
             _ => Self::Shared,
         }
+    }
+
+    fn open_anew() -> Option<Self> {
+        open(Path::new("/proc/self/fd/2"), OFlags::WRONLY).map(Self::Own).ok()
     }
 
     fn write(&self, line: &[u8]) -> rustix::io::Result<usize> {
@@ -217,6 +224,14 @@ impl Place {
                     0 => Err(Errno::AGAIN),
                     _ => rustix::io::write(error, line),
                 }
+            }
+            Self::Terminal => {
+                let error = standard_error();
+                let flags = rustix::fs::fcntl_getfl(error)?;
+                rustix::fs::fcntl_setfl(error, flags | OFlags::NONBLOCK)?;
+                let written = rustix::io::write(error, line);
+                rustix::fs::fcntl_setfl(error, flags)?;
+                written
             }
         })
     }

@@ -1,7 +1,7 @@
 //! Signals as one more source of events.
 
 use mio::event::Source;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals as Pipe;
 use std::fmt;
 use std::io;
@@ -21,7 +21,8 @@ pub(super) struct Signals(Pipe);
 
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
-        Pipe::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1]).map(Self)
+        // SIGXFSZ asks for nothing, but unheeded it kills: a log over its size limit is only a full log.
+        Pipe::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXFSZ]).map(Self)
     }
 
     pub(super) const fn source(&mut self) -> &mut impl Source {

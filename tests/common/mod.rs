@@ -32,9 +32,7 @@ impl Server {
     /// Starts the server on 127.0.0.1 with `arguments`.
     #[track_caller]
     pub fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
-        command.args(["-l", "127.0.0.1:0"]).args(arguments);
-        Self::spawn(command)
+        Self::spawn(program(&[&["-l", "127.0.0.1:0"], arguments].concat()))
     }
 
     /// Runs `command`, which ends up as a server that logs to standard error.
@@ -46,19 +44,33 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, log) = channel();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let log = lines_of(child.stderr.take().unwrap());
         let mut server = Self { child, log, seen: Vec::new(), address: ([127, 0, 0, 1], 0).into() };
-        let listening = server.wait_for_log("listening on 127.0.0.1:");
+        let listening = server.wait_for_log("listening on ");
         server.address = listening.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        if server.address.ip().is_unspecified() {
+            server.address.set_ip([127, 0, 0, 1].into());
+        }
         server
+    }
+
+    /// Runs `command`, which ends up as a server that listens at `port` and logs where the caller chose.
+    /// Its log is not heard here until [`hear_log`](Self::hear_log).
+    #[track_caller]
+    pub fn spawn_unheard(mut command: Command, port: &Port) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        let server = Self { child, log: channel().1, seen: Vec::new(), address: port.address() };
+        let visitor = eventually("it listens", || TcpStream::connect(port.address()).ok());
+        // It may listen before it heeds signals; who is seen off has met the running loop.
+        let mut visitor = Client::over(visitor);
+        visitor.ends();
+        visitor.hears_all();
+        server
+    }
+
+    /// From now on its log is what can be read from `place`.
+    pub fn hear_log(&mut self, place: impl Read + Send + 'static) {
+        self.log = lines_of(place);
     }
 
     /// Where it listens.
@@ -153,6 +165,85 @@ impl Drop for Server {
     }
 }
 
+/// The program with `arguments`, told nothing on standard input.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// `command` without a capability that root has and others have not, such as `dac_override`.
+pub fn without_capability(name: &str, command: Command) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return command;
+    }
+    // A part of util-linux.
+    let mut without = Command::new("setpriv");
+    without.arg(format!("--bounding-set=-{name}")).arg(format!("--inh-caps=-{name}"));
+    without.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null()).stdout(Stdio::null());
+    without
+}
+
+/// Reads lines as they come, on a thread that ends with `place`.
+fn lines_of(place: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(place).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// A port of 127.0.0.1 that is given to nobody else: bound and not listened at, so that only who
+/// knows it and reuses addresses, as the server does, can listen there.
+pub struct Port(socket2::Socket);
+
+impl Port {
+    #[track_caller]
+    pub fn reserve() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self(socket)
+    }
+
+    #[track_caller]
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap().as_socket().unwrap()
+    }
+}
+
+/// A line of the kernel's table of TCP connections over IPv4.
+#[derive(Debug)]
+pub struct TcpEntry {
+    pub local_port: u16,
+    pub peer_port: u16,
+    /// As in the kernel's `tcp_states.h`: 1 is established, 6 is `TIME_WAIT`.
+    pub state: u8,
+    /// Bytes that the peer has not acknowledged.
+    pub unsent: u32,
+}
+
+/// The kernel's table of TCP connections over IPv4.
+#[track_caller]
+pub fn tcp_table() -> Vec<TcpEntry> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let entry = |line: &str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let port = |field: &str| u16::from_str_radix(field.split_once(':')?.1, 16).ok();
+        Some(TcpEntry {
+            local_port: port(fields.next()?)?,
+            peer_port: port(fields.next()?)?,
+            state: u8::from_str_radix(fields.next()?, 16).ok()?,
+            unsent: u32::from_str_radix(fields.next()?.split_once(':')?.0, 16).ok()?,
+        })
+    };
+    table.lines().filter_map(entry).collect()
+}
+
 /// Sends a signal by its name.
 #[track_caller]
 pub fn signal(pid: u32, name: &str) {
@@ -160,10 +251,21 @@ pub fn signal(pid: u32, name: &str) {
     assert!(status.success(), "kill -{name} {pid}: {status}");
 }
 
-/// Waits for the end of a process within the deadline.
+/// Waits for the end of a process within the deadline, and ends it where it does not come.
 #[track_caller]
 pub fn wait_for_end(child: &mut Child) -> ExitStatus {
-    eventually("the process ends", || child.try_wait().unwrap())
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() >= deadline {
+            _ = child.kill();
+            _ = child.wait();
+            panic!("the process does not end");
+        }
+        thread::park_timeout(Duration::from_millis(2));
+    }
 }
 
 /// Asks again until `state` is there, within the deadline.
@@ -183,13 +285,17 @@ pub fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
 /// Runs the program with `arguments` to its end: status, standard output, standard error.
 #[track_caller]
 pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hubbub"))
-        .args(arguments)
-        .stdin(Stdio::null())
+    run_to_its_end(program(arguments))
+}
+
+/// Runs `command` to its end: status, standard output, standard error.
+#[track_caller]
+pub fn run_to_its_end(mut command: Command) -> (Option<i32>, String, String) {
+    let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let status = wait_for_end(&mut child);
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -9,6 +9,7 @@ use crate::connection::{Connection, Heard, Line, Phase};
 use crate::counters::Counters;
 use crate::descriptors::Places;
 use crate::goodbye::Goodbye;
+use crate::logbudget::LogBudget;
 use crate::peer::Peer;
 use crate::room::Room;
 use crate::roster::{Key, Roster};
@@ -70,6 +71,7 @@ pub struct Crowd<S> {
     told: u64,
     buffer: Box<[u8]>,
     line: Vec<u8>,
+    log_budget: LogBudget,
     /// Totals since the start.
     pub counters: Counters,
 }
@@ -90,6 +92,7 @@ impl<S: Socket> Crowd<S> {
             told: 0,
             buffer: vec![0; READ].into_boxed_slice(),
             line: Vec::new(),
+            log_budget: LogBudget::default(),
             counters: Counters::default(),
         }
     }
@@ -121,6 +124,7 @@ impl<S: Socket> Crowd<S> {
         &mut self,
         socket: S,
         peer: Peer,
+        now: Moment,
         watch: impl FnOnce(&mut S, Key) -> io::Result<()>,
     ) -> Option<Key> {
         self.counters.accepted += 1;
@@ -133,7 +137,7 @@ impl<S: Socket> Crowd<S> {
             Connection::join(socket, peer, &self.room)
         };
         if is_full && self.turned_away >= turned_away {
-            self.send_off(newcomer, Goodbye::RoomFull);
+            self.send_off(newcomer, Goodbye::RoomFull, now);
             return None;
         }
         let key = self.roster.insert(newcomer);
@@ -143,24 +147,24 @@ impl<S: Socket> Crowd<S> {
             let goodbye = Goodbye::Unwatched(error.kind());
             newcomer.refuse("the server cannot take you in: try again later", goodbye, &self.room);
             if let Some(newcomer) = self.roster.remove(key) {
-                self.send_off(newcomer, goodbye);
+                self.send_off(newcomer, goodbye, now);
             }
             return None;
         }
         self.due.push(key);
         if is_full {
             self.turned_away += 1;
-        } else {
+        } else if self.may_log(now) {
             info!("{peer} joined, {} online", self.online());
         }
         Some(key)
     }
 
     /// Tells someone who is not in the roster what it is owed, as far as that goes at once.
-    fn send_off(&mut self, mut newcomer: Connection<S>, goodbye: Goodbye) {
+    fn send_off(&mut self, mut newcomer: Connection<S>, goodbye: Goodbye, now: Moment) {
         self.counters.written += newcomer.write(self.room.feed()) as u64;
         newcomer.settle(self.room.feed());
-        self.say_goodbye(&newcomer, goodbye);
+        self.say_goodbye(&newcomer, goodbye, now);
     }
 
     /// Notes what the system reported of a socket; whether it is still known.
@@ -269,7 +273,7 @@ impl<S: Socket> Crowd<S> {
     }
 
     /// Removes those who are over; whether there were any.
-    pub fn sweep(&mut self, timers: &mut Timers<Timer>) -> bool {
+    pub fn sweep(&mut self, timers: &mut Timers<Timer>, now: Moment) -> bool {
         let mut removed = false;
         for key in std::mem::take(&mut self.over) {
             let Some(connection) = self.roster.remove(key) else { continue };
@@ -278,7 +282,7 @@ impl<S: Socket> Crowd<S> {
                 self.turned_away -= 1;
             }
             if let Some(goodbye) = connection.goodbye() {
-                self.say_goodbye(&connection, goodbye);
+                self.say_goodbye(&connection, goodbye, now);
             }
             removed = true;
         }
@@ -316,11 +320,29 @@ impl<S: Socket> Crowd<S> {
         }
     }
 
-    fn say_goodbye(&mut self, connection: &Connection<S>, goodbye: Goodbye) {
+    fn say_goodbye(&mut self, connection: &Connection<S>, goodbye: Goodbye, now: Moment) {
         self.counters.ended[goodbye.index()] += 1;
         if matches!(goodbye, Goodbye::Broken(_)) && connection.unfinished() > 0 {
             self.counters.torn += 1;
         }
-        log!(goodbye.level(), "{} {goodbye}, {} online", connection.peer(), self.online());
+        if self.may_log(now) {
+            log!(goodbye.level(), "{} {goodbye}, {} online", connection.peer(), self.online());
+        }
+    }
+
+    /// Whether one more line about someone's coming or going may be logged.
+    fn may_log(&mut self, now: Moment) -> bool {
+        let is_allowed = self.log_budget.allows(now);
+        if is_allowed {
+            self.log_what_was_not();
+        }
+        is_allowed
+    }
+
+    /// Says how many came or went without a line of their own.
+    pub fn log_what_was_not(&mut self) {
+        if let Some(count) = self.log_budget.take_unlogged() {
+            info!("so many came or went too fast to be logged: {count}");
+        }
     }
 }

@@ -19,7 +19,7 @@
 //! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them.
 //! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes.
 //!
-//! Around them: [`options`], [`logfile`], [`descriptors`], [`counters`], [`os_error`].
+//! Around them: [`options`], [`logfile`], [`logbudget`], [`descriptors`], [`counters`], [`os_error`].
 
 pub mod clock;
 pub mod connection;
@@ -29,6 +29,7 @@ pub mod descriptors;
 pub mod feed;
 pub mod framing;
 pub mod goodbye;
+pub mod logbudget;
 pub mod logfile;
 pub mod options;
 pub mod os_error;

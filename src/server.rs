@@ -40,9 +40,17 @@ pub struct Server {
     clock: Clock,
     log: LogFile,
     report_every: Option<Duration>,
-    /// What the last report said, by which the next is known to be worth saying.
-    reported: (usize, u64),
+    /// As of the last report, by which the next is known to be worth making.
+    reported: State,
     stopping: bool,
+}
+
+/// What a report is about.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct State {
+    accepted: u64,
+    online: usize,
+    lines: u64,
 }
 
 /// How a run ended.
@@ -78,7 +86,7 @@ impl Server {
             clock: Clock::start(Instant::now()),
             log,
             report_every,
-            reported: (0, 0),
+            reported: State::default(),
             stopping: false,
         })
     }
@@ -111,6 +119,7 @@ impl Server {
                 break end;
             }
         };
+        self.crowd.log_what_was_not();
         info!("stopped: {}, {}", self.relayed(), self.crowd.counters);
         Ok(end)
     }
@@ -148,7 +157,7 @@ impl Server {
         if signalled && let Some(end) = self.heed_signals(now) {
             return Some(end);
         }
-        if self.crowd.sweep(&mut self.timers) {
+        if self.crowd.sweep(&mut self.timers, now) {
             // A descriptor came free: whoever waits for one need not wait for a timer.
             self.doors.try_again();
         }
@@ -181,14 +190,14 @@ impl Server {
                     self.timers.set(Timer::Accept, retry_at);
                     return;
                 }
-                Knock::Someone(socket, address) => self.admit(socket, Peer::from(address)),
+                Knock::Someone(socket, address) => self.admit(socket, Peer::from(address), now),
             }
         }
     }
 
-    fn admit(&mut self, socket: TcpStream, peer: Peer) {
+    fn admit(&mut self, socket: TcpStream, peer: Peer, now: Moment) {
         let registry = self.poll.registry();
-        self.crowd.admit(socket, peer, |socket, key| {
+        self.crowd.admit(socket, peer, now, |socket, key| {
             registry.register(socket, Token(key.number()), Interest::READABLE | Interest::WRITABLE)
         });
     }
@@ -205,17 +214,20 @@ impl Server {
         }
     }
 
-    fn state(&self) -> (usize, u64) {
-        (self.crowd.online(), self.crowd.room().relayed().lines)
+    fn state(&self) -> State {
+        State {
+            accepted: self.crowd.counters.accepted,
+            online: self.crowd.online(),
+            lines: self.crowd.room().relayed().lines,
+        }
     }
 
     fn report(&mut self) {
-        let (online, lines) = self.state();
-        let (reported_online, reported_lines) = self.reported;
-        if (online, lines) != (reported_online, reported_lines) {
-            info!("{online} online, {} lines relayed since the last report", lines - reported_lines);
-            self.reported = (online, lines);
-        }
+        let state = self.state();
+        let lines = state.lines - self.reported.lines;
+        info!("{} online, {lines} lines relayed since the last report", state.online);
+        self.crowd.log_what_was_not();
+        self.reported = state;
     }
 
     fn relayed(&self) -> String {

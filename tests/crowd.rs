@@ -181,7 +181,7 @@ impl Table {
     fn join(&mut self) -> Client {
         let socket = FakeSocket::default();
         let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
-        let key = self.crowd.admit(socket.clone(), peer, |_, _| Ok(())).unwrap();
+        let key = self.crowd.admit(socket.clone(), peer, self.now, |_, _| Ok(())).unwrap();
         Client { key, socket }
     }
 
@@ -195,7 +195,7 @@ impl Table {
         self.crowd.read(&mut self.timers, self.now);
         self.write();
         self.crowd.be_patient(&mut self.timers, self.now);
-        self.crowd.sweep(&mut self.timers);
+        self.crowd.sweep(&mut self.timers, self.now);
     }
 
     fn write(&mut self) {
@@ -310,7 +310,7 @@ fn e3_who_ends_while_a_line_is_written_to_all_is_removed_after_the_others_have_i
     assert_eq!(table.crowd.online(), 4, "nobody is removed by the writing itself");
     before.has_heard("hello\n");
     after.has_heard("hello\n");
-    table.crowd.sweep(&mut table.timers);
+    table.crowd.sweep(&mut table.timers, table.now);
     assert!(ends.is_gone());
     assert_eq!(table.crowd.online(), 3);
     table.settle();
@@ -777,6 +777,23 @@ fn b12_who_caught_up_between_two_bursts_is_waited_for_anew() {
     table.passes(STALL_TIMEOUT);
     assert!(reader.is_gone());
     healthy.has_heard(burst.repeat(4));
+}
+
+#[test]
+fn c10_someone_who_was_held_for_saying_much_is_heard_again_after_some_silence() {
+    let (mut table, [stuck, flooder, person, healthy]) = Table::of(FEED);
+    stuck.takes([], Take::NotNow);
+    table.says(&flooder, lines(4 * FEED));
+    let unread = flooder.unread();
+    table.says(&person, lines(2000));
+    let held = person.unread();
+    assert!(held > 0, "it says more than a person does");
+    table.passes(STALL_TIMEOUT - A_MILLISECOND);
+    assert_eq!(person.unread(), held, "nobody asks for it");
+    let heard = healthy.heard().len();
+    table.says(&person, "and again\n");
+    assert!(healthy.heard().len() > heard, "what it says next is read in its turn");
+    assert_eq!(flooder.unread(), unread, "who floods has said nothing more");
 }
 
 #[test]

@@ -112,6 +112,19 @@ impl Server {
         signal(self.pid(), name);
     }
 
+    /// Holds its process until [`resume`](Self::resume): what arrives meanwhile, it finds all at once.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal("STOP");
+        eventually("the server is held", || self.status("State").starts_with('T').then_some(()));
+    }
+
+    /// Lets it go on.
+    #[track_caller]
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
     /// Waits for its end; the status and the whole log.
     #[track_caller]
     pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
@@ -366,6 +379,18 @@ impl Client {
         Self::over(stream)
     }
 
+    /// Joins with a receive buffer of about `bytes`: what it does not read soon stays with the server.
+    #[track_caller]
+    pub fn join_with_buffer(server: &Server, bytes: usize) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        // Before connecting: it decides what the server may send without being asked again.
+        socket.set_recv_buffer_size(bytes).unwrap();
+        socket.connect_timeout(&server.address().into(), DEADLINE).unwrap();
+        let mut client = Self::over(socket.into());
+        client.expects(WELCOME);
+        client
+    }
+
     /// A client over a connection that was made otherwise.
     #[track_caller]
     pub fn over(stream: TcpStream) -> Self {
@@ -377,6 +402,12 @@ impl Client {
     /// The connection itself.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Its own address, by which the log names it.
+    #[track_caller]
+    pub fn address(&self) -> String {
+        self.stream.local_addr().unwrap().to_string()
     }
 
     /// Sends all of `bytes`.

@@ -185,6 +185,7 @@ impl Server {
         for _ in 0..Doors::ACCEPTS {
             match self.doors.accept(now) {
                 Knock::Nobody => return,
+                Knock::Left => {}
                 Knock::Failed { retry_at } => {
                     self.crowd.counters.accept_failures += 1;
                     self.timers.set(Timer::Accept, retry_at);

@@ -88,6 +88,8 @@ pub struct Doors {
 pub enum Knock {
     /// A newcomer and its address.
     Someone(TcpStream, SocketAddr),
+    /// Someone who gave up while waiting.
+    Left,
     /// Nobody, until a listener is reported ready.
     Nobody,
     /// The system lacks something; nobody is accepted until then, or until a connection ends.
@@ -156,11 +158,7 @@ impl Doors {
 
     /// Accepts one newcomer, from each listener in turn.
     pub(super) fn accept(&mut self, now: Moment) -> Knock {
-        // Whoever gave up while waiting is passed over; a few of them do not end the turn.
-        for _ in 0..Self::ACCEPTS {
-            if self.paused {
-                return Knock::Nobody;
-            }
+        while !self.paused {
             let count = self.doors.len();
             let first = self.next;
             let Some(index) = (0..count).map(|step| (first + step) % count).find(|&i| self.doors[i].ready)
@@ -175,7 +173,7 @@ impl Doors {
                     return Knock::Someone(socket, address);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => door.ready = false,
-                Err(error) if is_the_newcomers(&error) => {}
+                Err(error) if is_the_newcomers(&error) => return Knock::Left,
                 Err(error) => return self.rest(&error, now),
             }
         }

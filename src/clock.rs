@@ -48,12 +48,13 @@ impl Clock {
     }
 
     /// The clock goes on to `now`, after a turn that was to sleep no longer than `asked`; `None` is a
-    /// sleep without a deadline, of which all counts.
-    pub fn turn(&mut self, now: Instant, asked: Option<Duration>) -> Moment {
+    /// sleep without a deadline. In a turn that was resumed, by SIGCONT, or that overran, the process
+    /// was stopped.
+    pub fn turn(&mut self, now: Instant, asked: Option<Duration>, resumed: bool) -> Moment {
         let passed = now.saturating_duration_since(self.last);
         self.last = now;
-        let was_stopped = asked.is_some_and(|asked| passed > asked.saturating_add(SLACK));
-        self.running += if was_stopped { STOPPED_TURN } else { passed };
+        let overran = asked.is_some_and(|asked| passed > asked.saturating_add(SLACK));
+        self.running += if resumed || overran { passed.min(STOPPED_TURN) } else { passed };
         self.now()
     }
 
@@ -72,17 +73,19 @@ mod tests {
         let start = Instant::now();
         let mut clock = Clock::start(start);
         let asked = Duration::from_secs(5);
-        let before = clock.turn(start + Duration::from_secs(2), Some(asked));
+        let before = clock.turn(start + Duration::from_secs(2), Some(asked), false);
         assert_eq!(before.since(Moment::default()), Duration::from_secs(2));
-        let after = clock.turn(start + Duration::from_secs(3602), Some(asked));
-        assert_eq!(after.since(before), STOPPED_TURN);
+        let after = clock.turn(start + Duration::from_secs(3602), Some(asked), false);
+        assert_eq!(after.since(before), STOPPED_TURN, "it overran");
+        let resumed = clock.turn(start + Duration::from_secs(3605), Some(asked), true);
+        assert_eq!(resumed.since(after), STOPPED_TURN, "a signal said so");
     }
 
     #[test]
     fn a_sleep_without_a_deadline_counts_whole() {
         let start = Instant::now();
         let mut clock = Clock::start(start);
-        let later = clock.turn(start + Duration::from_secs(3600), None);
+        let later = clock.turn(start + Duration::from_secs(3600), None, false);
         assert_eq!(later.since(Moment::default()), Duration::from_secs(3600));
     }
 }

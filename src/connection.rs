@@ -3,6 +3,7 @@
 mod input;
 mod output;
 
+use crate::clock::Moment;
 use crate::feed::{Cursor, Feed};
 use crate::framing::Framer;
 use crate::goodbye::Goodbye;
@@ -77,26 +78,26 @@ pub struct Connection<S> {
 
 impl<S: Socket> Connection<S> {
     /// A newcomer, told the welcome.
-    pub fn join(socket: S, peer: Peer, room: &Room) -> Self {
-        Self::new(socket, peer, room, State::Open, &room.welcome())
+    pub fn join(socket: S, peer: Peer, room: &Room, now: Moment) -> Self {
+        Self::new(socket, peer, room, now, State::Open, &room.welcome())
     }
 
     /// A newcomer who cannot stay and is told why.
-    pub fn turn_away(socket: S, peer: Peer, room: &Room, told: &str, goodbye: Goodbye) -> Self {
+    pub fn turn_away(socket: S, peer: Peer, room: &Room, now: Moment, told: &str, goodbye: Goodbye) -> Self {
         let state = State::Ending { goodbye, peer_ended: false };
-        let mut connection = Self::new(socket, peer, room, state, &room.notice(told));
+        let mut connection = Self::new(socket, peer, room, now, state, &room.notice(told));
         connection.is_member = false;
         room.feed().end_here(&mut connection.cursor);
         connection
     }
 
-    fn new(socket: S, peer: Peer, room: &Room, state: State, told: &[u8]) -> Self {
+    fn new(socket: S, peer: Peer, room: &Room, now: Moment, state: State, told: &[u8]) -> Self {
         let mut connection = Self {
             socket,
             cursor: room.feed().join(),
             framer: Framer::default(),
             outbox: None,
-            pace: Pace::default(),
+            pace: Pace::start(now),
             peer,
             state,
             is_member: true,
@@ -157,9 +158,14 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Bytes of an unfinished line.
+    /// Bytes held of an unfinished line.
     pub fn unfinished(&self) -> usize {
         self.framer.held()
+    }
+
+    /// Whether a line of it has begun and not ended.
+    pub const fn is_mid_line(&self) -> bool {
+        self.framer.is_mid_line()
     }
 
     /// Says goodbye on our side: what is owed until now is written, then the connection ends.
@@ -229,6 +235,6 @@ mod tests {
     #[test]
     fn an_idle_client_is_small() {
         // Its socket is a descriptor of 4 bytes; a debug build of mio keeps 8 more.
-        assert!(size_of::<Connection<i32>>() <= 104, "{}", size_of::<Connection<i32>>());
+        assert!(size_of::<Connection<i32>>() <= 112, "{}", size_of::<Connection<i32>>());
     }
 }

@@ -3,6 +3,11 @@
 use crate::goodbye::Goodbye;
 use std::fmt;
 
+/// So many of what `noun` names, in words.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Totals since the start.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Counters {
@@ -28,14 +33,14 @@ impl fmt::Display for Counters {
         for (kind, count) in Goodbye::KINDS.iter().zip(self.ended).filter(|&(_, count)| count > 0) {
             write!(f, ", {count} {kind}")?;
         }
-        write!(f, ", {} bytes in, {} bytes out", self.read, self.written)?;
-        for (count, what) in [
-            (self.torn, "unfinished lines dropped"),
-            (self.stale, "stale events"),
-            (self.accept_failures, "failures to accept"),
+        write!(f, ", {} in, {} out", count(self.read, "byte"), count(self.written, "byte"))?;
+        for (number, what) in [
+            (self.torn, "dropped unfinished line"),
+            (self.stale, "stale event"),
+            (self.accept_failures, "failed accept"),
         ] {
-            if count > 0 {
-                write!(f, ", {count} {what}")?;
+            if number > 0 {
+                write!(f, ", {}", count(number, what))?;
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 /// Bytes of one read: from then on a larger one gains nothing, and others wait longer for their turn.
 const READ: usize = 64 * 1024;
+
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
@@ -132,9 +133,9 @@ impl<S: Socket> Crowd<S> {
         let is_full = self.online() >= clients;
         let newcomer = if is_full {
             let told = format!("the room is full, with {clients} in it: try again later");
-            Connection::turn_away(socket, peer, &self.room, &told, Goodbye::RoomFull)
+            Connection::turn_away(socket, peer, &self.room, now, &told, Goodbye::RoomFull)
         } else {
-            Connection::join(socket, peer, &self.room)
+            Connection::join(socket, peer, &self.room, now)
         };
         if is_full && self.turned_away >= turned_away {
             self.send_off(newcomer, Goodbye::RoomFull, now);
@@ -169,7 +170,10 @@ impl<S: Socket> Crowd<S> {
 
     /// Notes what the system reported of a socket; whether it is still known.
     pub fn note(&mut self, key: Key, readable: bool, writable: bool, now: Moment) -> bool {
-        let Some(connection) = self.roster.get_mut(key) else { return false };
+        let Some(connection) = self.roster.get_mut(key) else {
+            self.counters.stale += 1;
+            return false;
+        };
         connection.readable |= readable;
         connection.writable |= writable;
         match connection.line {
@@ -226,9 +230,10 @@ impl<S: Socket> Crowd<S> {
             if let Some(flush_after) = self.limits.flush_after
                 && connection.is_open()
             {
-                match connection.unfinished() {
-                    0 => timers.cancel(Timer::Connection(key)),
-                    _ => timers.set(Timer::Connection(key), now.after(flush_after)),
+                if connection.is_mid_line() {
+                    timers.set(Timer::Connection(key), now.after(flush_after));
+                } else {
+                    timers.cancel(Timer::Connection(key));
                 }
             }
         }
@@ -245,7 +250,8 @@ impl<S: Socket> Crowd<S> {
                 return self.over.push(key);
             }
         }
-        if self.room.has_room_for(connection.unfinished()) {
+        // Who has more to say that was not read is not silent.
+        if !connection.readable && self.room.has_room_for(connection.unfinished()) {
             connection.flush(&mut self.room, &mut self.line);
             self.due.push(key);
         } else if let Some(flush_after) = self.limits.flush_after {
@@ -322,7 +328,7 @@ impl<S: Socket> Crowd<S> {
 
     fn say_goodbye(&mut self, connection: &Connection<S>, goodbye: Goodbye, now: Moment) {
         self.counters.ended[goodbye.index()] += 1;
-        if matches!(goodbye, Goodbye::Broken(_)) && connection.unfinished() > 0 {
+        if matches!(goodbye, Goodbye::Broken(_) | Goodbye::Stopping) && connection.unfinished() > 0 {
             self.counters.torn += 1;
         }
         if self.may_log(now) {

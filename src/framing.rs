@@ -63,8 +63,9 @@ enum Stage {
     Later,
     /// In a line that was refused as too long; whether its last byte was CR.
     Skipping { after_cr: bool },
-    /// After a flushed line that ended in CR: the LF or NUL that belongs to it is still to come.
-    Flushed,
+    /// After a line that silence ended: a line end that comes next is its own, and is no empty line.
+    /// Whether its last byte was CR.
+    Flushed { after_cr: bool },
 }
 
 impl Framer {
@@ -84,10 +85,14 @@ impl Framer {
             match find_stop(input, rules.raw, self.is_after_cr()) {
                 Stop::LineEnd(at) => {
                     let text = take_to(input, at);
-                    if !matches!(self.stage, Stage::Skipping { .. }) {
-                        return Some(self.end_line(text, rules, line));
+                    match self.stage {
+                        Stage::Skipping { .. } => self.stage = Stage::Later,
+                        Stage::Flushed { .. } if self.is_blank(text, rules) => {
+                            self.partial = None;
+                            self.stage = Stage::Later;
+                        }
+                        _ => return Some(self.end_line(text, rules, line)),
                     }
-                    self.stage = Stage::Later;
                 }
                 Stop::Iac(at) => {
                     let text = take_to(input, at);
@@ -104,7 +109,7 @@ impl Framer {
         }
     }
 
-    /// Reads what is not text of a line: first bytes, the rest of a flushed line's end, telnet.
+    /// Reads what is not text of a line: first bytes and telnet.
     ///
     /// Goes on where text comes next; breaks with an event, or with `None` where all is read.
     fn read_to_text(&mut self, rules: &Rules, input: &mut &[u8]) -> ControlFlow<Option<Event<'static>>> {
@@ -116,7 +121,7 @@ impl Framer {
                 Step::Silent => None,
                 Step::Answer(bytes) => Some(Event::Answer(bytes)),
                 Step::Escaped | Step::NotACommand => self.hold(&[IAC], rules),
-                Step::TooLong => self.refuse(false),
+                Step::TooLong => self.refuse(&[], false, rules),
             };
             if event.is_some() {
                 return ControlFlow::Break(event);
@@ -124,19 +129,6 @@ impl Framer {
         }
         match self.stage {
             Stage::Opening => self.read_opening(rules, input),
-            Stage::Flushed => {
-                match input.split_first() {
-                    None => return ControlFlow::Break(None),
-                    Some((b'\n' | 0, rest)) => {
-                        *input = rest;
-                        self.stage = Stage::Later;
-                    }
-                    // Telnet may come between.
-                    Some((&IAC, _)) => {}
-                    Some(_) => self.stage = Stage::Later,
-                }
-                ControlFlow::Continue(())
-            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -152,18 +144,24 @@ impl Framer {
         Some(self.pass(line, rules))
     }
 
-    /// Takes the unfinished line, if there is one, as a message now.
+    /// The sender is silent: takes the unfinished line, if there is one, as a message now, and a
+    /// refused line as ended.
     pub fn flush<'a>(&mut self, rules: &Rules, line: &'a mut Vec<u8>) -> Option<Event<'a>> {
+        if let Stage::Skipping { after_cr } = self.stage {
+            self.stage = Stage::Flushed { after_cr };
+            return None;
+        }
+        let was_flushed = matches!(self.stage, Stage::Flushed { .. });
         *line = *self.partial.take()?;
-        let ends_in_cr = !rules.raw && line.pop_if(|last| *last == b'\r').is_some();
-        if line.len() > rules.max_line {
-            return self.refuse(ends_in_cr);
-        }
-        let event = self.pass(line, rules);
-        if ends_in_cr {
-            self.stage = Stage::Flushed;
-        }
-        Some(event)
+        let after_cr = !rules.raw && line.pop_if(|last| *last == b'\r').is_some();
+        let event = (!(was_flushed && line.is_empty())).then(|| self.pass(line, rules));
+        self.stage = Stage::Flushed { after_cr };
+        event
+    }
+
+    /// Whether a line has begun and not ended.
+    pub const fn is_mid_line(&self) -> bool {
+        self.partial.is_some() || matches!(self.stage, Stage::Skipping { .. })
     }
 
     /// Bytes held of the unfinished line, at most the longest line and a CR.
@@ -189,7 +187,7 @@ impl Framer {
                 Opening::Other => {
                     self.stage = Stage::First;
                     // Two bytes are held unasked, and the longest line may be one.
-                    return match (self.held() > rules.max_line).then(|| self.refuse(false)) {
+                    return match (self.held() > rules.max_line).then(|| self.refuse(&[], false, rules)) {
                         Some(event) => ControlFlow::Break(event),
                         None => ControlFlow::Continue(()),
                     };
@@ -203,6 +201,7 @@ impl Framer {
     fn is_after_cr(&self) -> bool {
         match self.stage {
             Stage::Skipping { after_cr } => after_cr,
+            Stage::Flushed { after_cr: true } if self.partial.is_none() => true,
             _ => self.partial.as_ref().is_some_and(|partial| partial.last() == Some(&b'\r')),
         }
     }
@@ -214,13 +213,13 @@ impl Framer {
             *after_cr = last == b'\r';
             return None;
         }
-        if self.stage == Stage::Flushed {
+        if matches!(self.stage, Stage::Flushed { .. }) && !self.is_blank(text, rules) {
             self.stage = Stage::Later;
         }
         // A CR may yet turn out to be a part of the line end.
         let ends_in_cr = !rules.raw && last == b'\r';
         if self.held() + text.len() - usize::from(ends_in_cr) > rules.max_line {
-            return self.refuse(ends_in_cr);
+            return self.refuse(text, ends_in_cr, rules);
         }
         let partial = self.partial.get_or_insert_default();
         if partial.capacity() - partial.len() < text.len() {
@@ -231,12 +230,27 @@ impl Framer {
         None
     }
 
-    /// Drops the line so far and skips the rest of it; says so once.
-    fn refuse(&mut self, after_cr: bool) -> Option<Event<'static>> {
-        self.partial = None;
-        let was_skipping = matches!(self.stage, Stage::Skipping { .. });
-        self.stage = Stage::Skipping { after_cr };
-        (!was_skipping).then_some(Event::TooLong)
+    /// Whether the line so far and `text` are nothing, or the CR of a line end.
+    fn is_blank(&self, text: &[u8], rules: &Rules) -> bool {
+        let held = self.partial.as_ref().map_or(&[][..], |partial| partial);
+        match (held, text) {
+            ([], []) => true,
+            ([], [b'\r']) | ([b'\r'], []) => !rules.raw,
+            _ => false,
+        }
+    }
+
+    /// Drops the line so far, of which `text` is the last piece, and skips the rest of it; says so once.
+    fn refuse(&mut self, text: &[u8], after_cr: bool, rules: &Rules) -> Option<Event<'static>> {
+        let mut line = self.partial.take().map_or_else(Vec::new, |held| *held);
+        match std::mem::replace(&mut self.stage, Stage::Skipping { after_cr }) {
+            Stage::Skipping { .. } => None,
+            Stage::Opening | Stage::First => {
+                line.extend_from_slice(&text[..text.len().min(guard::TELLING)]);
+                Some(judge_long(&line, rules))
+            }
+            Stage::Later | Stage::Flushed { .. } => Some(Event::TooLong),
+        }
     }
 
     /// The line end was found: `text` is the last piece of its line.
@@ -258,13 +272,19 @@ impl Framer {
         let stage = std::mem::replace(&mut self.stage, Stage::Later);
         let is_first = matches!(stage, Stage::Opening | Stage::First);
         if line.len() > rules.max_line {
-            Event::TooLong
+            if is_first { judge_long(line, rules) } else { Event::TooLong }
         } else if let Some(stranger) = is_first.then(|| guard::first_line(line)).flatten() {
             Event::Stranger(stranger)
         } else {
             Event::Line(line)
         }
     }
+}
+
+/// A first line over the limit: too long, or a stranger's, by what came before the limit.
+fn judge_long(line: &[u8], rules: &Rules) -> Event<'static> {
+    let beginning = &line[..line.len().min(rules.max_line).min(guard::TELLING)];
+    guard::beginning(beginning).map_or(Event::TooLong, Event::Stranger)
 }
 
 /// Takes what stands before the byte at `at`, and that byte too; returns what stood before it.

@@ -145,7 +145,9 @@ impl Inner {
         let mut line = text::safe(&std::mem::take(&mut self.line)).into_owned();
         line.push(b'\n');
         if line.len() > LONGEST {
-            line.truncate(LONGEST - CUT.len());
+            let most = LONGEST - CUT.len();
+            let end = (0..=most).rev().find(|&end| !is_inside_character(line[end]));
+            line.truncate(end.unwrap_or(most));
             line.extend_from_slice(CUT);
         }
         let taken = self.put_rest() && self.put_lost(&line) && self.put(&line);
@@ -169,7 +171,7 @@ impl Inner {
             return true;
         }
         let time = line.split(|&byte| byte == b' ').next().unwrap_or_default();
-        let told = format!("{} [WARN] {} log lines were lost\n", String::from_utf8_lossy(time), self.lost);
+        let told = format!("{} [WARN] log lines lost: {}\n", String::from_utf8_lossy(time), self.lost);
         if !self.put(told.as_bytes()) {
             return false;
         }
@@ -237,6 +239,11 @@ impl Place {
     }
 }
 
+/// Whether a byte of UTF-8 continues a character.
+const fn is_inside_character(byte: u8) -> bool {
+    byte & 0b1100_0000 == 0b1000_0000
+}
+
 fn open(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let quietly = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags | quietly, Mode::from_raw_mode(0o644))
@@ -257,6 +264,8 @@ pub fn start(log: &LogFile, level: LevelFilter) {
         .set_thread_level(LevelFilter::Off)
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
+        // Not what its libraries have to say of themselves.
+        .add_filter_allow_str("hubbub")
         .build();
     _ = WriteLogger::init(level, config, log.clone());
 }

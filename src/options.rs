@@ -62,8 +62,11 @@ pub struct Options {
 /// # Errors
 /// One line that says what is wrong.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
-    let parser = parser();
-    let matches = parser.parse(arguments).map_err(|fail| fail.to_string())?;
+    let arguments = arguments
+        .into_iter()
+        .map(|argument| argument.into_string().map_err(|wrong| format!("argument {wrong:?} is not UTF-8")))
+        .collect::<Result<Vec<_>, _>>()?;
+    let matches = parser().parse(arguments).map_err(|fail| fail.to_string())?;
     if matches.opt_present("help") {
         return Ok(Asked::Print(help()));
     }
@@ -181,8 +184,13 @@ fn value<T>(
     parse(&text).map(Some).map_err(|why| format!("--{name} {text}: {why}"))
 }
 
+/// A number in digits alone: the standard parser also takes a sign.
+fn parse_digits(text: &str) -> Option<usize> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
-    match text.parse() {
+    match parse_digits(text).ok_or(()) {
         Ok(count) if (least..=most).contains(&count) => Ok(count),
         _ if most == usize::MAX => Err(format!("must be a whole number, {least} or more")),
         _ => Err(format!("must be a whole number from {least} to {most}")),
@@ -190,7 +198,8 @@ fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
 }
 
 fn parse_seconds(text: &str, least: u64) -> Result<Duration, String> {
-    let wrong = || format!("must be a number of seconds from {least} to {LONGEST_SECONDS}");
+    let least_said = if least == 0 { "0" } else { "0.001" };
+    let wrong = || format!("must be a number of seconds from {least_said} to {LONGEST_SECONDS}");
     // What the standard parser takes beside digits (exponents, signs, "inf") nobody means.
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(wrong());
@@ -211,7 +220,7 @@ fn parse_size(text: &str) -> Result<usize, String> {
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1024 * 1024),
         _ => (text, 1),
     };
-    let size = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    let size = parse_digits(digits).and_then(|number| number.checked_mul(unit));
     size.filter(|size| (FEEDS.0..=FEEDS.1).contains(size))
         .ok_or_else(|| "must be a number of bytes from 4k to 1024M; k and M may follow it".to_owned())
 }
@@ -234,10 +243,8 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
         Some(("", port)) => (None, port),
         Some((host, port)) => (Some(host), port),
     };
-    let port = port
-        .parse()
-        .ok()
-        .filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))
+    let port = parse_digits(port)
+        .and_then(|port| u16::try_from(port).ok())
         .ok_or("must end in a port, a number from 0 to 65535")?;
     let host = match host {
         Some(host) if host.starts_with('[') => {
@@ -254,14 +261,16 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
 
 fn split_view(text: &str) -> Result<(View, &str), String> {
     let Some((first, rest)) = text.split_once(':') else { return Ok((View::Plain, text)) };
-    if let Some(view) = View::by_name(first) {
-        return Ok((view, rest));
-    }
-    let is_word = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if first == "unix" {
+    let view = View::by_name(first);
+    if first == "unix" || view.is_some() && rest.starts_with("unix:") {
         return Err("unix sockets are not known: listen on a port".to_owned());
     }
-    if RESERVED_VIEWS.contains(&first) || (is_word && rest.contains(':') && !rest.contains("::")) {
+    if let Some(view) = view {
+        return Ok((view, rest));
+    }
+    let is_word = first.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && first.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if RESERVED_VIEWS.contains(&first) || (is_word && rest.contains(':') && !text.contains("::")) {
         return Err(format!("'{first}' is an unknown view: there is plain"));
     }
     Ok((View::Plain, text))
@@ -317,6 +326,8 @@ mod tests {
             ("json:127.0.0.1:9090", "unknown view"),
             ("loud:127.0.0.1:9090", "unknown view"),
             ("unix:/tmp/x", "unix"),
+            ("plain:unix:/tmp/x", "unix"),
+            ("loud2:127.0.0.1:9090", "unknown view"),
         ] {
             let told = listen(text).expect_err(text);
             assert!(told.contains(why), "{text}: {told}");
@@ -351,6 +362,8 @@ mod tests {
             ["--max-clients", "99999999999999999999"],
             ["--max-line", "0"],
             ["--max-line", "many"],
+            ["--max-line", "+5"],
+            ["--feed", "+1M"],
             ["--feed", "1"],
             ["--feed", "4G"],
             ["--feed", "99999999999M"],

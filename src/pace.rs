@@ -3,17 +3,31 @@
 use crate::clock::Moment;
 
 /// Bytes said lately, forgotten at a steady rate.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// As of `at`.
     recent: u32,
     /// The last time something was said, in milliseconds that wrap.
     at: u32,
+    /// When the sender came, likewise.
+    joined: u32,
 }
 
 impl Pace {
     /// Seconds of silence after which the worst flooder is quiet again.
     const MEMORY: u32 = 4;
+    /// Milliseconds for which a sender is new.
+    const NEW: u32 = 1000;
+
+    /// Of a sender who comes now, and has said nothing.
+    pub const fn start(now: Moment) -> Self {
+        Self { recent: 0, at: now.wrapping_millis(), joined: now.wrapping_millis() }
+    }
+
+    /// Whether the sender came just now.
+    pub const fn is_new(&self, now: Moment) -> bool {
+        now.wrapping_millis().wrapping_sub(self.joined) < Self::NEW
+    }
 
     /// Notes that `bytes` were said, where a quiet sender says `quiet` a second.
     pub fn note(&mut self, bytes: usize, quiet: usize, now: Moment) {
@@ -49,8 +63,9 @@ mod tests {
 
     #[test]
     fn who_types_is_quiet_and_who_floods_is_not() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::start(at(0));
         assert!(pace.is_quiet(2048, at(0)));
+        assert!(pace.is_new(at(999)) && !pace.is_new(at(1000)));
         for second in 0..100 {
             pace.note(200, 2048, at(second * 1000));
             assert!(pace.is_quiet(2048, at(second * 1000)));
@@ -61,7 +76,7 @@ mod tests {
 
     #[test]
     fn after_a_flood_silence_makes_quiet_again() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::start(at(0));
         for _ in 0..1000 {
             pace.note(65536, 2048, at(5));
         }

@@ -1,9 +1,11 @@
 //! Who hears what, and who may speak how much while others are slow.
 
 use crate::clock::Moment;
+use crate::counters::count;
 use crate::feed::{Cursor, Feed, Full, Mark};
 use crate::framing::{Rules, text};
 use crate::pace::Pace;
+use std::fmt;
 use std::time::Duration;
 
 /// How a listener shows the room.
@@ -56,6 +58,18 @@ pub struct Relayed {
     pub lines: u64,
     /// Their bytes as shown, line ends included.
     pub bytes: u64,
+    /// Lines refused as too long.
+    pub too_long: u64,
+}
+
+impl fmt::Display for Relayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}) relayed", count(self.lines, "line"), count(self.bytes, "byte"))?;
+        if self.too_long > 0 {
+            write!(f, ", {} too long", self.too_long)?;
+        }
+        Ok(())
+    }
 }
 
 /// Senders wait because somebody reads slowly: until the slowest has reached the mark.
@@ -74,9 +88,16 @@ impl Room {
     pub const LINES_PER_FEED: usize = 16;
     /// This part of the feed is kept for people while a flood waits.
     const KEPT_FOR_PEOPLE: usize = 8;
-    /// Who said less than this part of the feed lately is a person: 2 KiB of 1 MiB. As many as 60
-    /// of them fit into what is kept.
-    const QUIET: usize = 512;
+    /// Who said less than this lately is a person, in bytes and in bytes a second: a typed line, however
+    /// long. As many as 60 of them fit into what 1 MiB keeps for people.
+    const QUIET: usize = 2048;
+    /// At least so many of them fit into what a smaller feed keeps.
+    const FEWEST_PEOPLE: usize = 8;
+    /// While a flood waits, one person's read takes at most such a share of what is left for people, so
+    /// that many who turn out to be floods do not use it up; but not less than a typed line.
+    const SHARES: usize = 8;
+    /// Bytes of a typed line, generously.
+    const TYPED: usize = 512;
     /// A flood is not read for less than this part of the feed, 16 KiB of 1 MiB: it waits until there
     /// is room for a read that is worth its call.
     const LEAST_READ: usize = 64;
@@ -126,6 +147,12 @@ impl Room {
         Ok(())
     }
 
+    /// Counts a line that was too long to be told, and returns what its sender is told.
+    pub fn refuse_line(&mut self) -> String {
+        self.relayed.too_long += 1;
+        format!("that line was too long and nobody saw it: {} bytes is the most", self.manners.rules.max_line)
+    }
+
     /// How many bytes may be read from a sender who has `held` bytes of an unfinished line, so that
     /// all of it, made safe to show, is sure to find room; 0 where the sender has to wait.
     pub fn may_read(&self, pace: &Pace, held: usize, now: Moment) -> usize {
@@ -135,7 +162,13 @@ impl Room {
             return flood;
         }
         let quiet = self.quiet();
-        if pace.is_quiet(quiet, now) { self.readable(room, held).min(quiet) } else { 0 }
+        if !pace.is_quiet(quiet, now) {
+            return 0;
+        }
+        // Whoever comes anew each time may use half of what is kept, and no more.
+        let for_others = if pace.is_new(now) { self.feed.size() / Self::KEPT_FOR_PEOPLE / 2 } else { 0 };
+        let left = self.readable(room.saturating_sub(for_others), held);
+        (left / Self::SHARES).max(left.min(Self::TYPED)).min(quiet)
     }
 
     /// Whether senders who wait for room may try again.
@@ -157,7 +190,7 @@ impl Room {
 
     /// Bytes a second that a person does not exceed.
     pub fn quiet(&self) -> usize {
-        (self.feed.size() / Self::QUIET).max(1)
+        Self::QUIET.min(self.feed.size() / Self::KEPT_FOR_PEOPLE / Self::FEWEST_PEOPLE).max(1)
     }
 
     fn readable(&self, room: usize, held: usize) -> usize {

@@ -4,7 +4,7 @@ pub mod doors;
 mod signals;
 
 use crate::clock::{Clock, Moment};
-
+use crate::counters::count;
 use crate::crowd::{Crowd, Timer};
 use crate::logfile::LogFile;
 use crate::peer::Peer;
@@ -104,7 +104,8 @@ impl Server {
             let asked = self.sleep();
             match self.poll.poll(&mut events, asked) {
                 Ok(()) => failures = 0,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+                // A signal: it is an event of the next poll, which tells what the time was spent on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     events.clear();
                     failures += 1;
@@ -114,13 +115,15 @@ impl Server {
                     }
                 }
             }
-            let now = self.clock.turn(Instant::now(), asked);
-            if let Some(end) = self.turn(&events, now) {
+            let is_signalled = events.iter().any(|event| event.token() == SIGNALS);
+            let signals = if is_signalled { self.signals.pending() } else { Vec::new() };
+            let now = self.clock.turn(Instant::now(), asked, signals.contains(&Signal::Resume));
+            if let Some(end) = self.turn(&events, &signals, now) {
                 break end;
             }
         };
         self.crowd.log_what_was_not();
-        info!("stopped: {}, {}", self.relayed(), self.crowd.counters);
+        info!("stopped: {}, {}", self.crowd.room().relayed(), self.crowd.counters);
         Ok(end)
     }
 
@@ -132,18 +135,15 @@ impl Server {
         self.timers.next().map(|at| at.since(self.clock.now()))
     }
 
-    fn turn(&mut self, events: &Events, now: Moment) -> Option<End> {
-        let mut signalled = false;
+    fn turn(&mut self, events: &Events, signals: &[Signal], now: Moment) -> Option<End> {
         for event in events {
             match event.token() {
-                SIGNALS => signalled = true,
+                SIGNALS => {}
                 token if token.0 < Key::FIRST_FREE => {
                     // An error or a hang-up is found out by the read or write that it makes fail.
                     let readable = event.is_readable() || event.is_read_closed() || event.is_error();
                     let writable = event.is_writable() || event.is_write_closed() || event.is_error();
-                    if !self.crowd.note(Key::from_number(token.0), readable, writable, now) {
-                        self.crowd.counters.stale += 1;
-                    }
+                    self.crowd.note(Key::from_number(token.0), readable, writable, now);
                 }
                 token => self.doors.knocked(token),
             }
@@ -154,8 +154,10 @@ impl Server {
         self.crowd.read(&mut self.timers, now);
         self.crowd.write(&mut self.timers, now);
         self.crowd.be_patient(&mut self.timers, now);
-        if signalled && let Some(end) = self.heed_signals(now) {
-            return Some(end);
+        for &signal in signals {
+            if let Some(end) = self.heed(signal, now) {
+                return Some(end);
+            }
         }
         if self.crowd.sweep(&mut self.timers, now) {
             // A descriptor came free: whoever waits for one need not wait for a timer.
@@ -226,40 +228,35 @@ impl Server {
     fn report(&mut self) {
         let state = self.state();
         let lines = state.lines - self.reported.lines;
-        info!("{} online, {lines} lines relayed since the last report", state.online);
+        info!("{} online, {} relayed since the last report", state.online, count(lines, "line"));
         self.crowd.log_what_was_not();
         self.reported = state;
     }
 
-    fn relayed(&self) -> String {
-        let relayed = self.crowd.room().relayed();
-        format!("{} lines ({} bytes) relayed", relayed.lines, relayed.bytes)
-    }
-
-    fn heed_signals(&mut self, now: Moment) -> Option<End> {
-        for signal in self.signals.pending() {
-            match signal {
-                Signal::Stop if self.stopping => {
-                    warn!("stopping at once");
-                    return Some(End::Hasty);
-                }
-                Signal::Stop => self.stop(now),
-                Signal::ReopenLog => match self.log.reopen() {
-                    Ok(true) => info!("log reopened"),
-                    Ok(false) => {}
-                    Err(error) => error!("{error}"),
-                },
-                Signal::Count => {
-                    info!("{} online, {}, {}", self.crowd.online(), self.relayed(), self.crowd.counters)
-                }
+    fn heed(&mut self, signal: Signal, now: Moment) -> Option<End> {
+        match signal {
+            Signal::Stop if self.stopping => {
+                warn!("stopping at once");
+                return Some(End::Hasty);
             }
+            Signal::Stop => self.stop(now),
+            Signal::ReopenLog => match self.log.reopen() {
+                Ok(true) => info!("log reopened"),
+                Ok(false) => {}
+                Err(error) => error!("{error}"),
+            },
+            Signal::Count => {
+                let online = self.crowd.online();
+                info!("{online} online, {}, {}", self.crowd.room().relayed(), self.crowd.counters);
+            }
+            Signal::Resume => {}
         }
         None
     }
 
     fn stop(&mut self, now: Moment) {
         self.stopping = true;
-        info!("stopping");
+        info!("stopping; a second signal stops at once");
         self.doors.close();
         for timer in [Timer::Accept, Timer::Report] {
             self.timers.cancel(timer);

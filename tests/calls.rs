@@ -21,7 +21,8 @@ impl Traced {
         let folder = Folder::new(name);
         let file = folder.path("calls");
         let mut command = Command::new("strace");
-        command.arg("-o").arg(&file).arg(env!("CARGO_BIN_EXE_hubbub"));
+        // With -D the child is the server itself, and is what the end of the test ends.
+        command.arg("-D").arg("-o").arg(&file).arg(env!("CARGO_BIN_EXE_hubbub"));
         command.args(["-l", "127.0.0.1:0", "--report-every", "0"]);
         Self { server: Server::spawn(command), file, _folder: folder }
     }

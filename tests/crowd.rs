@@ -156,6 +156,10 @@ struct Table {
 
 impl Table {
     fn new(feed: usize, welcome: &str) -> Self {
+        Self { crowd: Self::crowd(feed, welcome, None), timers: Timers::new(), now: Moment::default() }
+    }
+
+    fn crowd(feed: usize, welcome: &str, flush_after: Option<Duration>) -> Crowd<FakeSocket> {
         let room = Room::new(Manners {
             rules: Rules { max_line: feed / Room::LINES_PER_FEED, raw: false },
             feed,
@@ -164,10 +168,16 @@ impl Table {
         });
         let limits = Limits {
             places: Places { clients: 1000, turned_away: 32 },
-            flush_after: None,
+            flush_after,
             farewell: STALL_TIMEOUT,
         };
-        Self { crowd: Crowd::new(room, limits), timers: Timers::new(), now: Moment::default() }
+        Crowd::new(room, limits)
+    }
+
+    /// From now on an unfinished line is a message after so much silence. Nobody is there yet.
+    fn flush_after(&mut self, silence: Duration) {
+        assert!(self.crowd.is_empty());
+        self.crowd = Self::crowd(FEED, "", Some(silence));
     }
 
     /// A crowd of `N` who were told no welcome.
@@ -825,4 +835,99 @@ fn d1_a_sender_that_was_held_when_the_server_stops_is_drained_before_its_close()
     assert!(flooder.script().is_shut);
     assert_eq!(flooder.unread(), 0, "a close with unread input destroys what is on its way");
     assert!(flooder.is_gone(), "its end was read: there is nothing left to wait for");
+}
+
+#[test]
+fn b5_who_ended_its_input_and_does_not_read_is_given_up_after_the_stall_timeout() {
+    let (mut table, [speaker, reader]) = Table::of(FEED);
+    reader.takes([], Take::NotNow);
+    table.says(&speaker, lines(1000));
+    reader.will_end();
+    table.is_readable(&reader);
+    table.settle();
+    table.passes(STALL_TIMEOUT - A_MILLISECOND);
+    assert_eq!(table.crowd.online(), 2, "it has its time");
+    table.passes(A_MILLISECOND);
+    assert_eq!((table.crowd.online(), table.ended(Goodbye::NotTaken)), (1, 1));
+}
+
+#[test]
+fn b18_a_refused_client_is_read_to_its_end_before_it_is_closed() {
+    let (mut table, [stranger]) = Table::of(FEED);
+    stranger.will_read("GET / HTTP/1.1\n");
+    for _ in 0..50 {
+        stranger.will_read(lines(1000));
+    }
+    table.is_readable(&stranger);
+    table.settle();
+    assert!(stranger.heard().starts_with(b"* this is a chat room and not a web server"));
+    assert!(stranger.script().is_shut, "it is told that nothing more comes");
+    assert_eq!((table.crowd.online(), stranger.unread()), (1, 0), "what it sends is read, and it stays");
+    stranger.will_end();
+    table.is_readable(&stranger);
+    table.settle();
+    assert!(table.crowd.is_empty());
+}
+
+#[test]
+fn b21_a_client_that_ignores_our_end_is_closed_after_two_seconds() {
+    let (mut table, [stranger]) = Table::of(FEED);
+    table.says(&stranger, "GET / HTTP/1.1\n");
+    table.passes(Duration::from_secs(2) - A_MILLISECOND);
+    assert_eq!(table.crowd.online(), 1);
+    table.passes(A_MILLISECOND);
+    assert!(table.crowd.is_empty());
+}
+
+#[test]
+fn b9_a_stuck_reader_who_is_refused_no_longer_holds_the_room() {
+    let (mut table, [stuck, flooder, healthy]) = Table::of(FEED);
+    stuck.takes([], Take::NotNow);
+    table.says(&flooder, lines(4 * FEED));
+    assert!(flooder.unread() > 0, "the flooder waits");
+    table.says(&stuck, "GET / HTTP/1.1\n");
+    assert_eq!(flooder.unread(), 0, "and goes on as soon as nothing more is owed to the reader");
+    assert_eq!(healthy.heard(), lines(4 * FEED));
+}
+
+#[test]
+fn c10_newcomers_who_flood_leave_half_of_what_is_kept_for_people() {
+    let (mut table, [stuck, flooder, person, healthy]) = Table::of(FEED);
+    table.passes(STALL_TIMEOUT);
+    stuck.takes([], Take::NotNow);
+    table.says(&flooder, lines(4 * FEED));
+    for _ in 0..300 {
+        let newcomer = table.join();
+        table.says(&newcomer, lines(2000));
+    }
+    table.says(&person, "a person's line of an ordinary length, typed while many who came just now flood\n");
+    assert!(healthy.heard().ends_with(b"typed while many who came just now flood\n"));
+}
+
+#[test]
+fn a_line_of_which_the_rest_has_arrived_is_not_taken_for_unfinished() {
+    let mut table = Table::new(FEED, "");
+    let flush_after = Duration::from_millis(50);
+    table.flush_after(flush_after);
+    let [stuck, flooder, healthy] = std::array::from_fn(|_| table.join());
+    table.settle();
+    stuck.takes([], Take::NotNow);
+    table.says(&flooder, lines(4 * FEED));
+    assert!(flooder.unread() > 0, "the flooder waits, in the middle of a line");
+    table.passes(2 * flush_after);
+    table.gives_all(&stuck);
+    assert_eq!(healthy.heard(), lines(4 * FEED));
+}
+
+#[test]
+fn silence_ends_a_refused_line_where_unfinished_lines_are_messages() {
+    let mut table = Table::new(FEED, "");
+    let flush_after = Duration::from_millis(50);
+    table.flush_after(flush_after);
+    let [speaker, listener] = std::array::from_fn(|_| table.join());
+    table.says(&speaker, vec![b'x'; FEED]);
+    table.passes(flush_after);
+    table.says(&speaker, "no line end");
+    table.passes(flush_after);
+    listener.has_heard("no line end\n");
 }

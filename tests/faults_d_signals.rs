@@ -1,5 +1,5 @@
 //! Signals: a stop that owes nobody anything, one in haste, one past a stuck reader, and the signals
-//! that stop nothing (rows D1 to D6).
+//! that stop nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
 
@@ -185,7 +185,7 @@ fn d5_usr1_logs_the_counters() {
     server.wait_for_log(" left, 2 online");
     server.signal("USR1");
     let line = server.wait_for_log("accepted");
-    assert!(line.contains("[INFO] 2 online, 1 lines (6 bytes) relayed, 3 accepted, 1 left"), "{line}");
+    assert!(line.contains("[INFO] 2 online, 1 line (6 bytes) relayed, 3 accepted, 1 left"), "{line}");
     assert!(line.contains("6 bytes in"), "{line}");
 }
 

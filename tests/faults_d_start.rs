@@ -1,5 +1,5 @@
 //! What a start meets: ports, addresses, wrong command lines, closed descriptors; and that no deadline
-//! knows the wall clock (rows D7 to D11, D18 and D19).
+//! knows the wall clock.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
 

@@ -91,8 +91,8 @@ struct Twin {
     line: Vec<u8>,
     is_refused: bool,
     is_first_line: bool,
-    /// The line was flushed at its CR: a LF or NUL belongs to it.
-    was_flushed_at_cr: bool,
+    /// Silence ended a line, whose line end may follow; whether that line ended in CR.
+    flushed_at_cr: Option<bool>,
     said: Vec<Said>,
 }
 
@@ -116,7 +116,7 @@ impl Twin {
             line: Vec::new(),
             is_refused: false,
             is_first_line: true,
-            was_flushed_at_cr: false,
+            flushed_at_cr: None,
             said: Vec::new(),
         };
         for step in steps {
@@ -187,9 +187,9 @@ impl Twin {
         if length <= self.rules.max_line {
             return Telnet::Sub(length);
         }
-        self.line.clear();
-        self.was_flushed_at_cr = false;
         self.refuse();
+        self.line.clear();
+        self.flushed_at_cr = None;
         Telnet::Text
     }
 
@@ -206,10 +206,8 @@ impl Twin {
     }
 
     fn text(&mut self, byte: u8) {
-        if std::mem::take(&mut self.was_flushed_at_cr) && matches!(byte, b'\n' | 0) {
-            return;
-        }
-        let is_after_cr = !self.rules.raw && self.line.ends_with(b"\r");
+        let flushed_at_cr = self.flushed_at_cr == Some(true) && self.line.is_empty();
+        let is_after_cr = !self.rules.raw && (self.line.ends_with(b"\r") || flushed_at_cr);
         match byte {
             b'\n' | 0 if is_after_cr => {
                 self.line.pop();
@@ -218,6 +216,9 @@ impl Twin {
             b'\n' => self.end_line(),
             byte => {
                 self.line.push(byte);
+                if self.rules.raw || self.line != b"\r" {
+                    self.flushed_at_cr = None;
+                }
                 // A CR may be a part of the line end.
                 let may_be_the_end = !self.rules.raw && byte == b'\r';
                 if self.line.len() - usize::from(may_be_the_end) > self.rules.max_line {
@@ -229,12 +230,18 @@ impl Twin {
 
     fn refuse(&mut self) {
         if !std::mem::replace(&mut self.is_refused, true) {
-            self.said.push(Said::TooLong);
+            let limit = self.line.len().min(self.rules.max_line).min(64);
+            let stranger =
+                (self.is_first_line && !self.rules.raw).then(|| long_stranger(&self.line[..limit]));
+            self.said.push(stranger.flatten().map_or(Said::TooLong, Said::Stranger));
         }
     }
 
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
+        if self.flushed_at_cr.take().is_some() && line.is_empty() {
+            return;
+        }
         let is_first_line = std::mem::replace(&mut self.is_first_line, false);
         if std::mem::replace(&mut self.is_refused, false) {
             return;
@@ -245,14 +252,15 @@ impl Twin {
 
     fn flush(&mut self) {
         self.is_no_opening();
-        if self.line.is_empty() || self.is_refused {
+        let at_cr = !self.rules.raw && self.line.ends_with(b"\r");
+        if self.line.is_empty() && !self.is_refused {
             return;
         }
-        self.was_flushed_at_cr = !self.rules.raw && self.line.ends_with(b"\r");
-        if self.was_flushed_at_cr {
+        if at_cr {
             self.line.pop();
         }
         self.end_line();
+        self.flushed_at_cr = Some(at_cr);
     }
 
     fn finish(&mut self) {
@@ -282,6 +290,19 @@ fn stranger(line: &[u8]) -> Option<Stranger> {
     let [b"SSH", version, _] = parts[..] else { return None };
     let numbers = version.split(|&byte| byte == b'.').collect::<Vec<_>>();
     matches!(numbers[..], [major, minor] if is_number(major) && is_number(minor)).then_some(Stranger::Ssh)
+}
+
+/// Whose first line begins so, where it is over the limit.
+fn long_stranger(line: &[u8]) -> Option<Stranger> {
+    let text = String::from_utf8_lossy(line);
+    if let Some((method, target)) = text.split_once(' ')
+        && !method.is_empty()
+        && method.chars().all(|letter| letter.is_ascii_uppercase() || letter == '-')
+        && ["/", "http://", "https://"].iter().any(|form| target.starts_with(form))
+    {
+        return Some(Stranger::Http);
+    }
+    stranger(line).filter(|&stranger| stranger == Stranger::Ssh)
 }
 
 const fn rules(max_line: usize) -> Rules {
@@ -435,6 +456,10 @@ fn strangers_are_known_by_their_first_bytes_or_first_line_and_later_by_nothing()
     comes_to(rules(64), b"SSH-2.0-OpenSSH_9.2\r\n", &[Said::Stranger(Stranger::Ssh)]);
     comes_to(rules(64), b"hi\nGET / HTTP/1.1\n", &[line("hi"), line("GET / HTTP/1.1")]);
     comes_to(rules(64), b"GET out\n", &[line("GET out")]);
+    comes_to(rules(8), b"GET /aaaaaaaa HTTP/1.1\r\nHost: x\r\n", &[Said::Stranger(Stranger::Http)]);
+    comes_to(rules(9), b"SSH-2.0-OpenSSH_9.2\r\nmore\n", &[Said::Stranger(Stranger::Ssh)]);
+    comes_to(rules(8), b"GET out of here\nnext\n", &[Said::TooLong, line("next")]);
+    comes_to(rules(8), b"hi\nGET /aaaaaaaa HTTP/1.1\n", &[line("hi"), Said::TooLong]);
 }
 
 #[test]
@@ -458,9 +483,15 @@ fn a_flush_makes_the_unfinished_line_a_message_and_nothing_of_nothing() {
     flushed(rules(8), &[Step::Flush], &[]);
     flushed(rules(8), &[reads(b"hi\n"), Step::Flush, Step::Flush], &[line("hi")]);
     flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b" you\n")], &[line("hi"), line(" you")]);
-    flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b"\n")], &[line("hi"), line("")]);
+    flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b"\n")], &[line("hi")]);
+    flushed(
+        rules(8),
+        &[reads(b"hi"), Step::Flush, reads(b"\r"), reads(b"\nyou\n")],
+        &[line("hi"), line("you")],
+    );
+    flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b"\n\n")], &[line("hi"), line("")]);
     flushed(rules(8), &[reads(b"hi\xFF"), Step::Flush, reads(b"\xF1!\n")], &[line("hi"), line("!")]);
-    flushed(RAW, &[reads(b"hi\r"), Step::Flush, reads(b"\n")], &[line("hi\r"), line("")]);
+    flushed(RAW, &[reads(b"hi\r"), Step::Flush, reads(b"\n")], &[line("hi\r")]);
 }
 
 #[test]
@@ -484,8 +515,10 @@ fn telnet_between_a_flushed_cr_and_its_lf_makes_no_empty_line() {
 }
 
 #[test]
-fn a_flush_leaves_a_refused_line_refused_to_its_end() {
-    let steps = [reads(b"123456789"), Step::Flush, reads(b"rest\nnext\n")];
+fn a_flush_ends_a_refused_line() {
+    let steps = [reads(b"123456789"), Step::Flush, reads(b"next\n")];
+    flushed(rules(8), &steps, &[Said::TooLong, line("next")]);
+    let steps = [reads(b"123456789"), Step::Flush, reads(b"\nnext\n")];
     flushed(rules(8), &steps, &[Said::TooLong, line("next")]);
 }
 

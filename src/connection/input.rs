@@ -44,7 +44,9 @@ impl<S: Socket> Connection<S> {
             }
             Ok(bytes) => {
                 if self.phase() != Phase::Draining {
-                    self.pace.note(bytes, room.quiet(), now);
+                    // Who fills what it was given has more to say: that is no person typing.
+                    let said = if bytes == buffer.len() { bytes.max(room.quiet()) } else { bytes };
+                    self.pace.note(said, room.quiet(), now);
                     self.take_in(&buffer[..bytes], room, line);
                 }
                 Heard::Some(bytes)
@@ -115,12 +117,14 @@ impl<S: Socket> Connection<S> {
         match event {
             Event::Line(text) => say(self.peer, &mut self.cursor, text, room),
             Event::Answer(bytes) => self.tell(&bytes),
-            // Who sends many such lines and reads none of this is told of some.
-            Event::TooLong if self.is_outbox_full() => {}
-            Event::TooLong => self.tell(&room.notice(&format!(
-                "that line was too long and nobody saw it: {} bytes is the most",
-                room.rules().max_line
-            ))),
+            Event::TooLong => {
+                debug!("{}: a line was too long", self.peer);
+                let told = room.refuse_line();
+                // Who sends many such lines and reads none of this is told of some.
+                if !self.is_outbox_full() {
+                    self.tell(&room.notice(&told));
+                }
+            }
             Event::Stranger(stranger) => {
                 self.refuse(stranger.told(), Goodbye::Stranger(stranger), room);
             }

@@ -42,7 +42,10 @@ impl<S: Socket> Crowd<S> {
     }
 
     fn write_to_due(&mut self, timers: &mut Timers<Timer>, now: Moment) {
-        let due = std::mem::take(&mut self.due);
+        let mut due = std::mem::take(&mut self.due);
+        // One write a turn, for however many reasons.
+        due.sort_unstable();
+        due.dedup();
         let mut progress = false;
         let mut after = After { due: &mut self.due, ready: &mut self.ready, over: &mut self.over, timers };
         for &key in &due {
@@ -50,7 +53,8 @@ impl<S: Socket> Crowd<S> {
             let was_behind = connection.is_behind(self.room.feed());
             let written = after.write(key, connection, &self.room, &self.limits, now);
             self.counters.written += written;
-            progress |= was_behind && (written > 0 || !connection.is_behind(self.room.feed()));
+            let left = connection.phase() != Phase::Staying;
+            progress |= left || was_behind && (written > 0 || !connection.is_behind(self.room.feed()));
         }
         if self.due.is_empty() {
             // Keep what was allocated.

@@ -52,6 +52,19 @@ pub(super) fn opening(first_bytes: &[u8]) -> Opening {
     }
 }
 
+/// Bytes of a line that [`beginning`] looks at.
+pub(super) const TELLING: usize = 64;
+
+/// Looks at the beginning of a first line that is too long to be looked at whole.
+pub(super) fn beginning(line: &[u8]) -> Option<Stranger> {
+    if is_identification(line) {
+        return Some(Stranger::Ssh);
+    }
+    let (method, target) = line.split_at(line.iter().position(|&byte| byte == b' ')?);
+    let is_address = [&b" /"[..], b" http://", b" https://"].iter().any(|form| target.starts_with(form));
+    (is_method(method) && is_address).then_some(Stranger::Http)
+}
+
 /// Looks at a whole first line.
 pub(super) fn first_line(line: &[u8]) -> Option<Stranger> {
     if is_request_line(line) {
@@ -71,10 +84,13 @@ fn is_request_line(line: &[u8]) -> bool {
     else {
         return false;
     };
-    !method.is_empty()
-        && method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
+    is_method(method)
         && !target.is_empty()
         && version.strip_prefix(b"HTTP/").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
+}
+
+fn is_method(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
 }
 
 /// `SSH-DIGITS.DIGITS-…` (RFC 4253, section 4.2).
@@ -109,6 +125,22 @@ mod tests {
         }
         for line in ["SSH-keys are lost", "SSH-2.0", "SSH-2-x", "SSH-2.0.1-x", "ssh-2.0-x"] {
             assert_eq!(first_line(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_long_first_line_is_told_by_its_beginning() {
+        for (line, stranger) in [
+            ("GET /aaaaaaaaaaaaaaaa", Some(Stranger::Http)),
+            ("POST http://example.org/aaa", Some(Stranger::Http)),
+            ("SSH-2.0-OpenSSH_9.2", Some(Stranger::Ssh)),
+            ("GET out of here, all of you who", None),
+            ("get /aaaaaaaaaa", None),
+            ("SSH-keys are long", None),
+            ("aaaaaaaaaaaaaa", None),
+            ("", None),
+        ] {
+            assert_eq!(beginning(line.as_bytes()), stranger, "{line}");
         }
     }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 /// Connections that may wait to be accepted: a whole room that reconnects after a restart.
@@ -39,6 +39,15 @@ pub struct Listen {
     pub host: Option<String>,
     /// The port; 0 for any.
     pub port: u16,
+}
+
+impl Listen {
+    /// Whether it is all interfaces.
+    fn is_everywhere(&self) -> bool {
+        let is_unspecified =
+            |host: &String| host.parse().is_ok_and(|address: IpAddr| address.is_unspecified());
+        self.host.as_ref().is_none_or(is_unspecified)
+    }
 }
 
 impl fmt::Display for Listen {
@@ -77,6 +86,8 @@ struct Door {
 #[derive(Debug)]
 pub struct Doors {
     doors: Vec<Door>,
+    /// Where others reach this machine, if it listens on all interfaces.
+    own_name: Option<OwnName>,
     next: usize,
     pause: Duration,
     paused: bool,
@@ -108,11 +119,13 @@ impl Doors {
     /// # Errors
     /// The first place that cannot be listened at.
     pub fn open(places: &[Listen]) -> Result<Self, CannotListen> {
+        // Asked first, for it may take as long as a resolver that does not answer.
+        let own_name = places.iter().any(Listen::is_everywhere).then(OwnName::find);
         let mut doors = Vec::new();
         for place in places {
             open_one(place, &mut doors)?;
         }
-        Ok(Self { doors, next: 0, pause: PAUSES.0, paused: false, complained: None })
+        Ok(Self { doors, own_name, next: 0, pause: PAUSES.0, paused: false, complained: None })
     }
 
     /// Says in the log where the room is now open.
@@ -120,8 +133,9 @@ impl Doors {
         for door in &self.doors {
             info!("listening on {} ({})", door.address, door.view.name());
         }
-        if let Some(door) = self.doors.iter().find(|door| door.address.ip().is_unspecified()) {
-            log_own_address(door.address.port());
+        let Some(own_name) = &self.own_name else { return };
+        for door in self.doors.iter().filter(|door| door.address.ip().is_unspecified()) {
+            info!("this machine is {}", own_name.at(door.address.port()));
         }
     }
 
@@ -256,7 +270,10 @@ fn addresses(place: &Listen) -> io::Result<Vec<SocketAddr>> {
             (Ipv4Addr::UNSPECIFIED, place.port).into(),
         ]);
     };
-    let mut addresses = (host.as_str(), place.port).to_socket_addrs()?.collect::<Vec<_>>();
+    let found = (host.as_str(), place.port).to_socket_addrs()?;
+    // An IPv4 address in IPv6's clothes is listened at as what it is.
+    let mut addresses =
+        found.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port())).collect::<Vec<_>>();
     addresses.sort();
     addresses.dedup();
     Ok(addresses)
@@ -293,12 +310,24 @@ fn set_user_timeout(_: SockRef<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Says where others reach a room that listens on all interfaces.
-fn log_own_address(port: u16) {
-    let system = rustix::system::uname();
-    let name = system.nodename().to_string_lossy();
-    match (&*name, port).to_socket_addrs().map(|mut addresses| addresses.next()) {
-        Ok(Some(address)) => info!("this machine is {name}: {address}"),
-        _ => info!("this machine is {name}, a name without an address"),
+/// The machine's own host name, and its address where it has one.
+#[derive(Debug)]
+struct OwnName {
+    name: String,
+    address: Option<IpAddr>,
+}
+
+impl OwnName {
+    fn find() -> Self {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let address = (name.as_str(), 0).to_socket_addrs().ok().and_then(|mut found| found.next());
+        Self { name, address: address.map(|address| address.ip()) }
+    }
+
+    fn at(&self, port: u16) -> String {
+        match self.address {
+            Some(address) => format!("{}: {}", self.name, SocketAddr::new(address, port)),
+            None => format!("{}, a name without an address", self.name),
+        }
     }
 }

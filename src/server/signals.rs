@@ -1,7 +1,7 @@
 //! Signals as one more source of events.
 
 use mio::event::Source;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals as Pipe;
 use std::fmt;
 use std::io;
@@ -15,6 +15,8 @@ pub(super) enum Signal {
     ReopenLog,
     /// SIGUSR1.
     Count,
+    /// SIGCONT.
+    Resume,
 }
 
 pub(super) struct Signals(Pipe);
@@ -22,7 +24,7 @@ pub(super) struct Signals(Pipe);
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
         // SIGXFSZ asks for nothing, but unheeded it kills: a log over its size limit is only a full log.
-        Pipe::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXFSZ]).map(Self)
+        Pipe::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT, SIGXFSZ]).map(Self)
     }
 
     pub(super) const fn source(&mut self) -> &mut impl Source {
@@ -34,6 +36,7 @@ impl Signals {
             SIGINT | SIGTERM => Some(Signal::Stop),
             SIGHUP => Some(Signal::ReopenLog),
             SIGUSR1 => Some(Signal::Count),
+            SIGCONT => Some(Signal::Resume),
             _ => None,
         };
         self.0.pending().filter_map(ask).collect()

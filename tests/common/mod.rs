@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 #![allow(unreachable_pub, reason = "a module of several test binaries, each of which is its own crate")]
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ impl Server {
     /// Runs `command`, which ends up as a server that logs to standard error.
     #[track_caller]
     pub fn spawn(mut command: Command) -> Self {
+        raise_descriptor_limit();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -255,6 +257,13 @@ pub fn tcp_table() -> Vec<TcpEntry> {
         })
     };
     table.lines().filter_map(entry).collect()
+}
+
+/// This process plays the clients: it needs as many descriptors as the server.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
 }
 
 /// Sends a signal by its name.

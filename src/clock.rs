@@ -58,6 +58,11 @@ impl Clock {
         self.now()
     }
 
+    /// Whether so much has passed since the last turn that the process may have been stopped.
+    pub fn is_long_since(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) > STOPPED_TURN
+    }
+
     /// The moment of the last turn.
     pub fn now(&self) -> Moment {
         Moment::default().after(self.running)

@@ -115,9 +115,12 @@ impl Server {
                     }
                 }
             }
-            let is_signalled = events.iter().any(|event| event.token() == SIGNALS);
+            let now = Instant::now();
+            // After a stop between poll's return and here, the signal's event only comes with the next poll.
+            let is_signalled = events.iter().any(|event| event.token() == SIGNALS)
+                || asked.is_some() && self.clock.is_long_since(now);
             let signals = if is_signalled { self.signals.pending() } else { Vec::new() };
-            let now = self.clock.turn(Instant::now(), asked, signals.contains(&Signal::Resume));
+            let now = self.clock.turn(now, asked, signals.contains(&Signal::Resume));
             if let Some(end) = self.turn(&events, &signals, now) {
                 break end;
             }

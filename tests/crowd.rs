@@ -301,7 +301,9 @@ fn e1_a_report_for_someone_gone_does_not_reach_who_took_the_place() {
 fn e2_a_report_for_a_key_that_nobody_ever_had_is_no_more_than_that() {
     let (mut table, [one]) = Table::of(FEED);
     for number in [one.key.number() + 1, 4711, Key::FIRST_FREE, usize::MAX] {
+        let stale = table.crowd.counters.stale;
         assert!(!table.crowd.note(Key::from_number(number), true, true, table.now));
+        assert_eq!(table.crowd.counters.stale, stale + 1, "it is counted");
         table.crowd.deadline(Key::from_number(number), &mut table.timers, table.now);
         table.crowd.deadline(Key::from_number(number), &mut table.timers, table.now);
     }

@@ -139,7 +139,8 @@ fn options(matches: &Matches) -> Result<Options, String> {
     }
     let feed = value(matches, "feed", parse_size)?.unwrap_or(FEED);
     let longest = feed / Room::LINES_PER_FEED;
-    let max_line = value(matches, "max-line", |text| parse_count(text, 1, FEEDS.1))?;
+    let longest_ever = FEEDS.1 / Room::LINES_PER_FEED;
+    let max_line = value(matches, "max-line", |text| parse_count(text, 1, longest_ever))?;
     if let Some(max_line) = max_line.filter(|&max_line| max_line > longest) {
         return Err(format!(
             "--max-line {max_line} is more than a sixteenth of the feed: it needs --feed {}",

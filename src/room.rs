@@ -150,7 +150,8 @@ impl Room {
     /// Counts a line that was too long to be told, and returns what its sender is told.
     pub fn refuse_line(&mut self) -> String {
         self.relayed.too_long += 1;
-        format!("that line was too long and nobody saw it: {} bytes is the most", self.manners.rules.max_line)
+        let most = count(self.manners.rules.max_line as u64, "byte");
+        format!("that line was too long and nobody saw it: {most} is the most")
     }
 
     /// How many bytes may be read from a sender who has `held` bytes of an unfinished line, so that

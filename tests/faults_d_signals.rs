@@ -108,8 +108,8 @@ fn d3_it_stops_by_itself_past_a_stuck_reader() {
     let asked = Instant::now();
     server.signal("TERM");
     let (status, log) = server.wait();
-    // The limit of 5 s + 2 s, and as much again for a busy machine.
-    assert!(asked.elapsed() < Duration::from_secs(14), "{:?}", asked.elapsed());
+    // 5 s for what is owed; those who were given it all have 2 s from then on.
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
     assert_eq!(status.code(), Some(0), "{log:#?}");
     let last = log.last().unwrap();
     let owed_to_two = 2 * lines().len() as u64;

@@ -272,8 +272,12 @@ fn addresses(place: &Listen) -> io::Result<Vec<SocketAddr>> {
     };
     let found = (host.as_str(), place.port).to_socket_addrs()?;
     // An IPv4 address in IPv6's clothes is listened at as what it is.
-    let mut addresses =
-        found.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port())).collect::<Vec<_>>();
+    let mut addresses = found
+        .map(|address| match address.ip().to_canonical() {
+            IpAddr::V4(ip) => (ip, address.port()).into(),
+            IpAddr::V6(_) => address,
+        })
+        .collect::<Vec<_>>();
     addresses.sort();
     addresses.dedup();
     Ok(addresses)
@@ -329,5 +333,22 @@ impl OwnName {
             Some(address) => format!("{}: {}", self.name, SocketAddr::new(address, port)),
             None => format!("{}, a name without an address", self.name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(host: &str) -> Vec<SocketAddr> {
+        addresses(&Listen { view: View::Plain, host: Some(host.to_owned()), port: 7 }).expect(host)
+    }
+
+    #[test]
+    fn an_address_is_listened_at_as_what_it_is_and_with_its_zone() {
+        assert_eq!(found("::ffff:127.0.0.1"), [SocketAddr::from(([127, 0, 0, 1], 7))]);
+        assert_eq!(found("::1"), [SocketAddr::from((Ipv6Addr::LOCALHOST, 7))]);
+        let zoned = found("fe80::1%lo");
+        assert!(matches!(zoned[..], [SocketAddr::V6(address)] if address.scope_id() != 0), "{zoned:?}");
     }
 }

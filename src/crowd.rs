@@ -16,7 +16,7 @@ use crate::room::Room;
 use crate::roster::{Key, Roster};
 use crate::socket::Socket;
 use crate::timers::Timers;
-use log::{info, log};
+use log::{Level, info, log, log_enabled, warn};
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -153,7 +153,7 @@ impl<S: Socket> Crowd<S> {
         self.due.push(key);
         if is_full {
             self.turned_away += 1;
-        } else if self.may_log(now) {
+        } else if self.may_log(Level::Info, now) {
             info!("{peer} joined, {} online", self.online());
         }
         Some(key)
@@ -238,14 +238,16 @@ impl<S: Socket> Crowd<S> {
         if matches!(goodbye, Goodbye::Broken(_) | Goodbye::Stopping) && connection.unfinished() > 0 {
             self.counters.torn += 1;
         }
-        if self.may_log(now) {
+        // A cut or a fault is news however many come and go.
+        if goodbye.is_news() || self.may_log(goodbye.level(), now) {
             log!(goodbye.level(), "{} {goodbye}, {} online", connection.peer(), self.online());
         }
     }
 
     /// Whether one more line about someone's coming or going may be logged.
-    fn may_log(&mut self, now: Moment) -> bool {
-        let is_allowed = self.log_budget.allows(now);
+    fn may_log(&mut self, level: Level, now: Moment) -> bool {
+        // What is not logged anyway costs nothing.
+        let is_allowed = log_enabled!(level) && self.log_budget.allows(now);
         if is_allowed {
             self.log_what_was_not();
         }
@@ -255,7 +257,7 @@ impl<S: Socket> Crowd<S> {
     /// Says how many came or went without a line of their own.
     pub fn log_what_was_not(&mut self) {
         if let Some(count) = self.log_budget.take_unlogged() {
-            info!("so many came or went too fast to be logged: {count}");
+            warn!("so many came or went too fast to be logged: {count}");
         }
     }
 }

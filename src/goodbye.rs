@@ -60,6 +60,14 @@ impl Goodbye {
         }
     }
 
+    /// Whether it is not one of those that anyone can bring about as often as they like.
+    pub const fn is_news(self) -> bool {
+        match self {
+            Self::NotTaken | Self::Stalled { .. } | Self::Runaway | Self::Unwatched(_) => true,
+            Self::Left | Self::Broken(_) | Self::Stranger(_) | Self::RoomFull | Self::Stopping => false,
+        }
+    }
+
     /// Peer gone is info, a limit of ours is a warning, a fault of ours an error.
     pub const fn level(self) -> Level {
         match self {

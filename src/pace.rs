@@ -41,6 +41,12 @@ impl Pace {
         self.recent(quiet, now) < saturate(quiet)
     }
 
+    /// Whether what was said lately is no more than the unfinished line of `held` bytes, as far as one
+    /// read and its booking tell.
+    pub fn is_one_line(&self, held: usize, quiet: usize, now: Moment) -> bool {
+        held > 0 && self.recent(quiet, now) <= saturate(held).saturating_mul(2)
+    }
+
     fn recent(self, quiet: usize, now: Moment) -> u32 {
         let passed = u64::from(now.wrapping_millis().wrapping_sub(self.at));
         let forgotten = passed * u64::from(saturate(quiet)) / 1000;

@@ -163,13 +163,17 @@ impl Room {
             return flood;
         }
         let quiet = self.quiet();
-        if !pace.is_quiet(quiet, now) {
-            return 0;
-        }
         // Whoever comes anew each time may use half of what is kept, and no more.
         let for_others = if pace.is_new(now) { self.feed.size() / Self::KEPT_FOR_PEOPLE / 2 } else { 0 };
         let left = self.readable(room.saturating_sub(for_others), held);
-        (left / Self::SHARES).max(left.min(Self::TYPED)).min(quiet)
+        if pace.is_one_line(held, quiet, now) {
+            // The rest of a line that a person began, and its line end.
+            left.min((self.manners.rules.max_line + 2).saturating_sub(held))
+        } else if pace.is_quiet(quiet, now) {
+            (left / Self::SHARES).max(left.min(Self::TYPED)).min(quiet)
+        } else {
+            0
+        }
     }
 
     /// Whether senders who wait for room may try again.

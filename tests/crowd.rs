@@ -893,6 +893,24 @@ fn b9_a_stuck_reader_who_is_refused_no_longer_holds_the_room() {
 }
 
 #[test]
+fn c10_a_person_s_line_passes_while_a_flood_waits_also_in_more_than_one_read() {
+    for feed in [16 * 1024, 64 * 1024, 1024 * 1024] {
+        for length in [100, feed / 128, feed / 64] {
+            let (mut table, [stuck, flooder, person, healthy]) = Table::of(feed);
+            table.passes(STALL_TIMEOUT);
+            stuck.takes([], Take::NotNow);
+            table.says(&flooder, lines(4 * feed));
+            let unread = flooder.unread();
+            assert!(unread > 0, "the flooder waits");
+            let line = [vec![b'-'; length], vec![b'\n']].concat();
+            table.says(&person, &line);
+            assert!(healthy.heard().ends_with(&line), "{length} bytes, {feed} of feed");
+            assert_eq!(flooder.unread(), unread);
+        }
+    }
+}
+
+#[test]
 fn c10_newcomers_who_flood_leave_half_of_what_is_kept_for_people() {
     let (mut table, [stuck, flooder, person, healthy]) = Table::of(FEED);
     table.passes(STALL_TIMEOUT);

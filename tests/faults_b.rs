@@ -342,6 +342,18 @@ fn b9_a_stuck_reader_is_cut_and_the_others_lose_nothing() {
 }
 
 #[test]
+fn b9_a_cut_is_logged_however_many_come_and_go() {
+    let mut server = Server::start(&["--feed", "256k", "--stall-timeout", "1"]);
+    for _ in 0..1500 {
+        drop(Client::connect(server.address()));
+    }
+    let stuck = Client::join_with_buffer(&server, SMALL);
+    let flooder = floods(Client::join(&server), 0..FLOOD);
+    server.wait_for_log(&format!("{} cut: read too slowly", stuck.address()));
+    flooder.join().unwrap();
+}
+
+#[test]
 fn b10_a_reader_of_one_byte_at_a_time_is_cut_like_a_stuck_one() {
     let mut server = Server::start(&["--feed", "256k", "--stall-timeout", "1"]);
     let trickler = Client::join_with_buffer(&server, SMALL);

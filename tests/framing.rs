@@ -296,8 +296,7 @@ fn stranger(line: &[u8]) -> Option<Stranger> {
 fn long_stranger(line: &[u8]) -> Option<Stranger> {
     let text = String::from_utf8_lossy(line);
     if let Some((method, target)) = text.split_once(' ')
-        && !method.is_empty()
-        && method.chars().all(|letter| letter.is_ascii_uppercase() || letter == '-')
+        && "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split(' ').any(|real| real == method)
         && ["/", "http://", "https://"].iter().any(|form| target.starts_with(form))
     {
         return Some(Stranger::Http);

@@ -52,6 +52,11 @@ pub(super) fn opening(first_bytes: &[u8]) -> Opening {
     }
 }
 
+/// The methods of RFC 9110 and PATCH: with less than a whole request line to go by, a capital word will
+/// not do.
+const METHODS: [&[u8]; 9] =
+    [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
+
 /// Bytes of a line that [`beginning`] looks at.
 pub(super) const TELLING: usize = 64;
 
@@ -62,7 +67,7 @@ pub(super) fn beginning(line: &[u8]) -> Option<Stranger> {
     }
     let (method, target) = line.split_at(line.iter().position(|&byte| byte == b' ')?);
     let is_address = [&b" /"[..], b" http://", b" https://"].iter().any(|form| target.starts_with(form));
-    (is_method(method) && is_address).then_some(Stranger::Http)
+    (METHODS.contains(&method) && is_address).then_some(Stranger::Http)
 }
 
 /// Looks at a whole first line.
@@ -135,6 +140,7 @@ mod tests {
             ("POST http://example.org/aaa", Some(Stranger::Http)),
             ("SSH-2.0-OpenSSH_9.2", Some(Stranger::Ssh)),
             ("GET out of here, all of you who", None),
+            ("TODO /aaaaaaaaaaaaaaaa", None),
             ("get /aaaaaaaaaa", None),
             ("SSH-keys are long", None),
             ("aaaaaaaaaaaaaa", None),

@@ -41,10 +41,11 @@ impl Pace {
         self.recent(quiet, now) < saturate(quiet)
     }
 
-    /// Whether what was said lately is no more than the unfinished line of `held` bytes, as far as one
-    /// read and its booking tell.
+    /// Whether what was said just now is the unfinished line of `held` bytes and little else, as far as
+    /// one read and its booking tell.
     pub fn is_one_line(&self, held: usize, quiet: usize, now: Moment) -> bool {
-        held > 0 && self.recent(quiet, now) <= saturate(held).saturating_mul(2)
+        let held = saturate(held);
+        held > 0 && (held / 2..=held.saturating_mul(2)).contains(&self.recent(quiet, now))
     }
 
     fn recent(self, quiet: usize, now: Moment) -> u32 {
@@ -78,6 +79,16 @@ mod tests {
         }
         pace.note(65536, 2048, at(100_000));
         assert!(!pace.is_quiet(2048, at(101_000)));
+    }
+
+    #[test]
+    fn who_said_one_long_line_is_told_from_who_said_many_short_ones() {
+        let mut pace = Pace::start(at(0));
+        pace.note(2048, 2048, at(0));
+        assert!(pace.is_one_line(2048, 2048, at(1)), "all of it is the line");
+        assert!(!pace.is_one_line(30, 2048, at(1)), "the line is the least of it");
+        assert!(!pace.is_one_line(30, 2048, at(5000)), "the line was begun long ago");
+        assert!(!pace.is_one_line(0, 2048, at(1)));
     }
 
     #[test]

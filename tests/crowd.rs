@@ -951,3 +951,21 @@ fn silence_ends_a_refused_line_where_unfinished_lines_are_messages() {
     table.passes(flush_after);
     listener.has_heard("no line end\n");
 }
+
+#[test]
+fn c10_floods_that_wait_for_a_slow_reader_take_turns() {
+    let (mut table, flooders) = Table::of::<10>(FEED);
+    let slow = table.join();
+    table.settle();
+    slow.takes([], Take::NotNow);
+    let speech = lines(8 * FEED);
+    for flooder in &flooders {
+        table.says(flooder, &speech);
+    }
+    for _ in 0..100 {
+        table.gives(&slow, FEED / 4);
+    }
+    let said = flooders.iter().map(|flooder| speech.len() - flooder.unread()).collect::<Vec<_>>();
+    let (least, most) = (*said.iter().min().unwrap(), *said.iter().max().unwrap());
+    assert!(most <= 2 * least, "{said:?}");
+}

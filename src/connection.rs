@@ -11,7 +11,6 @@ use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::room::Room;
 use crate::socket::Socket;
-pub use input::Heard;
 use std::io::{self, ErrorKind};
 
 /// How far a connection has come.
@@ -79,35 +78,34 @@ pub struct Connection<S> {
 impl<S: Socket> Connection<S> {
     /// A newcomer, told the welcome.
     pub fn join(socket: S, peer: Peer, room: &Room, now: Moment) -> Self {
-        Self::new(socket, peer, room, now, State::Open, &room.welcome())
-    }
-
-    /// A newcomer who cannot stay and is told why.
-    pub fn turn_away(socket: S, peer: Peer, room: &Room, now: Moment, told: &str, goodbye: Goodbye) -> Self {
-        let state = State::Ending { goodbye, peer_ended: false };
-        let mut connection = Self::new(socket, peer, room, now, state, &room.notice(told));
-        connection.is_member = false;
-        room.feed().end_here(&mut connection.cursor);
+        let mut connection = Self::new(socket, peer, room, now);
+        connection.tell(&room.welcome());
         connection
     }
 
-    fn new(socket: S, peer: Peer, room: &Room, now: Moment, state: State, told: &[u8]) -> Self {
-        let mut connection = Self {
+    /// A newcomer for whom there is no place, and who is told so.
+    pub fn turn_away(socket: S, peer: Peer, room: &Room, now: Moment, told: &str) -> Self {
+        let mut connection = Self::new(socket, peer, room, now);
+        connection.is_member = false;
+        connection.refuse(told, Goodbye::RoomFull, room);
+        connection
+    }
+
+    fn new(socket: S, peer: Peer, room: &Room, now: Moment) -> Self {
+        Self {
             socket,
             cursor: room.feed().join(),
             framer: Framer::default(),
             outbox: None,
             pace: Pace::start(now),
             peer,
-            state,
+            state: State::Open,
             is_member: true,
             readable: false,
             // A new socket takes bytes at once.
             writable: true,
             line: Line::Out,
-        };
-        connection.tell(told);
-        connection
+        }
     }
 
     /// The socket, to be watched.
@@ -221,6 +219,7 @@ impl<S: Socket> Connection<S> {
 
     fn broke(&mut self, error: &io::Error) {
         match self.state {
+            _ if error.kind() == ErrorKind::Interrupted => self.over(Goodbye::Runaway),
             State::Draining { goodbye } => self.over(goodbye),
             State::Ending { goodbye, .. } if goodbye != Goodbye::Left => self.over(goodbye),
             _ => self.over(Goodbye::Broken(error.kind())),

@@ -131,7 +131,7 @@ impl<S: Socket> Crowd<S> {
         let is_full = self.online() >= clients;
         let newcomer = if is_full {
             let told = format!("the room is full, with {clients} in it: try again later");
-            Connection::turn_away(socket, peer, &self.room, now, &told, Goodbye::RoomFull)
+            Connection::turn_away(socket, peer, &self.room, now, &told)
         } else {
             Connection::join(socket, peer, &self.room, now)
         };

@@ -11,17 +11,6 @@ use crate::socket::{Socket, retry};
 use log::{debug, error, log_enabled};
 use std::io::ErrorKind;
 
-/// What one read came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// So many bytes, and perhaps there is more.
-    Some(usize),
-    /// Nothing until the socket is reported readable again.
-    NotYet,
-    /// Nothing, for good.
-    Nothing,
-}
-
 impl<S: Socket> Connection<S> {
     /// How many bytes may be read now: 0 where the sender has to wait for room, `None` where nothing
     /// of it is to be read until it is told what it is owed.
@@ -34,13 +23,20 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Reads once into `buffer`, passes on what was said, and notes the end of the input.
-    pub fn hear(&mut self, buffer: &mut [u8], room: &mut Room, line: &mut Vec<u8>, now: Moment) -> Heard {
+    /// Reads once into `buffer`, passes on what was said, and notes the end of the input; returns the
+    /// bytes read, or `None` where there is nothing until the socket is reported readable, or for good.
+    pub fn hear(
+        &mut self,
+        buffer: &mut [u8],
+        room: &mut Room,
+        line: &mut Vec<u8>,
+        now: Moment,
+    ) -> Option<usize> {
         match retry(|| self.socket.read(buffer)) {
             Ok(0) => {
                 self.readable = false;
                 self.input_ended(room, line);
-                Heard::Nothing
+                None
             }
             Ok(bytes) => {
                 if self.phase() != Phase::Draining {
@@ -49,7 +45,7 @@ impl<S: Socket> Connection<S> {
                     self.pace.note(said, room.quiet(), now);
                     self.take_in(&buffer[..bytes], room, line);
                 }
-                Heard::Some(bytes)
+                Some(bytes)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.readable = false;
@@ -57,15 +53,12 @@ impl<S: Socket> Connection<S> {
                     // All that it said before was read, and it can be told nothing.
                     self.over(Goodbye::Broken(broken));
                 }
-                Heard::NotYet
+                None
             }
             Err(error) => {
                 self.readable = false;
-                match error.kind() {
-                    ErrorKind::Interrupted => self.over(Goodbye::Runaway),
-                    _ => self.broke(&error),
-                }
-                Heard::Nothing
+                self.broke(&error);
+                None
             }
         }
     }

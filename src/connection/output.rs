@@ -59,10 +59,8 @@ impl<S: Socket> Connection<S> {
             }
             Err(error) => {
                 self.writable = false;
-                match error.kind() {
-                    ErrorKind::WouldBlock => {}
-                    ErrorKind::Interrupted => self.over(Goodbye::Runaway),
-                    _ => self.fell_deaf(&error),
+                if error.kind() != ErrorKind::WouldBlock {
+                    self.fell_deaf(&error);
                 }
                 0
             }
@@ -80,7 +78,7 @@ impl<S: Socket> Connection<S> {
     /// A write failed: nobody hears, but what was said before is still to be read.
     fn fell_deaf(&mut self, error: &io::Error) {
         match self.state {
-            State::Open => {
+            State::Open if error.kind() != ErrorKind::Interrupted => {
                 self.outbox = None;
                 self.state = State::Deaf { broken: error.kind() };
                 self.readable = true;

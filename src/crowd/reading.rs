@@ -2,7 +2,7 @@
 
 use super::{Crowd, Timer};
 use crate::clock::Moment;
-use crate::connection::{Heard, Line, Phase};
+use crate::connection::{Line, Phase};
 use crate::roster::Key;
 use crate::socket::Socket;
 use crate::timers::Timers;
@@ -63,7 +63,7 @@ impl<S: Socket> Crowd<S> {
                 Some(bytes) => bytes.min(READ),
             };
             let buffer = &mut self.buffer[..bytes];
-            if let Heard::Some(bytes) = connection.hear(buffer, &mut self.room, &mut self.line, now) {
+            if let Some(bytes) = connection.hear(buffer, &mut self.room, &mut self.line, now) {
                 self.counters.read += bytes as u64;
                 connection.line = Line::Ready;
                 self.ready.push_back(key);

@@ -45,7 +45,9 @@ impl Pace {
     /// one read and its booking tell.
     pub fn is_one_line(&self, held: usize, quiet: usize, now: Moment) -> bool {
         let held = saturate(held);
-        held > 0 && (held / 2..=held.saturating_mul(2)).contains(&self.recent(quiet, now))
+        // Whoever has said less than the lower bound is quiet, or was so long ago that the line is old.
+        let least = (held / 2).min(saturate(quiet));
+        held > 0 && (least..=held.saturating_mul(2)).contains(&self.recent(quiet, now))
     }
 
     fn recent(self, quiet: usize, now: Moment) -> u32 {
@@ -89,6 +91,19 @@ mod tests {
         assert!(!pace.is_one_line(30, 2048, at(1)), "the line is the least of it");
         assert!(!pace.is_one_line(30, 2048, at(5000)), "the line was begun long ago");
         assert!(!pace.is_one_line(0, 2048, at(1)));
+    }
+
+    #[test]
+    fn a_pause_in_a_long_line_takes_nothing_from_who_says_it() {
+        for held in [100, 2048, 5000, 8000, 20_000] {
+            let mut pace = Pace::start(at(0));
+            pace.note(held, 2048, at(0));
+            for pause in 0..5000 {
+                let now = at(pause);
+                let is_heard = pace.is_one_line(held, 2048, now) || pace.is_quiet(2048, now);
+                assert!(is_heard, "{held} bytes after {pause} ms");
+            }
+        }
     }
 
     #[test]

@@ -19,8 +19,10 @@
 //! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them.
 //! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes.
 //!
-//! Around them: [`options`], [`logfile`], [`logbudget`], [`descriptors`], [`counters`], [`os_error`].
+//! Around them: [`options`] with [`arguments`] and [`address`], [`logfile`], [`logbudget`], [`descriptors`], [`counters`], [`os_error`].
 
+pub mod address;
+pub mod arguments;
 pub mod clock;
 pub mod connection;
 pub mod counters;

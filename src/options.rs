@@ -1,10 +1,13 @@
 //! The command line.
 
+use crate::address::host_and_port;
+use crate::arguments::{self, parse_count, parse_seconds, parse_size, value};
 use crate::room::{Room, View};
 use crate::server::doors::Listen;
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,9 +17,7 @@ const LONGEST_WELCOME: usize = 4096;
 const MAX_LINE: usize = 8192;
 const FEED: usize = 1024 * 1024;
 /// Less is not worth a ring; more would not fit a 32-bit machine.
-const FEEDS: (usize, usize) = (4 * 1024, 1024 * 1024 * 1024);
-/// The longest time that can be asked for: a year.
-const LONGEST_SECONDS: u64 = 365 * 24 * 3600;
+const FEEDS: RangeInclusive<usize> = 4 * 1024..=1024 * 1024 * 1024;
 
 /// Views that are not there yet: never taken for the name of a host.
 const RESERVED_VIEWS: [&str; 2] = ["named", "json"];
@@ -62,11 +63,7 @@ pub struct Options {
 /// # Errors
 /// One line that says what is wrong.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
-    let arguments = arguments
-        .into_iter()
-        .map(|argument| argument.into_string().map_err(|wrong| format!("argument {wrong:?} is not UTF-8")))
-        .collect::<Result<Vec<_>, _>>()?;
-    let matches = parser().parse(arguments).map_err(|fail| fail.to_string())?;
+    let matches = parser().parse(arguments::texts(arguments)?).map_err(|fail| fail.to_string())?;
     if matches.opt_present("help") {
         return Ok(Asked::Print(help()));
     }
@@ -137,9 +134,9 @@ fn options(matches: &Matches) -> Result<Options, String> {
     if listen.is_empty() {
         listen.push(Listen { view: View::Plain, host: Some("127.0.0.1".to_owned()), port: 9090 });
     }
-    let feed = value(matches, "feed", parse_size)?.unwrap_or(FEED);
+    let feed = value(matches, "feed", |text| parse_size(text, FEEDS))?.unwrap_or(FEED);
     let longest = feed / Room::LINES_PER_FEED;
-    let longest_ever = FEEDS.1 / Room::LINES_PER_FEED;
+    let longest_ever = FEEDS.end() / Room::LINES_PER_FEED;
     let max_line = value(matches, "max-line", |text| parse_count(text, 1, longest_ever))?;
     if let Some(max_line) = max_line.filter(|&max_line| max_line > longest) {
         return Err(format!(
@@ -175,57 +172,6 @@ fn options(matches: &Matches) -> Result<Options, String> {
     })
 }
 
-/// The value of an option, where it was given.
-fn value<T>(
-    matches: &Matches,
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, String> {
-    let Some(text) = matches.opt_str(name) else { return Ok(None) };
-    parse(&text).map(Some).map_err(|why| format!("--{name} {text}: {why}"))
-}
-
-/// A number in digits alone: the standard parser also takes a sign.
-fn parse_digits(text: &str) -> Option<usize> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
-fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
-    match parse_digits(text).ok_or(()) {
-        Ok(count) if (least..=most).contains(&count) => Ok(count),
-        _ if most == usize::MAX => Err(format!("must be a whole number, {least} or more")),
-        _ => Err(format!("must be a whole number from {least} to {most}")),
-    }
-}
-
-fn parse_seconds(text: &str, least: u64) -> Result<Duration, String> {
-    let least_said = if least == 0 { "0" } else { "0.001" };
-    let wrong = || format!("must be a number of seconds from {least_said} to {LONGEST_SECONDS}");
-    // What the standard parser takes beside digits (exponents, signs, "inf") nobody means.
-    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(wrong());
-    }
-    let seconds = text.parse::<f64>().map_err(|_| wrong())?;
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    let zero_is_fine = least == 0 && duration.is_zero();
-    if zero_is_fine || (duration.as_millis() >= 1 && duration.as_secs() <= LONGEST_SECONDS) {
-        Ok(duration)
-    } else {
-        Err(wrong())
-    }
-}
-
-fn parse_size(text: &str) -> Result<usize, String> {
-    let (digits, unit) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 1024),
-        Some(b'm' | b'M') => (&text[..text.len() - 1], 1024 * 1024),
-        _ => (text, 1),
-    };
-    let size = parse_digits(digits).and_then(|number| number.checked_mul(unit));
-    size.filter(|size| (FEEDS.0..=FEEDS.1).contains(size))
-        .ok_or_else(|| "must be a number of bytes from 4k to 1024M; k and M may follow it".to_owned())
-}
-
 fn parse_welcome(text: &str) -> Result<String, String> {
     if text.contains(['\n', '\r']) {
         return Err("must be one line".to_owned());
@@ -239,24 +185,7 @@ fn parse_welcome(text: &str) -> Result<String, String> {
 /// `[VIEW:]ADDR`, where ADDR is `PORT`, `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
 fn parse_listen(text: &str) -> Result<Listen, String> {
     let (view, address) = split_view(text)?;
-    let (host, port) = match address.rsplit_once(':') {
-        None => (None, address),
-        Some(("", port)) => (None, port),
-        Some((host, port)) => (Some(host), port),
-    };
-    let port = parse_digits(port)
-        .and_then(|port| u16::try_from(port).ok())
-        .ok_or("must end in a port, a number from 0 to 65535")?;
-    let host = match host {
-        Some(host) if host.starts_with('[') => {
-            let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            Some(inside.ok_or("has a bracket without its pair")?.to_owned())
-        }
-        Some(host) if host.contains(':') => {
-            return Err(format!("an IPv6 address goes into brackets: [{host}]:{port}"));
-        }
-        host => host.map(str::to_owned),
-    };
+    let (host, port) = host_and_port(address)?;
     Ok(Listen { view, host, port })
 }
 

@@ -39,7 +39,8 @@ impl Places {
     }
 }
 
-fn raise_limit() -> usize {
+/// Raises the limit of open files as far as the system allows; returns it.
+pub fn raise_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let asked = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -1,0 +1,73 @@
+//! hubbub-load: measures a chat server under load, and checks that everyone hears everything.
+//!
+//! ```text
+//!  options ──► run ──► swarm (poll) ──► client, extras ──► stream ──► the server
+//!               │        │    schedule: what is due           │
+//!               │        └──► ledger ◄── protocol ◄───────────┘
+//!               ▼             line, check: what a line is, who heard it in which order
+//!            report ◄── usage: what the server's process used
+//! ```
+
+mod check;
+mod client;
+mod extras;
+mod ledger;
+mod line;
+mod options;
+mod protocol;
+mod report;
+mod run;
+mod schedule;
+mod stream;
+mod swarm;
+mod usage;
+
+use hubbub::framing::text;
+use options::{Asked, Options};
+use std::io::Write;
+use std::process::ExitCode;
+use stream::Target;
+
+const WENT_WRONG: u8 = 1;
+const WRONG_COMMAND_LINE: u8 = 2;
+
+fn main() -> ExitCode {
+    let options = match options::parse(std::env::args_os().skip(1)) {
+        Ok(Asked::Run(options)) => options,
+        Ok(Asked::Print(text)) => {
+            print(&text);
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            return fail(&format!("{why} (hubbub-load --help tells the options)"), WRONG_COMMAND_LINE);
+        }
+    };
+    let target = match Target::find(&options.address, options.anywhere) {
+        Ok(target) => target,
+        Err((why, status)) => return fail(&why, status),
+    };
+    match load(&options, target) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(WENT_WRONG),
+        Err(why) => fail(&why, WENT_WRONG),
+    }
+}
+
+fn load(options: &Options, target: Target) -> Result<bool, String> {
+    run::run(options, target, |report| {
+        let text = if options.json { format!("{}\n", report.json()) } else { report.to_string() };
+        print(&text);
+    })
+}
+
+/// Whoever closed the pipe does not want to read it.
+fn print(text: &str) {
+    _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn fail(why: &str, status: u8) -> ExitCode {
+    // It may quote an argument or a server, and it is one line whatever that holds.
+    let why = text::safe(why.as_bytes());
+    _ = writeln!(std::io::stderr(), "hubbub-load: {}", String::from_utf8_lossy(&why));
+    ExitCode::from(status)
+}

@@ -1,0 +1,329 @@
+//! Everyone who is connected, and the poll loop that serves them.
+
+use crate::client::{Client, Received, State};
+use crate::extras::Extras;
+use crate::ledger::Ledger;
+use crate::protocol::{Protocol, Told};
+use crate::schedule::Schedule;
+use crate::stream::Target;
+use hubbub::framing::text;
+use hubbub::os_error;
+use mio::event::Event;
+use mio::{Events, Poll, Token};
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+/// Connections that wait for the server at a time: fewer than any server's backlog.
+const MOST_CONNECTING: usize = 100;
+/// Bytes of one read, at least.
+const READ: usize = 256 * 1024;
+/// A sender who has no pace is given so much to send at a time, and so often in a row.
+const POUR: (usize, usize) = (64 * 1024, 8);
+/// The loop turns at least so often, to see whether anything is still moving.
+const TICK: Duration = Duration::from_millis(100);
+/// How long nobody must have been heard to join before those who are silent are asked.
+const ASK_AFTER: Duration = Duration::from_millis(300);
+
+/// The clients, what they heard, and the poll that they are registered with.
+#[derive(Debug)]
+pub(crate) struct Swarm {
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+    started: Instant,
+    target: Target,
+    protocol: Protocol,
+    clients: Vec<Client>,
+    connecting: usize,
+    joined: usize,
+    cut: usize,
+    extras: Extras,
+    pub(crate) ledger: Ledger,
+    refusal: Option<String>,
+    talk: Talk,
+}
+
+/// What the senders have yet to say.
+#[derive(Debug)]
+struct Talk {
+    schedule: Schedule,
+    started: Option<Duration>,
+    /// Lines said so far, where they are said in turn.
+    said: u32,
+    /// Each sender's next line.
+    next: Vec<u32>,
+    /// Senders that can take more at once.
+    eager: Vec<usize>,
+}
+
+impl Swarm {
+    /// Nobody yet but the nuisances, who have to be there first: `(stuck, slow, churn)`.
+    pub(crate) fn new(
+        mut target: Target,
+        protocol: Protocol,
+        ledger: Ledger,
+        (senders, schedule): (usize, Schedule),
+        bytes: usize,
+        nuisances: (usize, Option<usize>, u32),
+        clients: usize,
+    ) -> Result<Self, String> {
+        let poll = Poll::new().map_err(|error| system(&error))?;
+        let extras = Extras::connect(&mut target, poll.registry(), protocol.hello(), clients, nuisances)
+            .map_err(|error| os_error::text(&error))?;
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(1024),
+            buffer: vec![0; READ.max(4 * bytes)],
+            started: Instant::now(),
+            target,
+            protocol,
+            clients: Vec::with_capacity(clients),
+            connecting: 0,
+            joined: 0,
+            cut: 0,
+            extras,
+            ledger,
+            refusal: None,
+            talk: Talk {
+                schedule,
+                started: None,
+                said: 0,
+                next: (0..senders as u32).collect(),
+                eager: Vec::new(),
+            },
+        })
+    }
+
+    /// Time since it was made.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Clients that hear what is said.
+    pub(crate) const fn joined(&self) -> usize {
+        self.joined
+    }
+
+    /// Whether `clients` are connected, in the room or not.
+    pub(crate) const fn has_all(&self, clients: usize) -> bool {
+        self.connecting == 0 && self.clients.len() == clients
+    }
+
+    /// Whether there are any who do not read, or slowly.
+    pub(crate) const fn has_stuck(&self) -> bool {
+        self.extras.has_any()
+    }
+
+    /// Clients that the server ended or lost.
+    pub(crate) const fn cut(&self) -> usize {
+        self.cut
+    }
+
+    /// The nuisances.
+    pub(crate) const fn extras(&self) -> &Extras {
+        &self.extras
+    }
+
+    /// What the server said first to tell that something is wrong.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let notice = || self.ledger.notice().map(shown);
+        self.refusal.clone().or_else(notice)
+    }
+
+    /// Begins as many connections as may be under way, up to `clients` in all.
+    pub(crate) fn connect(&mut self, clients: usize) -> Result<(), String> {
+        while self.clients.len() < clients && self.connecting < MOST_CONNECTING {
+            let mut stream = match self.target.connect(None) {
+                Ok(stream) => stream,
+                // A unix socket's backlog is full.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(os_error::text(&error)),
+            };
+            let token = Token(self.clients.len());
+            stream.register(self.poll.registry(), token).map_err(|error| system(&error))?;
+            self.clients.push(Client::new(stream, self.protocol.hello()));
+            self.connecting += 1;
+        }
+        Ok(())
+    }
+
+    /// Asks who hears, where nobody was heard to join of late: the first client asks the others, and
+    /// the second asks the first.
+    pub(crate) fn ask(&mut self, last_news: Duration) -> bool {
+        if self.now().saturating_sub(last_news) < ASK_AFTER {
+            return false;
+        }
+        let probe = self.ledger.probe();
+        for client in self.clients.iter_mut().take(2) {
+            client.out().extend_from_slice(&probe);
+            client.send();
+        }
+        true
+    }
+
+    /// From now on the senders speak.
+    pub(crate) fn start(&mut self) {
+        self.talk.started = Some(self.now());
+        if self.talk.schedule.is_free() {
+            self.talk.eager = (0..self.talk.next.len()).collect();
+        }
+    }
+
+    /// One turn of the loop, `wait` long at most: serves those who are reported, and says what is due.
+    pub(crate) fn turn(&mut self, wait: Duration) -> Result<(), String> {
+        let wait = self.sleep().min(wait);
+        match self.poll.poll(&mut self.events, Some(wait)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            result => result.map_err(|error| system(&error))?,
+        }
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let served = events.iter().try_for_each(|event| match event.token() {
+            Token(index) if index < self.clients.len() => self.serve(index, event),
+            Token(other) => {
+                self.extras.note(other);
+                Ok(())
+            }
+        });
+        self.events = events;
+        served?;
+        self.speak();
+        if let Some(started) = self.talk.started {
+            let passed = self.now().saturating_sub(started);
+            let (target, registry) = (&mut self.target, self.poll.registry());
+            self.extras.act(passed, target, registry, &mut self.buffer).map_err(|error| system(&error))?;
+        }
+        Ok(())
+    }
+
+    fn sleep(&self) -> Duration {
+        let Some(started) = self.talk.started else { return TICK };
+        if !self.talk.eager.is_empty() {
+            return Duration::ZERO;
+        }
+        let passed = self.now().saturating_sub(started);
+        let due = self.talk.schedule.due_at(self.talk.said).filter(|_| self.talk.is_waited_for(passed));
+        let due = due.map_or(TICK, |due| due.saturating_sub(passed));
+        due.min(self.extras.rest().unwrap_or(TICK)).min(TICK)
+    }
+
+    fn serve(&mut self, index: usize, event: &Event) -> Result<(), String> {
+        let client = &mut self.clients[index];
+        if client.state == State::Connecting {
+            self.connecting -= 1;
+            if let Ok(Some(error)) = client.stream().take_error() {
+                return Err(os_error::text(&error));
+            }
+            client.state = State::Connected;
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.hear(index, event.is_read_closed() || event.is_error());
+        }
+        let client = &mut self.clients[index];
+        let all_sent = client.send();
+        let is_sender = self.talk.started.is_some() && index < self.talk.next.len();
+        if all_sent && is_sender && self.talk.schedule.is_free() && !self.talk.eager.contains(&index) {
+            self.talk.eager.push(index);
+        }
+        Ok(())
+    }
+
+    /// Reads all that is there for a client.
+    fn hear(&mut self, index: usize, is_closed: bool) {
+        let client = &mut self.clients[index];
+        let mut is_in = false;
+        while client.is_up() {
+            let Received::Bytes(bytes, may_be_more) = client.receive(&mut self.buffer) else { break };
+            let now = self.started.elapsed();
+            let room = self.buffer.len();
+            client.tell(&self.buffer[..bytes], self.protocol, room, |told| match told {
+                Told::Line(line) => {
+                    is_in = true;
+                    self.ledger.hear(index, line, now);
+                }
+                Told::Joined => is_in = true,
+                Told::Refused(why) => _ = self.refusal.get_or_insert_with(|| shown(why)),
+                Told::Asked(_) | Told::Other => {}
+            });
+            // A read that fills less than the buffer took all there was; only an end needs one more.
+            if !may_be_more && !is_closed {
+                break;
+            }
+        }
+        match client.state {
+            State::Connected if is_in => {
+                client.state = State::In;
+                self.joined += 1;
+            }
+            State::Gone => {
+                self.cut += 1;
+                self.ledger.lose(index);
+            }
+            State::Connecting | State::Connected | State::In => {}
+        }
+    }
+
+    fn speak(&mut self) {
+        let Some(started) = self.talk.started else { return };
+        for index in std::mem::take(&mut self.talk.eager) {
+            self.pour(index);
+        }
+        if self.talk.schedule.is_free() {
+            return;
+        }
+        let now = self.now();
+        let due = self.talk.schedule.due(now.saturating_sub(started), self.ledger.deliveries());
+        let (first, senders) = (self.talk.said, self.talk.next.len());
+        while self.talk.said < due {
+            let sender = self.talk.said as usize % senders;
+            self.ledger.say(self.talk.said, now, self.clients[sender].out());
+            self.talk.said += 1;
+        }
+        for number in (first..due).take(senders) {
+            self.clients[number as usize % senders].send();
+        }
+    }
+
+    /// Has a sender say as much as its socket takes, within bounds.
+    fn pour(&mut self, index: usize) {
+        let (lines, senders) = (self.talk.schedule.lines, self.talk.next.len() as u32);
+        let client = &mut self.clients[index];
+        for _ in 0..POUR.1 {
+            let next = &mut self.talk.next[index];
+            let now = self.started.elapsed();
+            while *next < lines && client.out().len() < POUR.0 {
+                self.ledger.say(*next, now, client.out());
+                *next += senders;
+                self.talk.said += 1;
+            }
+            if !client.is_up() || !client.send() || *next >= lines {
+                return;
+            }
+        }
+        self.talk.eager.push(index);
+    }
+
+    /// Lines said so far.
+    pub(crate) const fn said(&self) -> u32 {
+        self.talk.said
+    }
+
+    /// Those who never read read now, to see whether they were cut; whether anything came.
+    pub(crate) fn drain_extras(&mut self) -> bool {
+        self.extras.drain(&mut self.buffer)
+    }
+}
+
+impl Talk {
+    /// Whether the next line waits for its time, and not for others to be heard.
+    fn is_waited_for(&self, passed: Duration) -> bool {
+        self.said < self.schedule.lines && self.schedule.due(passed, u64::MAX) <= self.said
+    }
+}
+
+fn system(error: &std::io::Error) -> String {
+    format!("the system says: {}", os_error::text(error))
+}
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&text::safe(bytes)).into_owned()
+}

@@ -68,6 +68,8 @@ pub struct Crowd<S> {
     over: Vec<Key>,
     /// Messages when everyone was last written to.
     told: u64,
+    /// Times that everyone was written to.
+    rounds: usize,
     buffer: Box<[u8]>,
     line: Vec<u8>,
     log_budget: LogBudget,
@@ -81,7 +83,7 @@ impl<S: Socket> Crowd<S> {
         Self {
             room,
             limits,
-            roster: Roster::new(),
+            roster: Roster::new(limits.places.clients.saturating_add(limits.places.turned_away)),
             turned_away: 0,
             ready: VecDeque::new(),
             held: Vec::new(),
@@ -89,6 +91,7 @@ impl<S: Socket> Crowd<S> {
             behind: Vec::new(),
             over: Vec::new(),
             told: 0,
+            rounds: 0,
             buffer: reading::buffer(),
             line: Vec::new(),
             log_budget: LogBudget::default(),

@@ -61,6 +61,7 @@ pub(crate) struct Ledger {
     notice: Option<Vec<u8>>,
     deliveries: u64,
     latency: Histogram<u64>,
+    is_closed: bool,
 }
 
 impl Ledger {
@@ -83,6 +84,7 @@ impl Ledger {
             notice: None,
             deliveries: 0,
             latency: Histogram::new_with_max(longest, DIGITS).map_err(|error| error.to_string())?,
+            is_closed: false,
             cast,
         })
     }
@@ -105,6 +107,9 @@ impl Ledger {
 
     /// Notes that `reader` heard `line`, `now` after the start.
     pub(crate) fn hear(&mut self, reader: usize, line: &[u8], now: Duration) {
+        if self.is_closed {
+            return;
+        }
         let (sender, number) = match self.text.read(line) {
             Kind::Probe => return,
             Kind::Foreign => {
@@ -152,6 +157,11 @@ impl Ledger {
     /// Deliveries that there have to be.
     pub(crate) fn expected(&self) -> u64 {
         (0..self.cast.readers).map(|reader| u64::from(self.cast.expects(reader))).sum()
+    }
+
+    /// What has not come by now is lost, even if it should come.
+    pub(crate) const fn close(&mut self) {
+        self.is_closed = true;
     }
 
     /// `reader` is gone: nobody waits for what it lacks.

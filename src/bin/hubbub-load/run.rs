@@ -9,7 +9,8 @@ use crate::swarm::Swarm;
 use crate::usage::{Process, Usage};
 use hubbub::descriptors;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
 
 /// Descriptors beside those of the connections.
 const OWN_DESCRIPTORS: usize = 16;
@@ -140,6 +141,8 @@ fn wait_for_more(swarm: &mut Swarm) -> Result<(), String> {
     while swarm.now() < until {
         swarm.turn(until - swarm.now())?;
     }
+    // What only comes because they read now would never have come.
+    swarm.ledger.close();
     let mut quiet_since = swarm.now();
     while swarm.has_stuck() && swarm.now().saturating_sub(quiet_since) < QUIET {
         if swarm.drain_extras() {
@@ -171,6 +174,6 @@ fn bar(what: &'static str, length: u64) -> ProgressBar {
 
 /// A number that tells this run's lines from those of others in the same room.
 fn run_number() -> u16 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (now.subsec_micros() ^ std::process::id()) as u16
+    // Seeded anew for each process: the one source of randomness that the standard library has.
+    RandomState::new().build_hasher().finish() as u16
 }

@@ -15,6 +15,8 @@ const WELCOME: &str = "Welcome to the anonymous chat room.";
 /// The longest welcome: it is kept for each newcomer until it is written.
 const LONGEST_WELCOME: usize = 4096;
 const MAX_LINE: usize = 8192;
+/// Room for a burst while its readers are served. In paired runs with 100 and 1,000 saturated clients,
+/// 256 KiB, 1 MiB and 4 MiB cost the same CPU time a delivery, within the noise; 64 KiB cost some more.
 const FEED: usize = 1024 * 1024;
 /// Less is not worth a ring; more would not fit a 32-bit machine.
 const FEEDS: RangeInclusive<usize> = 4 * 1024..=1024 * 1024 * 1024;

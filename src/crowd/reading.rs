@@ -7,7 +7,8 @@ use crate::roster::Key;
 use crate::socket::Socket;
 use crate::timers::Timers;
 
-/// Bytes of one read: from then on a larger one gains nothing, and others wait longer for their turn.
+/// Bytes of one read: a larger one gains nothing, and others wait longer for their turn. With 16, 64 and
+/// 256 KiB, 1,000 saturated clients cost the same CPU time a delivery, within the noise of paired runs.
 const READ: usize = 64 * 1024;
 
 /// Room for one read; all connections share it.

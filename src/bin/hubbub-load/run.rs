@@ -91,7 +91,7 @@ fn gather(swarm: &mut Swarm, options: &Options) -> Result<(), String> {
     // Whoever is alone has nobody to be heard by.
     while swarm.joined() < options.clients && options.clients > 1 || !swarm.has_all(options.clients) {
         swarm.connect(options.clients)?;
-        swarm.turn(TICK)?;
+        swarm.turn(TICK / 10)?;
         if swarm.cut() > 0 {
             let why = swarm.refusal().map_or(String::new(), |said| format!(", saying '{said}'"));
             return Err(format!("the server ended the connection{why}"));
@@ -101,7 +101,7 @@ fn gather(swarm: &mut Swarm, options: &Options) -> Result<(), String> {
             news = (swarm.joined(), now);
             bar.set_position(news.0 as u64);
         }
-        if swarm.has_all(options.clients) && swarm.ask(news.1.max(asked)) {
+        if swarm.joined() < options.clients && swarm.ask(news.1.max(asked)) {
             asked = swarm.now();
         }
         if now.saturating_sub(news.1) > options.timeout {

@@ -13,16 +13,18 @@ use mio::{Events, Poll, Token};
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-/// Connections that wait for the server at a time: fewer than any server's backlog.
-const MOST_CONNECTING: usize = 100;
+/// Clients that connect and are not yet known to be in the room, at a time: where the server greets, and
+/// where it does not, which also may have the shortest of backlogs.
+const MOST_ARRIVING: (usize, usize) = (100, 8);
 /// Bytes of one read, at least.
 const READ: usize = 256 * 1024;
 /// A sender who has no pace is given so much to send at a time, and so often in a row.
 const POUR: (usize, usize) = (64 * 1024, 8);
 /// The loop turns at least so often, to see whether anything is still moving.
 const TICK: Duration = Duration::from_millis(100);
-/// How long nobody must have been heard to join before those who are silent are asked.
-const ASK_AFTER: Duration = Duration::from_millis(300);
+/// How long nobody must have been heard to join before those who are silent are asked, at first and once
+/// it is known that the server does not greet.
+const ASK_AFTER: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(10));
 
 /// The clients, what they heard, and the poll that they are registered with.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct Swarm {
     clients: Vec<Client>,
     connecting: usize,
     joined: usize,
+    /// Whether clients are heard to join without being asked, once that is known.
+    greets: Option<bool>,
     cut: usize,
     extras: Extras,
     pub(crate) ledger: Ledger,
@@ -80,6 +84,7 @@ impl Swarm {
             clients: Vec::with_capacity(clients),
             connecting: 0,
             joined: 0,
+            greets: None,
             cut: 0,
             extras,
             ledger,
@@ -132,7 +137,8 @@ impl Swarm {
 
     /// Begins as many connections as may be under way, up to `clients` in all.
     pub(crate) fn connect(&mut self, clients: usize) -> Result<(), String> {
-        while self.clients.len() < clients && self.connecting < MOST_CONNECTING {
+        let most = if self.greets == Some(true) { MOST_ARRIVING.0 } else { MOST_ARRIVING.1 };
+        while self.clients.len() < clients && self.clients.len() - self.joined < most {
             let mut stream = match self.target.connect(None) {
                 Ok(stream) => stream,
                 // A unix socket's backlog is full.
@@ -147,12 +153,14 @@ impl Swarm {
         Ok(())
     }
 
-    /// Asks who hears, where nobody was heard to join of late: the first client asks the others, and
-    /// the second asks the first.
+    /// Asks who hears, where everyone is connected who may be, and nobody was heard to join since
+    /// `last_news`: the first client asks the others, and the second asks the first. Whether it asked.
     pub(crate) fn ask(&mut self, last_news: Duration) -> bool {
-        if self.now().saturating_sub(last_news) < ASK_AFTER {
+        let after = if self.greets == Some(false) { ASK_AFTER.1 } else { ASK_AFTER.0 };
+        if self.connecting > 0 || self.now().saturating_sub(last_news) < after {
             return false;
         }
+        self.greets.get_or_insert(false);
         let probe = self.ledger.probe();
         for client in self.clients.iter_mut().take(2) {
             client.out().extend_from_slice(&probe);
@@ -253,6 +261,7 @@ impl Swarm {
             State::Connected if is_in => {
                 client.state = State::In;
                 self.joined += 1;
+                self.greets.get_or_insert(true);
             }
             State::Gone => {
                 self.cut += 1;

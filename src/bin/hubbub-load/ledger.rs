@@ -114,7 +114,7 @@ impl Ledger {
             Kind::Probe => return,
             Kind::Foreign => {
                 self.foreign += 1;
-                if line.starts_with(b"* ") && self.notice.is_none() {
+                if is_notice(line) && self.notice.is_none() {
                     self.notice = Some(line.to_vec());
                 }
                 return;
@@ -200,6 +200,11 @@ impl Ledger {
     pub(crate) const fn latency(&self) -> &Histogram<u64> {
         &self.latency
     }
+}
+
+/// Whether a line is one that a server of our kind says itself, such as a refusal.
+pub(crate) fn is_notice(line: &[u8]) -> bool {
+    line.starts_with(b"* ")
 }
 
 fn nanos(span: Duration) -> u64 {

@@ -58,7 +58,7 @@ pub(crate) fn run(
     let when_joined = usage()?;
     let until = swarm.now() + options.idle;
     while swarm.now() < until {
-        swarm.turn(until - swarm.now())?;
+        swarm.turn(until.saturating_sub(swarm.now()))?;
     }
     let when_idle = usage()?;
     let talking = talk(&mut swarm, options)?;
@@ -119,6 +119,9 @@ fn talk(swarm: &mut Swarm, options: &Options) -> Result<Duration, String> {
     let bar = bar("delivered", swarm.ledger.expected());
     let started = swarm.now();
     let mut last = (0, 0, started);
+    // Between two lines there may be nothing to deliver.
+    let pause = Duration::from_secs(1).checked_div(options.rate).unwrap_or_default();
+    let patience = options.timeout + pause;
     swarm.start();
     while !(swarm.ledger.is_complete() && swarm.said() == options.lines) {
         swarm.turn(TICK)?;
@@ -127,7 +130,7 @@ fn talk(swarm: &mut Swarm, options: &Options) -> Result<Duration, String> {
             last = (deliveries, said, now);
             bar.set_position(deliveries);
         }
-        if now.saturating_sub(last.2) > options.timeout {
+        if now.saturating_sub(last.2) > patience {
             break;
         }
     }
@@ -139,7 +142,7 @@ fn talk(swarm: &mut Swarm, options: &Options) -> Result<Duration, String> {
 fn wait_for_more(swarm: &mut Swarm) -> Result<(), String> {
     let until = swarm.now() + AFTER;
     while swarm.now() < until {
-        swarm.turn(until - swarm.now())?;
+        swarm.turn(until.saturating_sub(swarm.now()))?;
     }
     // What only comes because they read now would never have come.
     swarm.ledger.close();

@@ -193,3 +193,21 @@ fn ports_of_one_source() -> usize {
         _ => PORTS,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn who_needs_more_ports_than_one_source_has_comes_from_the_next_too() {
+        let door = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let place = Place::Tcp(door.local_addr().expect("its address"));
+        let mut target = Target { place, left: 2, source: 0, each: 2 };
+        let came = [(); 5].map(|()| {
+            let _stream = target.connect(None).expect("it listens");
+            door.accept().expect("it connected").1.ip().to_string()
+        });
+        assert_eq!(came, ["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2", "127.0.0.3"]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::client::{Client, Received, State};
 use crate::extras::Extras;
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::protocol::{Protocol, Told};
 use crate::schedule::Schedule;
 use crate::stream::Target;
@@ -205,13 +205,8 @@ impl Swarm {
 
     fn sleep(&self) -> Duration {
         let Some(started) = self.talk.started else { return TICK };
-        if !self.talk.eager.is_empty() {
-            return Duration::ZERO;
-        }
-        let passed = self.now().saturating_sub(started);
-        let due = self.talk.schedule.due_at(self.talk.said).filter(|_| self.talk.is_waited_for(passed));
-        let due = due.map_or(TICK, |due| due.saturating_sub(passed));
-        due.min(self.extras.rest().unwrap_or(TICK)).min(TICK)
+        let rest = self.talk.rest(self.now().saturating_sub(started), self.ledger.deliveries());
+        rest.min(self.extras.rest().unwrap_or(TICK)).min(TICK)
     }
 
     fn serve(&mut self, index: usize, event: &Event) -> Result<(), String> {
@@ -223,7 +218,8 @@ impl Swarm {
             }
             client.state = State::Connected;
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        // An end in order may be followed by a reset, and is one end all the same.
+        if client.is_up() && (event.is_readable() || event.is_read_closed() || event.is_error()) {
             self.hear(index, event.is_read_closed() || event.is_error());
         }
         let client = &mut self.clients[index];
@@ -245,7 +241,8 @@ impl Swarm {
             let room = self.buffer.len();
             client.tell(&self.buffer[..bytes], self.protocol, room, |told| match told {
                 Told::Line(line) => {
-                    is_in = true;
+                    // Who is told something by the server itself may be told to leave.
+                    is_in |= !ledger::is_notice(line);
                     self.ledger.hear(index, line, now);
                 }
                 Told::Joined => is_in = true,
@@ -323,9 +320,17 @@ impl Swarm {
 }
 
 impl Talk {
-    /// Whether the next line waits for its time, and not for others to be heard.
-    fn is_waited_for(&self, passed: Duration) -> bool {
-        self.said < self.schedule.lines && self.schedule.due(passed, u64::MAX) <= self.said
+    /// How long nothing is to be said, `passed` after the start and after so many deliveries.
+    fn rest(&self, passed: Duration, delivered: u64) -> Duration {
+        let is_due = |delivered| self.said < self.schedule.due(passed, delivered);
+        if !self.eager.is_empty() || !self.schedule.is_free() && is_due(delivered) {
+            return Duration::ZERO;
+        }
+        match self.schedule.due_at(self.said) {
+            Some(due) if self.said < self.schedule.lines && !is_due(u64::MAX) => due.saturating_sub(passed),
+            // What it waits for instead is reported: that a socket takes more, or that a line was heard.
+            _ => TICK,
+        }
     }
 }
 
@@ -335,4 +340,34 @@ fn system(error: &std::io::Error) -> String {
 
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&text::safe(bytes)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_line_is_waited_for_until_it_is_due_and_no_longer() {
+        let talk = |rate, window, said| {
+            let schedule = Schedule { lines: 10, rate, window, readers: 2 };
+            Talk { schedule, started: None, said, next: Vec::new(), eager: Vec::new() }
+        };
+        let ms = Duration::from_millis;
+        // At 100 a second, line 3 is due after 30 ms.
+        for (passed, rest) in [(0, 30), (29, 1), (30, 0), (31, 0), (500, 0)] {
+            assert_eq!(talk(100, 0, 3).rest(ms(passed), 0), ms(rest), "after {passed} ms");
+        }
+        // The first is due at once.
+        assert_eq!([talk(100, 0, 0).rest(ms(0), 0), talk(0, 1, 0).rest(ms(0), 0)], [ms(0); 2]);
+        // With a window of one it is due when both readers have heard the three before it, too.
+        for (passed, delivered, rest) in [(10, 6, ms(20)), (40, 6, ms(0)), (10, 5, ms(20)), (40, 5, TICK)] {
+            assert_eq!(talk(100, 1, 3).rest(ms(passed), delivered), rest, "{delivered} after {passed} ms");
+        }
+        assert_eq!([talk(0, 1, 3).rest(ms(9), 5), talk(0, 1, 3).rest(ms(9), 6)], [TICK, ms(0)]);
+        // All is said, or the senders' sockets are full.
+        assert_eq!(
+            [talk(100, 0, 10), talk(0, 1, 10), talk(0, 0, 3)].map(|talk| talk.rest(ms(9), 99)),
+            [TICK; 3]
+        );
+    }
 }

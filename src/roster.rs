@@ -98,7 +98,7 @@ impl<T> Roster<T> {
         (entry.generation as usize == key.generation()).then_some(&mut entry.item)
     }
 
-    /// Removes and returns the item of `key`; gives memory back when most of it is unused.
+    /// Removes and returns the item of `key`; gives memory back when nobody is left.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         let entry = self.slab.try_remove(key.index())?;

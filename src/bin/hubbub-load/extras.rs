@@ -113,7 +113,11 @@ impl Extras {
     pub(crate) fn drain(&mut self, buffer: &mut [u8]) -> bool {
         let mut any = false;
         for client in &mut self.silent {
-            while client.is_up() && matches!(client.receive(buffer), Received::Bytes(..)) {
+            // Others have their turn also where a server floods: what is left is read the next time.
+            for _ in 0..16 {
+                if !client.is_up() || !matches!(client.receive(buffer), Received::Bytes(..)) {
+                    break;
+                }
                 any = true;
             }
         }

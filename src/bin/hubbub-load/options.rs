@@ -98,10 +98,10 @@ Options:
   -n, --lines N         lines said in all                        [{LINES}]
   -b, --bytes N         bytes of a line, its end included        [{BYTES}]
       --rate N          lines a second in all, 0 is as fast as they go [0]
-      --window N        lines under way, not yet heard by all, 0 is no bound [0]
+      --window N        lines under way, on average over the readers, 0 is no bound [0]
       --stuck N         so many more connections that never read [0]
       --slow BYTES      one more connection, that reads so many bytes a second
-      --churn N         connections a second that come and go    [0]
+      --churn N         connections a second that are made and ended at once [0]
       --idle SECS       first stay silent for so long, and see what that costs [0]
       --timeout SECS    give up after so long without a delivery [{timeout}]
       --verify          check that each reader hears each line of each other sender once, unaltered and
@@ -109,7 +109,7 @@ Options:
       --protocol NAME   lines, nats or redis                     [lines]
       --pid PID         the server's process: tells its CPU time and memory
       --json            print the result as one line of JSON
-      --i-own-this-host allow addresses that are not this machine's own
+      --i-own-this-host allow addresses that are not loopback ones
   -h, --help            print this and leave
   -V, --version         print the version and leave
 

@@ -134,26 +134,30 @@ fn redis(input: &[u8]) -> Option<(Told<'_>, usize)> {
         Some((b'-', _)) => Some((Told::Refused(head), length)),
         Some((b'>', _)) => {
             let end = element_end(input, DEEPEST)?;
-            let (kind, after_kind) = bulk(&input[length..])?;
-            match kind {
-                b"message" => {
-                    let (_, after_channel) = bulk(&input[length + after_kind..])?;
-                    let (payload, _) = bulk(&input[length + after_kind + after_channel..])?;
-                    Some((Told::Line(payload), end))
-                }
-                b"subscribe" => Some((Told::Joined, end)),
-                _ => Some((Told::Other, end)),
-            }
+            Some((pushed(&input[length..end]).unwrap_or(Told::Other), end))
         }
         _ => Some((Told::Other, element_end(input, DEEPEST)?)),
     }
 }
 
-/// A string with its length before it, and how far it goes.
-fn bulk(input: &[u8]) -> Option<(&[u8], usize)> {
+/// What the elements of a push tell, where they are strings as they should be.
+fn pushed(elements: &[u8]) -> Option<Told<'_>> {
+    let (kind, rest) = bulk(elements)?;
+    match kind {
+        b"message" => {
+            let (_channel, rest) = bulk(rest)?;
+            bulk(rest).map(|(payload, _)| Told::Line(payload))
+        }
+        b"subscribe" => Some(Told::Joined),
+        _ => None,
+    }
+}
+
+/// A string with its length before it, and what follows.
+fn bulk(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (head, start) = control_line(input)?;
     let end = start.checked_add(number(head.strip_prefix(b"$")?)?)?;
-    Some((input.get(start..end)?, end + 2))
+    Some((input.get(start..end)?, input.get(end.checked_add(2)?..)?))
 }
 
 /// Where the element at the start of `input` ends, if all of it is there.
@@ -243,6 +247,17 @@ mod tests {
                 Told::Refused(b"-ERR no"),
             ]
         );
+    }
+
+    #[test]
+    fn a_push_that_is_none_of_ours_is_passed_over() {
+        for push in [">0\r\n", ">1\r\n+x\r\n", ">1\r\n$7\r\nmessage\r\n", ">2\r\n$4\r\nnews\r\n:1\r\n"] {
+            assert_eq!(told(Protocol::Redis, push.as_bytes()), [Told::Other], "{push:?}");
+        }
+        // What would be a string goes on beyond the end of what is there.
+        let mut input = &b">0\r\n$7\r\nmessage"[..];
+        assert_eq!(Protocol::Redis.next(&mut input), Some(Told::Other));
+        assert_eq!(Protocol::Redis.next(&mut input), None);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Report<'a> {
     pub(crate) foreign: u64,
     pub(crate) fates: Fates,
     pub(crate) spent: Option<Spent>,
+    /// What the server said first itself, or that something was wrong.
+    pub(crate) server_said: Option<String>,
 }
 
 impl Report<'_> {
@@ -80,6 +82,7 @@ impl Report<'_> {
             "returned": self.faults.returned,
             "cut": self.cut,
             "foreign": self.foreign,
+            "server_said": self.server_said,
             "stuck": options.stuck,
             "stuck_cut": self.fates.stuck_cut,
             "slow_read": self.fates.slow_read,
@@ -140,12 +143,17 @@ impl Report<'_> {
         rows.push(("lost", lost.to_string()));
         if options.verify {
             rows.push(("out of order", out_of_order.to_string()));
-            rows.push(("altered", altered.to_string()));
         } else {
             rows.push(("out of order", "not checked: that needs --verify".to_owned()));
         }
+        if options.verify || altered > 0 {
+            rows.push(("altered", altered.to_string()));
+        }
         rows.push(("doubled", (doubled + returned).to_string()));
         rows.push(("cut", self.cut.to_string()));
+        if let Some(said) = &self.server_said {
+            rows.push(("server said", said.clone()));
+        }
         if options.stuck > 0 {
             rows.push(("stuck", format!("{}, {} of them cut", options.stuck, self.fates.stuck_cut)));
         }

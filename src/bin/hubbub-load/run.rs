@@ -62,8 +62,9 @@ pub(crate) fn run(
     }
     let when_idle = usage()?;
     let talking = talk(&mut swarm, options)?;
-    let at_last = usage()?;
-    wait_for_more(&mut swarm)?;
+    // A server that is gone by now is told by what was lost.
+    let at_last = usage().unwrap_or_default();
+    wait_for_more(&mut swarm, options.timeout)?;
 
     let faults = swarm.ledger.faults();
     let report = Report {
@@ -77,6 +78,7 @@ pub(crate) fn run(
         cut: swarm.cut(),
         foreign: swarm.ledger.foreign(),
         fates: swarm.extras().fates(),
+        server_said: swarm.refusal(),
         spent: spent(&[at_first, when_joined, when_idle, at_last]),
     };
     print(&report);
@@ -118,28 +120,31 @@ fn gather(swarm: &mut Swarm, options: &Options) -> Result<(), String> {
 fn talk(swarm: &mut Swarm, options: &Options) -> Result<Duration, String> {
     let bar = bar("delivered", swarm.ledger.expected());
     let started = swarm.now();
-    let mut last = (0, 0, started);
+    let nobody_hears = swarm.ledger.expected() == 0;
+    let mut last = (0, started);
     // Between two lines there may be nothing to deliver.
     let pause = Duration::from_secs(1).checked_div(options.rate).unwrap_or_default();
     let patience = options.timeout + pause;
     swarm.start();
     while !(swarm.ledger.is_complete() && swarm.said() == options.lines) {
         swarm.turn(TICK)?;
-        let (deliveries, said, now) = (swarm.ledger.deliveries(), swarm.said(), swarm.now());
-        if (deliveries, said) != (last.0, last.1) {
-            last = (deliveries, said, now);
-            bar.set_position(deliveries);
+        let now = swarm.now();
+        // Who is alone gets nothing delivered.
+        let done = if nobody_hears { u64::from(swarm.said()) } else { swarm.ledger.deliveries() };
+        if done != last.0 {
+            last = (done, now);
+            bar.set_position(done);
         }
-        if now.saturating_sub(last.2) > patience {
+        if now.saturating_sub(last.1) > patience {
             break;
         }
     }
     bar.finish_and_clear();
-    Ok(last.2.saturating_sub(started))
+    Ok(last.1.saturating_sub(started))
 }
 
 /// Lines that come twice may come after the last; and those who never read tell whether they were cut.
-fn wait_for_more(swarm: &mut Swarm) -> Result<(), String> {
+fn wait_for_more(swarm: &mut Swarm, timeout: Duration) -> Result<(), String> {
     let until = swarm.now() + AFTER;
     while swarm.now() < until {
         swarm.turn(until.saturating_sub(swarm.now()))?;
@@ -147,7 +152,9 @@ fn wait_for_more(swarm: &mut Swarm) -> Result<(), String> {
     // What only comes because they read now would never have come.
     swarm.ledger.close();
     let mut quiet_since = swarm.now();
-    while swarm.has_stuck() && swarm.now().saturating_sub(quiet_since) < QUIET {
+    // Others in the room may never be quiet.
+    let until = quiet_since + timeout;
+    while swarm.has_stuck() && swarm.now() < until && swarm.now().saturating_sub(quiet_since) < QUIET {
         if swarm.drain_extras() {
             quiet_since = swarm.now();
         }

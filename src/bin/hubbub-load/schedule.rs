@@ -28,7 +28,7 @@ impl Schedule {
             due = due.min(u64::try_from(by_time).unwrap_or(u64::MAX).saturating_add(1));
         }
         if self.window > 0 && self.readers > 0 {
-            due = due.min(delivered / self.readers + u64::from(self.window));
+            due = due.min((delivered / self.readers).saturating_add(u64::from(self.window)));
         }
         u32::try_from(due).unwrap_or(self.lines)
     }

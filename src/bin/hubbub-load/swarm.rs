@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const MOST_ARRIVING: (usize, usize) = (100, 8);
 /// Bytes of one read, at least.
 const READ: usize = 256 * 1024;
+/// Reads of one client in a row: others, and the clock, have their turn also where a server floods.
+const MOST_READS: usize = 8;
 /// A sender who has no pace is given so much to send at a time, and so often in a row.
 const POUR: (usize, usize) = (64 * 1024, 8);
 /// The loop turns at least so often, to see whether anything is still moving.
@@ -44,6 +46,8 @@ pub(crate) struct Swarm {
     extras: Extras,
     pub(crate) ledger: Ledger,
     refusal: Option<String>,
+    /// Clients for whom there may be more to read at once.
+    unfinished: Vec<usize>,
     talk: Talk,
 }
 
@@ -89,6 +93,7 @@ impl Swarm {
             extras,
             ledger,
             refusal: None,
+            unfinished: Vec::new(),
             talk: Talk {
                 schedule,
                 started: None,
@@ -194,6 +199,11 @@ impl Swarm {
         });
         self.events = events;
         served?;
+        for index in std::mem::take(&mut self.unfinished) {
+            if self.clients[index].is_up() {
+                self.hear(index, true);
+            }
+        }
         self.speak();
         if let Some(started) = self.talk.started {
             let passed = self.now().saturating_sub(started);
@@ -204,6 +214,9 @@ impl Swarm {
     }
 
     fn sleep(&self) -> Duration {
+        if !self.unfinished.is_empty() {
+            return Duration::ZERO;
+        }
         let Some(started) = self.talk.started else { return TICK };
         let rest = self.talk.rest(self.now().saturating_sub(started), self.ledger.deliveries());
         rest.min(self.extras.rest().unwrap_or(TICK)).min(TICK)
@@ -235,7 +248,10 @@ impl Swarm {
     fn hear(&mut self, index: usize, is_closed: bool) {
         let client = &mut self.clients[index];
         let mut is_in = false;
-        while client.is_up() {
+        for reads in 1.. {
+            if !client.is_up() {
+                break;
+            }
             let Received::Bytes(bytes, may_be_more) = client.receive(&mut self.buffer) else { break };
             let now = self.started.elapsed();
             let room = self.buffer.len();
@@ -251,6 +267,10 @@ impl Swarm {
             });
             // A read that fills less than the buffer took all there was; only an end needs one more.
             if !may_be_more && !is_closed {
+                break;
+            }
+            if reads == MOST_READS {
+                self.unfinished.push(index);
                 break;
             }
         }

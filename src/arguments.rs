@@ -1,7 +1,9 @@
-//! What the command lines of all programs share: the values that options take.
+//! What the command lines of all programs share: the values that options take, and complaints.
 
+use crate::framing::text;
 use getopts::Matches;
 use std::ffi::OsString;
+use std::io::Write;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -85,4 +87,10 @@ pub fn parse_size(text: &str, range: RangeInclusive<usize>) -> Result<usize, Str
         let (least, most) = (range.start() / 1024, range.end() / (1024 * 1024));
         format!("must be a number of bytes from {least}k to {most}M; k and M may follow it")
     })
+}
+
+/// Says on standard error why `program` does not go on, in one line whatever `why` quotes.
+pub fn complain(program: &str, why: &str) {
+    let why = text::safe(why.as_bytes());
+    _ = writeln!(std::io::stderr(), "{program}: {}", String::from_utf8_lossy(&why));
 }

@@ -1,8 +1,9 @@
 //! The server's command.
 
+use hubbub::arguments;
 use hubbub::crowd::{Crowd, Limits};
 use hubbub::descriptors::Places;
-use hubbub::framing::{Rules, text};
+use hubbub::framing::Rules;
 use hubbub::logfile::LogFile;
 use hubbub::options::{self, Asked, Options};
 use hubbub::os_error;
@@ -56,8 +57,6 @@ fn serve(options: &Options) -> Result<End, String> {
 }
 
 fn fail(why: &str, status: u8) -> ExitCode {
-    // It may quote an argument, and it is one line whatever that holds.
-    let why = text::safe(why.as_bytes());
-    _ = writeln!(std::io::stderr(), "hubbub: {}", String::from_utf8_lossy(&why));
+    arguments::complain("hubbub", why);
     ExitCode::from(status)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  options ──► run ──► swarm (poll) ──► client, extras ──► stream ──► the server
-//!               │        │    schedule: what is due           │
+//!               │        │    talk, schedule: what is due     │
 //!               │        └──► ledger ◄── protocol ◄───────────┘
 //!               ▼             line, check: what a line is, who heard it in which order
 //!            report ◄── usage: what the server's process used
@@ -20,9 +20,10 @@ mod run;
 mod schedule;
 mod stream;
 mod swarm;
+mod talk;
 mod usage;
 
-use hubbub::framing::text;
+use hubbub::arguments;
 use options::{Asked, Options};
 use std::io::Write;
 use std::process::ExitCode;
@@ -66,8 +67,6 @@ fn print(text: &str) {
 }
 
 fn fail(why: &str, status: u8) -> ExitCode {
-    // It may quote an argument or a server, and it is one line whatever that holds.
-    let why = text::safe(why.as_bytes());
-    _ = writeln!(std::io::stderr(), "hubbub-load: {}", String::from_utf8_lossy(&why));
+    arguments::complain("hubbub-load", why);
     ExitCode::from(status)
 }

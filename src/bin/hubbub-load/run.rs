@@ -6,6 +6,7 @@ use crate::report::{Report, Spent};
 use crate::schedule::Schedule;
 use crate::stream::Target;
 use crate::swarm::Swarm;
+use crate::talk::TICK;
 use crate::usage::{Process, Usage};
 use hubbub::descriptors;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,8 +17,6 @@ use std::time::Duration;
 const OWN_DESCRIPTORS: usize = 16;
 /// How often a progress bar is drawn.
 const DRAWS_A_SECOND: u8 = 10;
-/// How long the loop waits where nothing says otherwise.
-const TICK: Duration = Duration::from_millis(100);
 /// After the last line came, so long is waited for one too many.
 const AFTER: Duration = Duration::from_millis(50);
 /// Who never read, and gets nothing for so long once it reads, was not cut.

@@ -6,6 +6,7 @@ use crate::ledger::{self, Ledger};
 use crate::protocol::{Protocol, Told};
 use crate::schedule::Schedule;
 use crate::stream::Target;
+use crate::talk::{TICK, Talk};
 use hubbub::framing::text;
 use hubbub::os_error;
 use mio::event::Event;
@@ -22,8 +23,6 @@ const READ: usize = 256 * 1024;
 const MOST_READS: usize = 8;
 /// A sender who has no pace is given so much to send at a time, and so often in a row.
 const POUR: (usize, usize) = (64 * 1024, 8);
-/// The loop turns at least so often, to see whether anything is still moving.
-const TICK: Duration = Duration::from_millis(100);
 /// How long nobody must have been heard to join before those who are silent are asked, at first and once
 /// it is known that the server does not greet.
 const ASK_AFTER: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(10));
@@ -49,19 +48,6 @@ pub(crate) struct Swarm {
     /// Clients for whom there may be more to read at once.
     unfinished: Vec<usize>,
     talk: Talk,
-}
-
-/// What the senders have yet to say.
-#[derive(Debug)]
-struct Talk {
-    schedule: Schedule,
-    started: Option<Duration>,
-    /// Lines said so far, where they are said in turn.
-    said: u32,
-    /// Each sender's next line.
-    next: Vec<u32>,
-    /// Senders that can take more at once.
-    eager: Vec<usize>,
 }
 
 impl Swarm {
@@ -94,13 +80,7 @@ impl Swarm {
             ledger,
             refusal: None,
             unfinished: Vec::new(),
-            talk: Talk {
-                schedule,
-                started: None,
-                said: 0,
-                next: (0..senders as u32).collect(),
-                eager: Vec::new(),
-            },
+            talk: Talk::new(schedule, senders),
         })
     }
 
@@ -176,10 +156,7 @@ impl Swarm {
 
     /// From now on the senders speak.
     pub(crate) fn start(&mut self) {
-        self.talk.started = Some(self.now());
-        if self.talk.schedule.is_free() {
-            self.talk.eager = (0..self.talk.next.len()).collect();
-        }
+        self.talk.start(self.now());
     }
 
     /// One turn of the loop, `wait` long at most: serves those who are reported, and says what is due.
@@ -339,55 +316,10 @@ impl Swarm {
     }
 }
 
-impl Talk {
-    /// How long nothing is to be said, `passed` after the start and after so many deliveries.
-    fn rest(&self, passed: Duration, delivered: u64) -> Duration {
-        let is_due = |delivered| self.said < self.schedule.due(passed, delivered);
-        if !self.eager.is_empty() || !self.schedule.is_free() && is_due(delivered) {
-            return Duration::ZERO;
-        }
-        match self.schedule.due_at(self.said) {
-            Some(due) if self.said < self.schedule.lines && !is_due(u64::MAX) => due.saturating_sub(passed),
-            // What it waits for instead is reported: that a socket takes more, or that a line was heard.
-            _ => TICK,
-        }
-    }
-}
-
 fn system(error: &std::io::Error) -> String {
     format!("the system says: {}", os_error::text(error))
 }
 
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&text::safe(bytes)).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_line_is_waited_for_until_it_is_due_and_no_longer() {
-        let talk = |rate, window, said| {
-            let schedule = Schedule { lines: 10, rate, window, readers: 2 };
-            Talk { schedule, started: None, said, next: Vec::new(), eager: Vec::new() }
-        };
-        let ms = Duration::from_millis;
-        // At 100 a second, line 3 is due after 30 ms.
-        for (passed, rest) in [(0, 30), (29, 1), (30, 0), (31, 0), (500, 0)] {
-            assert_eq!(talk(100, 0, 3).rest(ms(passed), 0), ms(rest), "after {passed} ms");
-        }
-        // The first is due at once.
-        assert_eq!([talk(100, 0, 0).rest(ms(0), 0), talk(0, 1, 0).rest(ms(0), 0)], [ms(0); 2]);
-        // With a window of one it is due when both readers have heard the three before it, too.
-        for (passed, delivered, rest) in [(10, 6, ms(20)), (40, 6, ms(0)), (10, 5, ms(20)), (40, 5, TICK)] {
-            assert_eq!(talk(100, 1, 3).rest(ms(passed), delivered), rest, "{delivered} after {passed} ms");
-        }
-        assert_eq!([talk(0, 1, 3).rest(ms(9), 5), talk(0, 1, 3).rest(ms(9), 6)], [TICK, ms(0)]);
-        // All is said, or the senders' sockets are full.
-        assert_eq!(
-            [talk(100, 0, 10), talk(0, 1, 10), talk(0, 0, 3)].map(|talk| talk.rest(ms(9), 99)),
-            [TICK; 3]
-        );
-    }
 }

@@ -104,7 +104,9 @@ impl<T> Roster<T> {
         let entry = self.slab.try_remove(key.index())?;
         if self.slab.is_empty() {
             self.slab = Slab::with_capacity(self.reserve);
-            self.end = 0;
+        }
+        while self.end > 0 && !self.slab.contains(self.end - 1) {
+            self.end -= 1;
         }
         Some(entry.item)
     }
@@ -175,6 +177,23 @@ mod tests {
         firsts.dedup();
         assert_eq!(firsts.len(), 10, "{firsts:?}");
         assert_eq!(Roster::<()>::new(5).places(3).count(), 0, "an empty room has no places");
+    }
+
+    #[test]
+    fn once_the_last_places_are_free_no_round_walks_them() {
+        let mut roster = Roster::new(0);
+        let keys = (0..10).map(|item| roster.insert(item)).collect::<Vec<_>>();
+        for (removed, places) in [(3, 10), (9, 9), (7, 9), (8, 7), (0, 7), (5, 7), (6, 5)] {
+            assert_eq!(roster.remove(keys[removed]), Some(removed));
+            assert_eq!(roster.places(1).count(), places, "without {removed}");
+        }
+        let key = roster.insert(10);
+        assert_eq!(roster.places(1).count(), 7, "the place that came free last is taken first");
+        roster.remove(key);
+        for last in [1, 2, 4] {
+            roster.remove(keys[last]);
+        }
+        assert_eq!(roster.places(1).count(), 0);
     }
 
     #[test]

@@ -361,6 +361,59 @@ fn a_slow_reader_reads_some_and_others_come_and_go() {
 }
 
 #[test]
+fn who_comes_and_is_refused_did_not_come() {
+    let server = Server::start(&["-m", "3"]);
+    let result = is_fine(server.address(), "-c 3 -s 1 -n 500 --rate 1000 --churn 200", 1000);
+    assert_eq!(result["came"], 0, "{result}");
+    assert!(result["turned_away"].as_u64().unwrap() > 0, "{result}");
+}
+
+#[test]
+fn a_line_that_is_said_late_is_late_for_who_hears_it() {
+    let server = Server::start(&[]);
+    // All are due at the start, and said one by one.
+    let result = is_fine(server.address(), "-c 2 -s 1 -n 300 --rate 1000000000 --window 1", 300);
+    let (longest, all) = (result["latency_us"]["max"].as_f64(), result["seconds"].as_f64());
+    assert!(longest.unwrap() >= 0.9e6 * all.unwrap(), "{result}");
+}
+
+#[test]
+fn what_a_server_does_not_read_is_not_kept_without_bound() {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut deaf = Vec::new();
+        while let Ok((mut socket, _)) = door.accept() {
+            socket.write_all(b"Welcome.\n").unwrap();
+            deaf.push(socket);
+        }
+    });
+    for pace in ["--rate 1000000000", "--window 1000000"] {
+        let mut command = Command::new("sh");
+        // A tenth of what there is to say, in KiB.
+        command.args(["-c", "ulimit -v 200000 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hubbub-load")]);
+        command.args(format!("-c 2 -s 1 -n 20000 -b 100000 {pace} --timeout 1 --json {address}").split(' '));
+        let (status, json, errors) = run_to_its_end(command);
+        assert_eq!((status, &errors[..]), (Some(1), ""), "{pace}");
+        assert!(json.contains("\"lost\":20000,"), "{json}");
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure_and_one_that_nobody_reads_is_not() {
+    let server = Server::start(&[]);
+    let shell = |line: &str| {
+        let mut command = Command::new("bash");
+        command.args(["-c", line, env!("CARGO_BIN_EXE_hubbub-load"), &server.address().to_string()]);
+        run_to_its_end(command)
+    };
+    let why = "hubbub-load: cannot write to standard output: No space left on device\n";
+    assert_eq!(shell("exec $0 -c 2 -n 9 $1 >/dev/full"), (Some(1), String::new(), why.to_owned()));
+    let (status, _, errors) = shell("$0 -c 2 -n 9 $1 | true; exit ${PIPESTATUS[0]}");
+    assert_eq!((status, &errors[..]), (Some(0), ""));
+}
+
+#[test]
 fn a_line_that_comes_twice_is_doubled() {
     // Also when it is the last; and unverified, it is one too many.
     for options in [IN_TURN, "--verify -c 4 -s 1 -n 21 --window 2", "-c 4 -s 1 -n 21 --window 2"] {

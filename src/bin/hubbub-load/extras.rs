@@ -1,10 +1,11 @@
 //! Clients that are there to be a nuisance: who never reads, who reads slowly, who comes and goes.
 
 use crate::client::{Client, Received, State};
+use crate::ledger;
 use crate::stream::{Stream, Target};
 use mio::{Registry, Token};
 use slab::Slab;
-use std::io;
+use std::io::{self, ErrorKind, Read};
 use std::time::Duration;
 
 /// Bytes that the kernel is asked to keep for a nuisance, so that what it does not read soon stays with
@@ -66,7 +67,7 @@ impl Extras {
     ) -> io::Result<Self> {
         let mut silent = Vec::new();
         for index in 0..stuck + usize::from(slow.is_some()) {
-            let mut client = Client::new(target.connect(Some(RECEIVE_BUFFER))?, hello);
+            let mut client = Client::new(target.connect_with(RECEIVE_BUFFER)?, hello);
             client.stream().register(registry, Token(first + index))?;
             silent.push(client);
         }
@@ -74,8 +75,8 @@ impl Extras {
         Ok(Self { first, silent, slow, churn: Churn { rate: churn, ..Churn::default() } })
     }
 
-    /// Something happened to the one of that token.
-    pub(crate) fn note(&mut self, token: usize) {
+    /// Something happened to the one of that token, at a server that greets or does not.
+    pub(crate) fn note(&mut self, token: usize, greets: bool) {
         let index = token - self.first;
         match self.silent.get_mut(index) {
             Some(client) => {
@@ -84,7 +85,7 @@ impl Extras {
                 }
                 client.send();
             }
-            None => self.churn.goes(index - self.silent.len()),
+            None => self.churn.goes(index - self.silent.len(), greets),
         }
     }
 
@@ -165,7 +166,7 @@ impl Churn {
         let due = (passed.as_secs_f64() * f64::from(self.rate)) as u64;
         while self.begun < due && self.comers.len() < MOST_COMERS {
             self.begun += 1;
-            match target.connect(None) {
+            match target.connect() {
                 Ok(mut stream) => {
                     let entry = self.comers.vacant_entry();
                     stream.register(registry, Token(first + entry.key()))?;
@@ -177,12 +178,23 @@ impl Churn {
         Ok(())
     }
 
-    /// Whoever was let in, or not, leaves.
-    fn goes(&mut self, index: usize) {
-        let Some(stream) = self.comers.try_remove(index) else { return };
-        match stream.take_error() {
-            Ok(None) => self.came += 1,
-            _ => self.failed += 1,
-        }
+    /// Whoever was let in, or not, leaves: a server that greets tells which.
+    fn goes(&mut self, index: usize, greets: bool) {
+        let Some(stream) = self.comers.get_mut(index) else { return };
+        let is_in = match stream.take_error() {
+            Ok(None) if greets => {
+                let mut word = [0; 2];
+                match stream.read(&mut word) {
+                    Ok(bytes) => bytes > 0 && !ledger::is_notice(&word[..bytes]),
+                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                        return;
+                    }
+                    Err(_) => false,
+                }
+            }
+            found => matches!(found, Ok(None)),
+        };
+        self.comers.remove(index);
+        *(if is_in { &mut self.came } else { &mut self.failed }) += 1;
     }
 }

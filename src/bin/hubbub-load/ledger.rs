@@ -3,6 +3,7 @@
 use crate::check::{Check, Verdict};
 use crate::line::{Kind, Text};
 use crate::protocol::Protocol;
+use crate::slowest::Slowest;
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub(crate) struct Ledger {
     missing: Vec<u32>,
     /// Readers that still have to hear something.
     waiting: usize,
+    slowest: Slowest,
     faults: Faults,
     foreign: u64,
     /// The first line that a server of our kind said itself.
@@ -79,6 +81,7 @@ impl Ledger {
             said_at: vec![0; lines],
             waiting: missing.iter().filter(|&&missing| missing > 0).count(),
             missing,
+            slowest: Slowest::of(cast.readers),
             faults: Faults::default(),
             foreign: 0,
             notice: None,
@@ -89,10 +92,11 @@ impl Ledger {
         })
     }
 
-    /// Appends what says line `number`, `now` after the start.
-    pub(crate) fn say(&mut self, number: u32, now: Duration, out: &mut Vec<u8>) {
-        self.said_at[number as usize] = nanos(now);
+    /// Appends what says line `number`, which was due so long after the start.
+    pub(crate) fn say(&mut self, number: u32, due: Duration, out: &mut Vec<u8>) {
+        self.said_at[number as usize] = nanos(due);
         let sender = (number as usize % self.cast.senders) as u16;
+        self.slowest.hears(usize::from(sender));
         let length = self.cast.bytes - 1;
         self.cast.protocol.say(length, out, |out| self.text.write(sender, number, out));
     }
@@ -146,7 +150,13 @@ impl Ledger {
         self.missing[reader] = missing;
         self.waiting -= usize::from(missing == 0);
         self.deliveries += 1;
+        self.slowest.hears(reader);
         self.latency.saturating_record(nanos(now).saturating_sub(self.said_at[number as usize]));
+    }
+
+    /// Lines that everyone who is there has heard or said.
+    pub(crate) const fn heard_by_all(&self) -> u32 {
+        self.slowest.heard()
     }
 
     /// Deliveries so far.
@@ -167,6 +177,7 @@ impl Ledger {
     /// `reader` is gone: nobody waits for what it lacks.
     pub(crate) fn lose(&mut self, reader: usize) {
         self.waiting -= usize::from(self.missing[reader] > 0);
+        self.slowest.goes(reader);
         self.faults.lost += u64::from(std::mem::take(&mut self.missing[reader]));
     }
 
@@ -245,6 +256,7 @@ mod tests {
                     .for_each(|&number| ledger.hear(reader, &lines[number], Duration::from_millis(3)));
             }
             assert!(ledger.is_complete());
+            assert_eq!(ledger.heard_by_all(), 5);
             assert_eq!((ledger.deliveries(), ledger.faults()), (10, Faults::default()));
             let median = ledger.latency().value_at_quantile(0.5);
             assert!((1_998_000..2_002_000).contains(&median), "{median}");

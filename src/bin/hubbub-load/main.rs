@@ -18,14 +18,15 @@ mod protocol;
 mod report;
 mod run;
 mod schedule;
+mod slowest;
 mod stream;
 mod swarm;
 mod talk;
 mod usage;
 
-use hubbub::arguments;
+use hubbub::{arguments, os_error};
 use options::{Asked, Options};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use stream::Target;
 
@@ -36,8 +37,10 @@ fn main() -> ExitCode {
     let options = match options::parse(std::env::args_os().skip(1)) {
         Ok(Asked::Run(options)) => options,
         Ok(Asked::Print(text)) => {
-            print(&text);
-            return ExitCode::SUCCESS;
+            return match print(&text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(why) => fail(&why, WENT_WRONG),
+            };
         }
         Err(why) => {
             return fail(&format!("{why} (hubbub-load --help tells the options)"), WRONG_COMMAND_LINE);
@@ -57,13 +60,19 @@ fn main() -> ExitCode {
 fn load(options: &Options, target: Target) -> Result<bool, String> {
     run::run(options, target, |report| {
         let text = if options.json { format!("{}\n", report.json()) } else { report.to_string() };
-        print(&text);
+        print(&text)
     })
 }
 
-/// Whoever closed the pipe does not want to read it.
-fn print(text: &str) {
-    _ = std::io::stdout().write_all(text.as_bytes());
+/// Says it on standard output. Whoever closed the pipe does not want to read it, and misses nothing.
+fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {}", os_error::text(&error)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn fail(why: &str, status: u8) -> ExitCode {

@@ -97,15 +97,17 @@ Options:
   -s, --senders N       so many of them also speak               [{SENDERS}, or all where there are fewer]
   -n, --lines N         lines said in all                        [{LINES}]
   -b, --bytes N         bytes of a line, its end included        [{BYTES}]
-      --rate N          lines a second in all, 0 is as fast as they go [0]
-      --window N        lines under way, on average over the readers, 0 is no bound [0]
+      --rate N          lines a second in all, 0 is as fast as they go; latency then counts from when
+                        a line was due                           [0]
+      --window N        lines that not all have heard, 0 is no bound [0]
       --stuck N         so many more connections that never read [0]
       --slow BYTES      one more connection, that reads so many bytes a second
       --churn N         connections a second that are made and ended at once [0]
       --idle SECS       first stay silent for so long, and see what that costs [0]
       --timeout SECS    give up after so long without a delivery [{timeout}]
       --verify          check that each reader hears each line of each other sender once, unaltered and
-                        in order, and all in one order; at least one client then only listens
+                        in order, and all in one order; at least one client then only listens.
+                        Without it lines are counted, and one too many makes up for one that was lost
       --protocol NAME   lines, nats or redis                     [lines]
       --pid PID         the server's process: tells its CPU time and memory
       --json            print the result as one line of JSON

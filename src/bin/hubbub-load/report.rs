@@ -92,15 +92,16 @@ impl Report<'_> {
         });
         if let Some(spent) = &self.spent {
             result["server"] = json!({
-                "cpu_ns_a_delivery": self.each(spent.talking.cpu(), self.deliveries),
+                "cpu_ns_a_delivery": self.each(spent.talking.cpu, self.deliveries),
+                "cpu_seconds": spent.talking.cpu.as_secs_f64(),
                 "user_seconds": spent.talking.user.as_secs_f64(),
                 "system_seconds": spent.talking.system.as_secs_f64(),
                 "resident_kib": spent.talking.resident,
                 "peak_kib": spent.talking.peak,
-                "cpu_us_a_connection": self.each(spent.connecting.cpu(), self.connections as u64) / 1000.0,
+                "cpu_us_a_connection": self.each(spent.connecting.cpu, self.connections as u64) / 1000.0,
                 "bytes_a_connection": spent.grown as f64 * 1024.0 / self.connections.max(1) as f64,
                 "idle_resident_kib": spent.idle.resident,
-                "idle_cpu_seconds": spent.idle.cpu().as_secs_f64(),
+                "idle_cpu_seconds": spent.idle.cpu.as_secs_f64(),
             });
         }
         result
@@ -170,18 +171,18 @@ impl Report<'_> {
 
     fn add_spent(&self, spent: &Spent, rows: &mut Vec<(&'static str, String)>) {
         let Spent { connecting, grown, idle, talking } = spent;
-        let connection = self.each(connecting.cpu(), self.connections as u64) / 1000.0;
+        let connection = self.each(connecting.cpu, self.connections as u64) / 1000.0;
         let bytes = grown * 1024 / self.connections.max(1) as u64;
         rows.push(("a connection", format!("{connection:.1} µs of server CPU, {bytes} bytes resident")));
         if !self.options.idle.is_zero() {
-            let (cpu, span) = (idle.cpu().as_millis(), self.options.idle.as_secs_f64());
+            let (cpu, span) = (idle.cpu.as_millis(), self.options.idle.as_secs_f64());
             rows.push((
                 "idle",
                 format!("{cpu} ms of server CPU in {span} s, {} KiB resident", idle.resident),
             ));
         }
-        let user = 100.0 * talking.user.as_secs_f64() / talking.cpu().as_secs_f64().max(1e-9);
-        let delivery = self.each(talking.cpu(), self.deliveries);
+        let user = 100.0 * talking.user_share();
+        let delivery = self.each(talking.cpu, self.deliveries);
         rows.push(("server CPU", format!("{delivery:.1} ns a delivery, {user:.0} % of it user time")));
         rows.push(("resident", format!("{} KiB, {} KiB at most", talking.resident, talking.peak)));
     }

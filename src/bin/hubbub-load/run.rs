@@ -29,7 +29,7 @@ const QUIET: Duration = Duration::from_millis(300);
 pub(crate) fn run(
     options: &Options,
     target: Target,
-    print: impl FnOnce(&Report<'_>),
+    print: impl FnOnce(&Report<'_>) -> Result<(), String>,
 ) -> Result<bool, String> {
     let Options { clients, senders, lines, bytes, verify, protocol, .. } = *options;
     let connections = clients + options.stuck + usize::from(options.slow.is_some());
@@ -44,8 +44,7 @@ pub(crate) fn run(
     let usage = || process.as_ref().map(Process::usage).transpose();
     let ledger =
         Ledger::new(Cast { readers: clients, senders, lines, bytes, verify, protocol }, run_number())?;
-    let schedule =
-        Schedule { lines, rate: options.rate, window: options.window, readers: clients as u64 - 1 };
+    let schedule = Schedule { lines, rate: options.rate, window: options.window };
     let nuisances = (options.stuck, options.slow, options.churn);
 
     let at_first = usage()?;
@@ -80,7 +79,7 @@ pub(crate) fn run(
         server_said: swarm.refusal(),
         spent: spent(&[at_first, when_joined, when_idle, at_last]),
     };
-    print(&report);
+    print(&report)?;
     Ok(report.is_fine())
 }
 

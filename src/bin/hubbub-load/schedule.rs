@@ -10,8 +10,6 @@ pub(crate) struct Schedule {
     pub(crate) rate: u32,
     /// The most lines that not all have heard; 0 for no bound.
     pub(crate) window: u32,
-    /// Deliveries that one line comes to.
-    pub(crate) readers: u64,
 }
 
 impl Schedule {
@@ -20,15 +18,15 @@ impl Schedule {
         self.rate == 0 && self.window == 0
     }
 
-    /// Lines that may have been said once `passed` has passed, and `delivered` deliveries were made.
-    pub(crate) fn due(&self, passed: Duration, delivered: u64) -> u32 {
+    /// Lines that may have been said once `passed` has passed, and all have heard `heard` lines.
+    pub(crate) fn due(&self, passed: Duration, heard: u32) -> u32 {
         let mut due = u64::from(self.lines);
         if self.rate > 0 {
             let by_time = passed.as_nanos() * u128::from(self.rate) / 1_000_000_000;
             due = due.min(u64::try_from(by_time).unwrap_or(u64::MAX).saturating_add(1));
         }
-        if self.window > 0 && self.readers > 0 {
-            due = due.min((delivered / self.readers).saturating_add(u64::from(self.window)));
+        if self.window > 0 {
+            due = due.min(u64::from(heard) + u64::from(self.window));
         }
         u32::try_from(due).unwrap_or(self.lines)
     }
@@ -44,7 +42,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const FREE: Schedule = Schedule { lines: 1000, rate: 0, window: 0, readers: 9 };
+    const FREE: Schedule = Schedule { lines: 1000, rate: 0, window: 0 };
 
     #[test]
     fn without_a_rate_or_a_window_everything_is_due_at_once() {
@@ -69,8 +67,8 @@ mod tests {
     #[test]
     fn with_a_window_so_many_are_due_as_were_heard_by_all_and_a_window_more() {
         let windowed = Schedule { window: 2, ..FREE };
-        for (delivered, due) in [(0, 2), (8, 2), (9, 3), (17, 3), (18, 4), (9000, 1000)] {
-            assert_eq!(windowed.due(Duration::ZERO, delivered), due);
+        for (heard, due) in [(0, 2), (1, 3), (2, 4), (997, 999), (998, 1000), (u32::MAX, 1000)] {
+            assert_eq!(windowed.due(Duration::ZERO, heard), due);
         }
     }
 }

@@ -21,7 +21,7 @@ const MOST_ARRIVING: (usize, usize) = (100, 8);
 const READ: usize = 256 * 1024;
 /// Reads of one client in a row: others, and the clock, have their turn also where a server floods.
 const MOST_READS: usize = 8;
-/// A sender who has no pace is given so much to send at a time, and so often in a row.
+/// A sender is given so much to send at a time, and one who has no pace so often in a row.
 const POUR: (usize, usize) = (64 * 1024, 8);
 /// How long nobody must have been heard to join before those who are silent are asked, at first and once
 /// it is known that the server does not greet.
@@ -124,7 +124,7 @@ impl Swarm {
     pub(crate) fn connect(&mut self, clients: usize) -> Result<(), String> {
         let most = if self.greets == Some(true) { MOST_ARRIVING.0 } else { MOST_ARRIVING.1 };
         while self.clients.len() < clients && self.clients.len() - self.joined < most {
-            let mut stream = match self.target.connect(None) {
+            let mut stream = match self.target.connect() {
                 Ok(stream) => stream,
                 // A unix socket's backlog is full.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -161,7 +161,8 @@ impl Swarm {
 
     /// One turn of the loop, `wait` long at most: serves those who are reported, and says what is due.
     pub(crate) fn turn(&mut self, wait: Duration) -> Result<(), String> {
-        let wait = self.sleep().min(wait);
+        // The poll counts whole milliseconds and rounds up: the last part of one is spent polling.
+        let wait = Duration::from_millis(self.sleep().min(wait).as_millis() as u64);
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             result => result.map_err(|error| system(&error))?,
@@ -170,7 +171,9 @@ impl Swarm {
         let served = events.iter().try_for_each(|event| match event.token() {
             Token(index) if index < self.clients.len() => self.serve(index, event),
             Token(other) => {
-                self.extras.note(other);
+                // A broker greets when it is asked to, which those who come and go do not.
+                let greets = self.protocol == Protocol::Lines && self.greets == Some(true);
+                self.extras.note(other, greets);
                 Ok(())
             }
         });
@@ -195,7 +198,7 @@ impl Swarm {
             return Duration::ZERO;
         }
         let Some(started) = self.talk.started else { return TICK };
-        let rest = self.talk.rest(self.now().saturating_sub(started), self.ledger.deliveries());
+        let rest = self.talk.rest(self.now().saturating_sub(started), self.ledger.heard_by_all());
         rest.min(self.extras.rest().unwrap_or(TICK)).min(TICK)
     }
 
@@ -274,14 +277,21 @@ impl Swarm {
             return;
         }
         let now = self.now();
-        let due = self.talk.schedule.due(now.saturating_sub(started), self.ledger.deliveries());
+        let due = self.talk.schedule.due(now.saturating_sub(started), self.ledger.heard_by_all());
         let (first, senders) = (self.talk.said, self.talk.next.len());
-        while self.talk.said < due {
-            let sender = self.talk.said as usize % senders;
-            self.ledger.say(self.talk.said, now, self.clients[sender].out());
-            self.talk.said += 1;
+        self.talk.is_clogged = false;
+        while self.talk.said < due && !self.talk.is_clogged {
+            let number = self.talk.said;
+            let out = self.clients[number as usize % senders].out();
+            self.talk.is_clogged = out.len() >= POUR.0;
+            if !self.talk.is_clogged {
+                // What is late is late for those who hear it, whoever held it up.
+                let due_at = self.talk.schedule.due_at(number).map_or(now, |due_at| started + due_at);
+                self.ledger.say(number, due_at, out);
+                self.talk.said += 1;
+            }
         }
-        for number in (first..due).take(senders) {
+        for number in (first..self.talk.said).take(senders) {
             self.clients[number as usize % senders].send();
         }
     }

@@ -12,9 +12,11 @@ pub(crate) struct Process {
 /// What it has used so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
-    /// CPU time of its own code, as sampled by the kernel's ticks.
+    /// CPU time in all.
+    pub(crate) cpu: Duration,
+    /// CPU time of its own code, in whole ticks of the kernel's.
     pub(crate) user: Duration,
-    /// CPU time of the kernel on its behalf.
+    /// CPU time of the kernel on its behalf, likewise.
     pub(crate) system: Duration,
     /// Memory resident now, in KiB.
     pub(crate) resident: u64,
@@ -23,14 +25,15 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// All CPU time.
-    pub(crate) fn cpu(&self) -> Duration {
-        self.user + self.system
+    /// The part of the CPU time that was its own code's, from 0 to 1.
+    pub(crate) fn user_share(&self) -> f64 {
+        self.user.as_secs_f64() / (self.user + self.system).as_secs_f64().max(1e-9)
     }
 
     /// CPU time since `earlier`; memory as it is now.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         Self {
+            cpu: self.cpu.saturating_sub(earlier.cpu),
             user: self.user.saturating_sub(earlier.user),
             system: self.system.saturating_sub(earlier.system),
             ..*self
@@ -66,9 +69,22 @@ impl Process {
         let memory = |name| kib(name).and_then(|kib| kib.parse().ok());
         let usage = || {
             let (user, system) = (ticks(14)?, ticks(15)?);
-            Some(Usage { user, system, resident: memory("VmRSS:")?, peak: memory("VmHWM:")? })
+            let cpu = self.run_time().unwrap_or(user + system);
+            Some(Usage { cpu, user, system, resident: memory("VmRSS:")?, peak: memory("VmHWM:")? })
         };
         usage().ok_or_else(|| format!("process {} is gone", self.pid))
+    }
+
+    /// The CPU time of its threads in nanoseconds, of which ticks are ten million; see
+    /// <https://docs.kernel.org/scheduler/sched-stats.html>. Not every kernel counts it.
+    fn run_time(&self) -> Option<Duration> {
+        let mut sum = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid)).ok()? {
+            // A thread may end while it is looked at.
+            let Ok(stat) = std::fs::read_to_string(thread.ok()?.path().join("schedstat")) else { continue };
+            sum += stat.split(' ').next()?.parse::<u64>().ok()?;
+        }
+        Some(Duration::from_nanos(sum)).filter(|time| !time.is_zero())
     }
 }
 
@@ -82,10 +98,11 @@ mod tests {
         let before = own.usage().expect("this process is there");
         assert!(before.resident > 100 && before.peak >= before.resident, "{before:?}");
         let mut after = before;
-        while after.cpu() == before.cpu() {
+        while after.cpu == before.cpu || after.user + after.system == before.user + before.system {
             after = own.usage().expect("this process is there");
         }
-        assert!(after.since(&before).cpu() > Duration::ZERO);
+        let spent = after.since(&before);
+        assert!(spent.cpu > Duration::ZERO && (0.0..=1.0).contains(&spent.user_share()), "{spent:?}");
         // Process numbers end far below.
         let nobody = Process::new(u32::MAX);
         assert!(nobody.usage().expect_err("nobody").contains("/proc/4294967295/stat: No such file"));

@@ -16,7 +16,9 @@ use std::time::Duration;
 /// Connections that may wait to be accepted: a whole room that reconnects after a restart.
 const BACKLOG: i32 = 4096;
 /// Bytes that the kernel keeps for a reader, before its own doubling. Less makes each write wait for
-/// the peer's delayed acknowledgement; more is memory for those who do not read.
+/// the peer's delayed acknowledgement; more is memory for those who do not read. With 1,000 saturated
+/// clients a delivery cost 6.9 ns of CPU time with 64 KiB, 4.9 with 128 KiB and 4.8 with 256 KiB; and 9.1
+/// or 7.4 where `TCP_NOTSENT_LOWAT` kept what is not yet sent under 16 or 64 KiB, which is not set therefore.
 const SEND_BUFFER: usize = 128 * 1024;
 /// A peer that is gone without a word, and to whom nothing is sent, is found out after 120 s + 3 × 30 s.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()

@@ -7,8 +7,10 @@ use std::io::Write;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The longest time that can be asked for: a year.
-const LONGEST_SECONDS: u64 = 365 * 24 * 3600;
+/// The shortest time above zero that can be asked for.
+pub const A_MILLISECOND: Duration = Duration::from_millis(1);
+/// The longest time that can be asked for.
+pub const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The arguments as text.
 ///
@@ -51,25 +53,21 @@ pub fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, Strin
     }
 }
 
-/// Seconds, with a fraction or without, and at least a millisecond where `least` is not 0.
+/// Seconds, with a fraction or without, in `range`; what is less than a millisecond is none.
 ///
 /// # Errors
 /// What it may be.
-pub fn parse_seconds(text: &str, least: u64) -> Result<Duration, String> {
-    let least_said = if least == 0 { "0" } else { "0.001" };
-    let wrong = || format!("must be a number of seconds from {least_said} to {LONGEST_SECONDS}");
+pub fn parse_seconds(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let (least, most) = (range.start().as_secs_f64(), range.end().as_secs_f64());
+    let wrong = || format!("must be a number of seconds from {least} to {most}");
     // What the standard parser takes beside digits (exponents, signs, "inf") nobody means.
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(wrong());
     }
     let seconds = text.parse::<f64>().map_err(|_| wrong())?;
     let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    let zero_is_fine = least == 0 && duration.is_zero();
-    if zero_is_fine || (duration.as_millis() >= 1 && duration.as_secs() <= LONGEST_SECONDS) {
-        Ok(duration)
-    } else {
-        Err(wrong())
-    }
+    let is_none = !duration.is_zero() && duration < A_MILLISECOND;
+    if range.contains(&duration) && !is_none { Ok(duration) } else { Err(wrong()) }
 }
 
 /// A number of bytes in `range`, whose ends are whole KiB and MiB; `k` and `M` may follow it.

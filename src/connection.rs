@@ -3,6 +3,8 @@
 mod input;
 mod output;
 
+pub use input::{Most, Permit};
+
 use crate::clock::Moment;
 use crate::feed::{Cursor, Feed};
 use crate::framing::Framer;
@@ -38,6 +40,8 @@ pub enum Line {
     Ready,
     /// Among those who wait for room.
     Held,
+    /// Nowhere until a deadline: it said its lines too fast.
+    Resting,
 }
 
 /// What a connection's end waits for.
@@ -51,6 +55,15 @@ pub enum Phase {
     Draining,
     /// For nothing: it is to be removed.
     Over,
+}
+
+/// Why someone cannot stay: for the log, and in words for them.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The reason.
+    pub goodbye: Goodbye,
+    /// What they are told.
+    pub told: String,
 }
 
 /// A client of the room.
@@ -84,10 +97,10 @@ impl<S: Socket> Connection<S> {
     }
 
     /// A newcomer for whom there is no place, and who is told so.
-    pub fn turn_away(socket: S, peer: Peer, room: &Room, now: Moment, told: &str) -> Self {
+    pub fn turn_away(socket: S, peer: Peer, room: &Room, now: Moment, refusal: &Refusal) -> Self {
         let mut connection = Self::new(socket, peer, room, now);
         connection.is_member = false;
-        connection.refuse(told, Goodbye::RoomFull, room);
+        connection.refuse(&refusal.told, refusal.goodbye, room);
         connection
     }
 

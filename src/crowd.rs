@@ -6,7 +6,7 @@ mod reading;
 mod writing;
 
 use crate::clock::Moment;
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Line, Phase, Refusal};
 use crate::counters::Counters;
 use crate::descriptors::Places;
 use crate::goodbye::Goodbye;
@@ -15,6 +15,7 @@ use crate::peer::Peer;
 use crate::room::Room;
 use crate::roster::{Key, Roster};
 use crate::socket::Socket;
+use crate::tally::Tally;
 use crate::timers::Timers;
 use log::{Level, info, log, log_enabled, warn};
 use std::collections::VecDeque;
@@ -24,8 +25,8 @@ use std::time::Duration;
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
-    /// An unfinished line becomes a message, or an ending connection is given up.
-    Connection(Key),
+    /// Something that a connection waits for, or the room with it.
+    Connection(Key, Due),
     /// The room's patience with its slowest readers ends.
     Patience,
     /// Accepting is tried again.
@@ -38,11 +39,30 @@ pub enum Timer {
     Stop,
 }
 
-/// How many may come, and when an unfinished line is a message.
+/// What the deadline of a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// Its unfinished line becomes a message, or its ending is given up.
+    End,
+    /// It said its lines too fast, and is heard again.
+    Rest,
+    /// It has said nothing for as long as one may.
+    Silence,
+}
+
+impl Due {
+    const ALL: [Self; 3] = [Self::End, Self::Rest, Self::Silence];
+}
+
+/// How many may come, and for how long one may be silent.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections at a time, and those who are being told that there is no place.
     pub places: Places,
+    /// Connections at a time from one network, if there is a limit.
+    pub per_network: Option<usize>,
+    /// Silence after which one has to leave, if there is a limit; less than 49 days.
+    pub idle_timeout: Option<Duration>,
     /// Silence after which an unfinished line is taken as a message.
     pub flush_after: Option<Duration>,
     /// How long a connection that ends may take to read what it is owed.
@@ -57,6 +77,8 @@ pub struct Crowd<S> {
     roster: Roster<Connection<S>>,
     /// How many of the roster are lingering after they were turned away.
     turned_away: usize,
+    /// Where those come from who are online.
+    networks: Tally,
     /// Sockets that may have something to read, in turn.
     ready: VecDeque<Key>,
     /// Senders who wait until the feed has room.
@@ -85,6 +107,7 @@ impl<S: Socket> Crowd<S> {
             limits,
             roster: Roster::new(limits.places.clients.saturating_add(limits.places.turned_away)),
             turned_away: 0,
+            networks: Tally::new(limits.per_network),
             ready: VecDeque::new(),
             held: Vec::new(),
             due: Vec::new(),
@@ -126,20 +149,20 @@ impl<S: Socket> Crowd<S> {
         &mut self,
         socket: S,
         peer: Peer,
+        timers: &mut Timers<Timer>,
         now: Moment,
         watch: impl FnOnce(&mut S, Key) -> io::Result<()>,
     ) -> Option<Key> {
         self.counters.accepted += 1;
-        let Places { clients, turned_away } = self.limits.places;
-        let is_full = self.online() >= clients;
-        let newcomer = if is_full {
-            let told = format!("the room is full, with {clients} in it: try again later");
-            Connection::turn_away(socket, peer, &self.room, now, &told)
-        } else {
-            Connection::join(socket, peer, &self.room, now)
+        let refusal = self.refusal(peer);
+        let newcomer = match &refusal {
+            None => Connection::join(socket, peer, &self.room, now),
+            Some(refusal) => Connection::turn_away(socket, peer, &self.room, now, refusal),
         };
-        if is_full && self.turned_away >= turned_away {
-            self.send_off(newcomer, Goodbye::RoomFull, now);
+        if let Some(refusal) = &refusal
+            && self.turned_away >= self.limits.places.turned_away
+        {
+            self.send_off(newcomer, refusal.goodbye, now);
             return None;
         }
         let key = self.roster.insert(newcomer);
@@ -154,18 +177,46 @@ impl<S: Socket> Crowd<S> {
             return None;
         }
         self.due.push(key);
-        if is_full {
+        if refusal.is_some() {
             self.turned_away += 1;
-        } else if self.may_log(Level::Info, now) {
+            return Some(key);
+        }
+        self.networks.add(peer.network());
+        if let Some(idle_timeout) = self.limits.idle_timeout {
+            timers.set(Timer::Connection(key, Due::Silence), now.after(idle_timeout));
+        }
+        if self.may_log(Level::Info, now) {
             info!("{peer} joined, {} online", self.online());
         }
         Some(key)
+    }
+
+    /// Why there is no place for one more from there, if there is none.
+    fn refusal(&self, peer: Peer) -> Option<Refusal> {
+        let clients = self.limits.places.clients;
+        if self.online() >= clients {
+            let told = format!("the room is full, with {clients} in it: try again later");
+            return Some(Refusal { goodbye: Goodbye::RoomFull, told });
+        }
+        let here = self.networks.full(peer.network())?;
+        let told = format!("too many from your address, with {here} here: try again later");
+        Some(Refusal { goodbye: Goodbye::NetworkFull, told })
+    }
+
+    /// Tells someone why not for whom there is not even a descriptor to keep, and closes at once.
+    pub fn send_away(&mut self, socket: S, peer: Peer, now: Moment) {
+        self.counters.accepted += 1;
+        let told = "the server is full, for it can open no more connections: try again later".to_owned();
+        let refusal = Refusal { goodbye: Goodbye::NoDescriptor, told };
+        let newcomer = Connection::turn_away(socket, peer, &self.room, now, &refusal);
+        self.send_off(newcomer, refusal.goodbye, now);
     }
 
     /// Tells someone who is not in the roster what it is owed, as far as that goes at once.
     fn send_off(&mut self, mut newcomer: Connection<S>, goodbye: Goodbye, now: Moment) {
         self.counters.written += newcomer.write(self.room.feed()) as u64;
         newcomer.settle(self.room.feed());
+        self.counters.read += newcomer.drain(&mut self.buffer) as u64;
         self.say_goodbye(&newcomer, goodbye, now);
     }
 
@@ -193,8 +244,12 @@ impl<S: Socket> Crowd<S> {
         let mut removed = false;
         for key in std::mem::take(&mut self.over) {
             let Some(connection) = self.roster.remove(key) else { continue };
-            timers.cancel(Timer::Connection(key));
-            if !connection.is_member {
+            for due in Due::ALL {
+                timers.cancel(Timer::Connection(key, due));
+            }
+            if connection.is_member {
+                self.networks.remove(connection.peer().network());
+            } else {
                 self.turned_away -= 1;
             }
             if let Some(goodbye) = connection.goodbye() {
@@ -213,8 +268,13 @@ impl<S: Socket> Crowd<S> {
     pub fn stop(&mut self, timers: &mut Timers<Timer>) {
         for (key, connection) in self.roster.iter_mut() {
             if connection.phase() == Phase::Staying {
-                timers.cancel(Timer::Connection(key));
+                for due in Due::ALL {
+                    timers.cancel(Timer::Connection(key, due));
+                }
                 connection.end(Goodbye::Stopping, &self.room);
+            }
+            if connection.line == Line::Resting {
+                connection.line = Line::Out;
             }
             if connection.phase() == Phase::Over {
                 self.over.push(key);

@@ -23,6 +23,12 @@ pub enum Goodbye {
     Stranger(Stranger),
     /// There is no place for one more.
     RoomFull,
+    /// There is no place for one more from its network.
+    NetworkFull,
+    /// The system lets the server have no further connection.
+    NoDescriptor,
+    /// It said nothing for as long as one may.
+    Silent,
     /// The server stops.
     Stopping,
     /// Its socket kept a loop busy without progress.
@@ -33,7 +39,7 @@ pub enum Goodbye {
 
 impl Goodbye {
     /// All kinds, in the order of [`index`](Self::index), as the counters name them.
-    pub const KINDS: [&'static str; 9] = [
+    pub const KINDS: [&'static str; 12] = [
         "left",
         "broken",
         "not taken",
@@ -43,6 +49,9 @@ impl Goodbye {
         "stopping",
         "runaway",
         "unwatched",
+        "refused for their address",
+        "refused for want of a descriptor",
+        "silent",
     ];
 
     /// The place of this kind in [`KINDS`](Self::KINDS).
@@ -57,6 +66,9 @@ impl Goodbye {
             Self::Stopping => 6,
             Self::Runaway => 7,
             Self::Unwatched(_) => 8,
+            Self::NetworkFull => 9,
+            Self::NoDescriptor => 10,
+            Self::Silent => 11,
         }
     }
 
@@ -64,7 +76,14 @@ impl Goodbye {
     pub const fn is_news(self) -> bool {
         match self {
             Self::NotTaken | Self::Stalled { .. } | Self::Runaway | Self::Unwatched(_) => true,
-            Self::Left | Self::Broken(_) | Self::Stranger(_) | Self::RoomFull | Self::Stopping => false,
+            Self::Left
+            | Self::Broken(_)
+            | Self::Stranger(_)
+            | Self::RoomFull
+            | Self::NetworkFull
+            | Self::NoDescriptor
+            | Self::Silent
+            | Self::Stopping => false,
         }
     }
 
@@ -72,7 +91,13 @@ impl Goodbye {
     pub const fn level(self) -> Level {
         match self {
             Self::Left | Self::Broken(_) | Self::Stopping => Level::Info,
-            Self::NotTaken | Self::Stalled { .. } | Self::Stranger(_) | Self::RoomFull => Level::Warn,
+            Self::NotTaken
+            | Self::Stalled { .. }
+            | Self::Stranger(_)
+            | Self::RoomFull
+            | Self::NetworkFull
+            | Self::NoDescriptor
+            | Self::Silent => Level::Warn,
             Self::Runaway | Self::Unwatched(_) => Level::Error,
         }
     }
@@ -89,6 +114,9 @@ impl fmt::Display for Goodbye {
             }
             Self::Stranger(stranger) => write!(f, "refused: spoke {}", stranger.name()),
             Self::RoomFull => f.write_str("refused: the room is full"),
+            Self::NetworkFull => f.write_str("refused: too many from this address"),
+            Self::NoDescriptor => f.write_str("refused: no descriptor is left"),
+            Self::Silent => f.write_str("cut: said nothing for too long"),
             Self::Stopping => f.write_str("the server stops"),
             Self::Runaway => f.write_str("cut: its socket made no progress"),
             Self::Unwatched(kind) => write!(f, "refused: its socket cannot be watched: {kind}"),

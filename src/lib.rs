@@ -16,7 +16,8 @@
 //! - [`framing`]: bytes in, lines out; telnet, first bytes, text made safe.
 //! - [`room`]: who hears what, and who may speak how much while others are slow ([`pace`]).
 //! - [`feed`]: the one ring of lines, and the cursors of its readers.
-//! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them.
+//! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them, [`tally`] counts
+//!   where they come from.
 //! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes.
 //!
 //! Around them: [`options`] with [`arguments`] and [`address`], [`logfile`], [`logbudget`], [`descriptors`], [`counters`], [`os_error`].
@@ -41,4 +42,5 @@ pub mod room;
 pub mod roster;
 pub mod server;
 pub mod socket;
+pub mod tally;
 pub mod timers;

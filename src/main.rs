@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> Result<End, String> {
     let log = LogFile::open(options.log_file.as_deref()).map_err(|error| error.to_string())?;
     hubbub::logfile::start(&log, options.level);
-    let doors = Doors::open(&options.listen).map_err(|error| error.to_string())?;
+    let doors = Doors::open(&options.listen, options.dead_after).map_err(|error| error.to_string())?;
     let asked = options.max_clients.unwrap_or(Key::MOST);
     let places = Places::find(doors.count(), asked)?;
     if options.max_clients.is_some_and(|asked| asked > places.clients) {
@@ -49,8 +49,15 @@ fn serve(options: &Options) -> Result<End, String> {
         feed: options.feed,
         welcome: options.welcome.clone(),
         stall_timeout: options.stall_timeout,
+        rate: options.rate,
     });
-    let limits = Limits { places, flush_after: options.flush_after, farewell: options.stall_timeout };
+    let limits = Limits {
+        places,
+        per_network: options.max_per_ip,
+        idle_timeout: options.idle_timeout,
+        flush_after: options.flush_after,
+        farewell: options.stall_timeout,
+    };
     Server::new(doors, Crowd::new(room, limits), log, options.report_every)
         .and_then(Server::run)
         .map_err(|error| format!("cannot wait for events: {}", os_error::text(&error)))

@@ -1,9 +1,10 @@
 //! The command line.
 
 use crate::address::host_and_port;
-use crate::arguments::{self, parse_count, parse_seconds, parse_size, value};
+use crate::arguments::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, parse_size, value};
+use crate::pace::Rate;
 use crate::room::{Room, View};
-use crate::server::doors::Listen;
+use crate::server::doors::{DeadAfter, Listen};
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;
 use std::ffi::OsString;
@@ -20,6 +21,9 @@ const MAX_LINE: usize = 8192;
 const FEED: usize = 1024 * 1024;
 /// Less is not worth a ring; more would not fit a 32-bit machine.
 const FEEDS: RangeInclusive<usize> = 4 * 1024..=1024 * 1024 * 1024;
+
+/// The longest silence that can be told from a shorter one: its milliseconds are counted in 32 bits.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Views that are not there yet: never taken for the name of a host.
 const RESERVED_VIEWS: [&str; 2] = ["named", "json"];
@@ -42,12 +46,20 @@ pub struct Options {
     pub welcome: String,
     /// The most connections, if it was given.
     pub max_clients: Option<usize>,
+    /// The most connections from one network, if there is a limit.
+    pub max_per_ip: Option<usize>,
     /// The longest line accepted, in bytes.
     pub max_line: usize,
     /// Bytes of the feed.
     pub feed: usize,
     /// How long the room waits for a slow reader.
     pub stall_timeout: Duration,
+    /// How fast one sender may say lines, if there is a limit.
+    pub rate: Option<Rate>,
+    /// Silence after which one has to leave, if there is a limit.
+    pub idle_timeout: Option<Duration>,
+    /// When a peer that is gone without a word is found out.
+    pub dead_after: DeadAfter,
     /// Silence after which an unfinished line is a message.
     pub flush_after: Option<Duration>,
     /// Relay bytes as they come.
@@ -84,9 +96,13 @@ fn parser() -> Parser {
     parser.optmulti("l", "listen", "", "[VIEW:]ADDR");
     parser.optopt("w", "welcome", "", "TEXT");
     parser.optopt("m", "max-clients", "", "N");
+    parser.optopt("", "max-per-ip", "", "N");
     parser.optopt("", "max-line", "", "BYTES");
     parser.optopt("", "feed", "", "BYTES");
     parser.optopt("", "stall-timeout", "", "SECS");
+    parser.optopt("", "rate", "", "LINES");
+    parser.optopt("", "idle-timeout", "", "SECS");
+    parser.optopt("", "dead-after", "", "SECS");
     parser.optopt("", "flush-after", "", "MS");
     parser.optflag("", "raw", "");
     parser.optopt("", "report-every", "", "SECS");
@@ -99,6 +115,7 @@ fn parser() -> Parser {
 }
 
 fn help() -> String {
+    let dead_after = DeadAfter::default().seconds();
     format!(
         "\
 An anonymous chat room on one TCP port: each line that someone sends goes to everyone else.
@@ -111,9 +128,13 @@ Options:
                             [IPV6]:PORT. VIEW: plain
   -w, --welcome TEXT        line sent to each newcomer; '' for none [{WELCOME}]
   -m, --max-clients N       at most N connections (2 is a one-to-one chat)          [what the descriptor limit allows]
+      --max-per-ip N        at most N connections from one address, 0 is no limit   [0]
       --max-line BYTES      longest line accepted, at most a sixteenth of the feed  [{MAX_LINE}]
       --feed BYTES          size of the feed; takes k and M                         [1M]
+      --rate LINES          lines a second one connection may send, 0 is no limit   [0]
       --stall-timeout SECS  how long the room waits for a slow reader               [5]
+      --idle-timeout SECS   disconnect who has sent nothing for so long, 0 is never [0]
+      --dead-after SECS     disconnect a peer that vanished, at most SECS after that [{dead_after}]
       --flush-after MS      take an unfinished line as a message after MS ms, 0 is never [0]
       --raw                 relay bytes as they come: no telnet, no escaping
       --report-every SECS   log who is online and what was relayed, 0 is never      [5]
@@ -146,8 +167,13 @@ fn options(matches: &Matches) -> Result<Options, String> {
             max_line.saturating_mul(Room::LINES_PER_FEED)
         ));
     }
-    let stall_timeout = value(matches, "stall-timeout", |text| parse_seconds(text, 1))?;
-    let report_every = value(matches, "report-every", |text| parse_seconds(text, 0))?;
+    let stall_timeout = value(matches, "stall-timeout", |text| parse_seconds(text, A_MILLISECOND..=A_YEAR))?;
+    let idle_timeout =
+        value(matches, "idle-timeout", |text| parse_seconds(text, Duration::ZERO..=LONGEST_SILENCE))?;
+    let dead_after = value(matches, "dead-after", |text| parse_seconds(text, DeadAfter::LEAST..=A_YEAR))?;
+    let max_per_ip = value(matches, "max-per-ip", |text| parse_count(text, 0, usize::MAX))?;
+    let rate = value(matches, "rate", |text| parse_count(text, 0, Rate::MOST))?;
+    let report_every = value(matches, "report-every", |text| parse_seconds(text, Duration::ZERO..=A_YEAR))?;
     let flush_after = value(matches, "flush-after", |text| parse_count(text, 0, 3_600_000))?;
     if matches.opt_present("quiet") && matches.opt_present("verbose") {
         return Err("--quiet and --verbose exclude each other".to_owned());
@@ -156,9 +182,13 @@ fn options(matches: &Matches) -> Result<Options, String> {
         listen,
         welcome: value(matches, "welcome", parse_welcome)?.unwrap_or_else(|| WELCOME.to_owned()),
         max_clients: value(matches, "max-clients", |text| parse_count(text, 1, usize::MAX))?,
+        max_per_ip: max_per_ip.filter(|&most| most > 0),
         max_line: max_line.unwrap_or(MAX_LINE.min(longest)),
         feed,
         stall_timeout: stall_timeout.unwrap_or(Duration::from_secs(5)),
+        rate: rate.and_then(Rate::new),
+        idle_timeout: idle_timeout.filter(|timeout| !timeout.is_zero()),
+        dead_after: dead_after.and_then(DeadAfter::new).unwrap_or_default(),
         flush_after: flush_after
             .filter(|&millis| millis > 0)
             .map(|millis| Duration::from_millis(millis as u64)),

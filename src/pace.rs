@@ -1,12 +1,41 @@
-//! How much one sender has said lately: what tells a person from a flood.
+//! How much one sender has said lately: what tells a person from a flood, and who has to wait.
 
 use crate::clock::Moment;
+use std::time::Duration;
+
+/// How fast one sender may say lines: so many a second in the long run, and ten seconds' worth at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    micros_a_line: u32,
+}
+
+impl Rate {
+    /// The most lines a second that can be told apart from no limit.
+    pub const MOST: usize = 100_000;
+    /// How far ahead of its time one may talk.
+    const BURST: Duration = Duration::from_secs(10);
+    /// Who said too much waits at least so long, rather than be heard line by line.
+    const REST: Duration = Duration::from_millis(20);
+
+    /// So many lines a second; `None` for 0, which is no limit.
+    pub fn new(lines: usize) -> Option<Self> {
+        let lines = saturate(lines.min(Self::MOST));
+        Some(Self { micros_a_line: 1_000_000u32.checked_div(lines)? })
+    }
+
+    /// What one line takes.
+    const fn line(self) -> Duration {
+        Duration::from_micros(self.micros_a_line as u64)
+    }
+}
 
 /// Bytes said lately, forgotten at a steady rate.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// As of `at`.
     recent: u32,
+    /// Microseconds by which the lines said lately are ahead of the rate, as of `at`.
+    ahead: u32,
     /// The last time something was said, in milliseconds that wrap.
     at: u32,
     /// When the sender came, likewise.
@@ -21,7 +50,7 @@ impl Pace {
 
     /// Of a sender who comes now, and has said nothing.
     pub const fn start(now: Moment) -> Self {
-        Self { recent: 0, at: now.wrapping_millis(), joined: now.wrapping_millis() }
+        Self { recent: 0, ahead: 0, at: now.wrapping_millis(), joined: now.wrapping_millis() }
     }
 
     /// Whether the sender came just now.
@@ -33,7 +62,35 @@ impl Pace {
     pub fn note(&mut self, bytes: usize, quiet: usize, now: Moment) {
         let most = saturate(quiet).saturating_mul(Self::MEMORY);
         self.recent = self.recent(quiet, now).saturating_add(saturate(bytes)).min(most);
+        self.ahead = saturate(usize::try_from(self.ahead(now).as_micros()).unwrap_or(usize::MAX));
         self.at = now.wrapping_millis();
+    }
+
+    /// Notes that a line was said just now, that is since the last [`note`](Self::note).
+    pub const fn note_line(&mut self, rate: Rate) {
+        self.ahead = self.ahead.saturating_add(rate.micros_a_line);
+    }
+
+    /// How many lines the sender may say now.
+    pub fn lines_left(&self, rate: Rate, now: Moment) -> usize {
+        let left = Rate::BURST.saturating_sub(self.ahead(now)).as_micros();
+        usize::try_from(left / u128::from(rate.micros_a_line)).unwrap_or(usize::MAX)
+    }
+
+    /// When the sender may say a line again, who may say none now.
+    pub fn may_go_on_at(&self, rate: Rate, now: Moment) -> Moment {
+        let wait = (self.ahead(now) + rate.line()).saturating_sub(Rate::BURST);
+        // A moment is a whole millisecond: rather the next one than too early.
+        now.after(wait.max(Rate::REST) + Duration::from_millis(1))
+    }
+
+    /// How long the sender has said nothing, up to 49 days.
+    pub fn silence(&self, now: Moment) -> Duration {
+        Duration::from_millis(u64::from(now.wrapping_millis().wrapping_sub(self.at)))
+    }
+
+    fn ahead(&self, now: Moment) -> Duration {
+        Duration::from_micros(u64::from(self.ahead)).saturating_sub(self.silence(now))
     }
 
     /// Whether less was said lately than `quiet`, in bytes and in bytes a second.
@@ -51,8 +108,7 @@ impl Pace {
     }
 
     fn recent(self, quiet: usize, now: Moment) -> u32 {
-        let passed = u64::from(now.wrapping_millis().wrapping_sub(self.at));
-        let forgotten = passed * u64::from(saturate(quiet)) / 1000;
+        let forgotten = self.silence(now).as_millis() * u128::from(saturate(quiet)) / 1000;
         self.recent.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
 }
@@ -103,6 +159,39 @@ mod tests {
                 let is_heard = pace.is_one_line(held, 2048, now) || pace.is_quiet(2048, now);
                 assert!(is_heard, "{held} bytes after {pause} ms");
             }
+        }
+    }
+
+    #[test]
+    fn c9_ten_seconds_worth_of_lines_may_be_said_at_once_and_then_as_many_as_time_brings() {
+        for lines in [1, 3, 10, 700, Rate::MOST] {
+            let rate = Rate::new(lines).expect("a limit");
+            let mut pace = Pace::start(at(0));
+            assert_eq!(pace.lines_left(rate, at(0)), 10_000_000 / (1_000_000 / lines), "{lines} a second");
+            pace.note(1, 2048, at(0));
+            while pace.lines_left(rate, at(0)) > 0 {
+                pace.note_line(rate);
+            }
+            let again = pace.may_go_on_at(rate, at(0));
+            let waited = again.since(at(0));
+            assert!(waited >= Rate::REST && waited >= rate.line(), "{lines} a second: {waited:?}");
+            assert!(pace.lines_left(rate, again) > 0, "{lines} a second: {waited:?}");
+            let in_a_second = pace.lines_left(rate, at(1000));
+            assert!((lines..=lines + lines / 50).contains(&in_a_second), "{in_a_second}, not {lines}");
+            let after_a_day = pace.lines_left(rate, at(24 * 3600 * 1000));
+            assert_eq!(after_a_day, pace.lines_left(rate, at(10_000)), "no more than ten seconds' worth");
+        }
+        assert_eq!(Rate::new(0), None);
+    }
+
+    #[test]
+    fn c9_who_keeps_to_the_rate_never_waits() {
+        let rate = Rate::new(10).expect("a limit");
+        let mut pace = Pace::start(at(0));
+        for tenth in 0..1000 {
+            assert!(pace.lines_left(rate, at(tenth * 100)) >= 99, "after {tenth} tenths of a second");
+            pace.note(30, 2048, at(tenth * 100));
+            pace.note_line(rate);
         }
     }
 

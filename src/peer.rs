@@ -10,6 +10,22 @@ pub struct Peer {
     port: u16,
 }
 
+/// What counts as one address where those who come from one are limited: an IPv4 address, or the first
+/// half of an IPv6 address, all of which one customer usually has (RFC 6177).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Network([u8; 16]);
+
+impl Peer {
+    /// The network that it comes from.
+    pub fn network(&self) -> Network {
+        let mut network = self.address;
+        if Ipv6Addr::from(network).to_ipv4_mapped().is_none() {
+            network[8..].fill(0);
+        }
+        Network(network)
+    }
+}
+
 impl From<SocketAddr> for Peer {
     fn from(peer: SocketAddr) -> Self {
         let address = match peer.ip() {
@@ -29,6 +45,21 @@ impl fmt::Display for Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c6_one_ipv4_address_is_one_network_in_either_form_and_so_are_the_first_64_bits_of_ipv6() {
+        let network = |text: &str| Peer::from(text.parse::<SocketAddr>().expect(text)).network();
+        for (one, other, is_same) in [
+            ("10.0.0.7:1", "10.0.0.7:2", true),
+            ("10.0.0.7:1", "[::ffff:10.0.0.7]:1", true),
+            ("10.0.0.7:1", "10.0.0.8:1", false),
+            ("[2001:db8:1:2:3::4]:1", "[2001:db8:1:2:ffff::5]:1", true),
+            ("[2001:db8:1:2::4]:1", "[2001:db8:1:3::4]:1", false),
+            ("[::1]:1", "127.0.0.1:1", false),
+        ] {
+            assert_eq!(network(one) == network(other), is_same, "{one} and {other}");
+        }
+    }
 
     #[test]
     fn a_peer_is_shown_as_its_address_and_ipv4_as_ipv4() {

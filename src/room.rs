@@ -4,7 +4,7 @@ use crate::clock::Moment;
 use crate::counters::count;
 use crate::feed::{Cursor, Feed, Full, Mark};
 use crate::framing::{Rules, text};
-use crate::pace::Pace;
+use crate::pace::{Pace, Rate};
 use std::fmt;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Manners {
     pub welcome: String,
     /// How long the room waits for a slow reader.
     pub stall_timeout: Duration,
+    /// How fast one sender may say lines, if there is a limit.
+    pub rate: Option<Rate>,
 }
 
 /// Everyone's lines in one order, and the patience with those who lag.
@@ -110,6 +112,11 @@ impl Room {
     /// What holds for every sender.
     pub const fn rules(&self) -> &Rules {
         &self.manners.rules
+    }
+
+    /// How fast one sender may say lines, if there is a limit.
+    pub const fn rate(&self) -> Option<Rate> {
+        self.manners.rate
     }
 
     /// The lines, for their readers.

@@ -176,7 +176,7 @@ impl Server {
 
     fn deadline(&mut self, timer: Timer, now: Moment) {
         match timer {
-            Timer::Connection(key) => self.crowd.deadline(key, &mut self.timers, now),
+            Timer::Connection(key, due) => self.crowd.deadline(key, due, &mut self.timers, now),
             // Only wakes the loop: whom it concerns is known when everyone was written to.
             Timer::Patience => {}
             Timer::Accept => self.doors.try_again(),
@@ -197,13 +197,17 @@ impl Server {
                     return;
                 }
                 Knock::Someone(socket, address) => self.admit(socket, Peer::from(address), now),
+                Knock::OneTooMany(socket, address) => {
+                    self.crowd.counters.accept_failures += 1;
+                    self.crowd.send_away(socket, Peer::from(address), now);
+                }
             }
         }
     }
 
     fn admit(&mut self, socket: TcpStream, peer: Peer, now: Moment) {
         let registry = self.poll.registry();
-        self.crowd.admit(socket, peer, now, |socket, key| {
+        self.crowd.admit(socket, peer, &mut self.timers, now, |socket, key| {
             registry.register(socket, Token(key.number()), Interest::READABLE | Interest::WRITABLE)
         });
     }

@@ -14,6 +14,12 @@ pub trait Socket {
     /// `WouldBlock` where nothing is there yet; any other error ends the stream.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// The same, and leaves the bytes to be read again.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
     /// Writes from `slices` in one call; returns the bytes taken.
     ///
     /// # Errors
@@ -27,6 +33,10 @@ pub trait Socket {
 impl Socket for mio::net::TcpStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(self, buffer)
+    }
+
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Self::peek(self, buffer)
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

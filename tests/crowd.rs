@@ -2,279 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
 
-use hubbub::clock::Moment;
-use hubbub::crowd::{Crowd, Limits, Timer};
-use hubbub::descriptors::Places;
-use hubbub::framing::Rules;
+mod common;
+
+use common::table::*;
+use hubbub::crowd::{Due, Limits};
 use hubbub::goodbye::Goodbye;
-use hubbub::peer::Peer;
-use hubbub::room::{Manners, Room};
+use hubbub::pace::Rate;
+use hubbub::room::Manners;
 use hubbub::roster::Key;
-use hubbub::socket::Socket;
-use hubbub::timers::Timers;
-use std::cell::{Ref, RefCell, RefMut};
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
+use std::io::ErrorKind;
 use std::time::Duration;
-
-/// Bytes of the feed where a test does not care; divides well.
-const FEED: usize = 64_000;
-const STALL_TIMEOUT: Duration = Duration::from_secs(5);
-const A_MILLISECOND: Duration = Duration::from_millis(1);
-/// More turns than any test needs before a crowd that still has work is taken for one that spins.
-const MOST_TURNS: usize = 10_000;
-
-/// What a socket does with one write.
-#[derive(Clone, Copy, Default)]
-enum Take {
-    #[default]
-    All,
-    /// So many bytes, or all if there are fewer.
-    Bytes(usize),
-    NotNow,
-    Fail(ErrorKind),
-}
-
-/// What a socket does from now on, and what it was asked.
-#[derive(Default)]
-struct Script {
-    /// Results of reads: an empty one is the end of input. Then nothing is there yet.
-    input: VecDeque<Result<Vec<u8>, ErrorKind>>,
-    /// Every read fails so, whatever the input.
-    read_always_fails: Option<ErrorKind>,
-    /// Results of writes, and the result of all further ones.
-    takes: VecDeque<Take>,
-    then_takes: Take,
-    reads: usize,
-    writes: usize,
-    heard: Vec<u8>,
-    is_shut: bool,
-}
-
-#[derive(Clone, Default)]
-struct FakeSocket(Rc<RefCell<Script>>);
-
-impl Socket for FakeSocket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut script = self.0.borrow_mut();
-        script.reads += 1;
-        if let Some(kind) = script.read_always_fails {
-            return Err(kind.into());
-        }
-        let mut bytes = script.input.pop_front().unwrap_or(Err(ErrorKind::WouldBlock))?;
-        let count = bytes.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&bytes[..count]);
-        if count < bytes.len() {
-            script.input.push_front(Ok(bytes.split_off(count)));
-        }
-        Ok(count)
-    }
-
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut script = self.0.borrow_mut();
-        script.writes += 1;
-        assert!(!script.is_shut, "nothing is written after the shutdown");
-        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
-        assert!(!bytes.is_empty(), "a write of nothing");
-        let count = match script.takes.pop_front().unwrap_or(script.then_takes) {
-            Take::All => bytes.len(),
-            Take::Bytes(count) => count.min(bytes.len()),
-            Take::NotNow => return Err(ErrorKind::WouldBlock.into()),
-            Take::Fail(kind) => return Err(kind.into()),
-        };
-        script.heard.extend_from_slice(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn shutdown_write(&mut self) {
-        self.0.borrow_mut().is_shut = true;
-    }
-}
-
-/// One client as the test sees it.
-struct Client {
-    key: Key,
-    socket: FakeSocket,
-}
-
-impl Client {
-    fn script(&self) -> Ref<'_, Script> {
-        self.socket.0.borrow()
-    }
-
-    fn edit(&self) -> RefMut<'_, Script> {
-        self.socket.0.borrow_mut()
-    }
-
-    /// What its next writes do, and all later ones.
-    fn takes<const N: usize>(&self, takes: [Take; N], then: Take) {
-        let mut script = self.edit();
-        script.takes = takes.into();
-        script.then_takes = then;
-    }
-
-    fn will_read(&self, bytes: impl AsRef<[u8]>) {
-        self.edit().input.push_back(Ok(bytes.as_ref().to_vec()));
-    }
-
-    fn will_end(&self) {
-        self.will_read("");
-    }
-
-    fn will_fail(&self, kind: ErrorKind) {
-        self.edit().input.push_back(Err(kind));
-    }
-
-    fn heard(&self) -> Vec<u8> {
-        self.script().heard.clone()
-    }
-
-    #[track_caller]
-    fn has_heard(&self, text: impl AsRef<[u8]>) {
-        let (heard, text) = (self.heard(), text.as_ref().to_vec());
-        assert_eq!(String::from_utf8_lossy(&heard), String::from_utf8_lossy(&text));
-    }
-
-    fn unread(&self) -> usize {
-        self.script().input.iter().flatten().map(Vec::len).sum()
-    }
-
-    /// Whether the crowd has dropped its socket.
-    fn is_gone(&self) -> bool {
-        Rc::strong_count(&self.socket.0) == 1
-    }
-}
-
-/// A crowd, and the part of the server that calls its steps.
-struct Table {
-    crowd: Crowd<FakeSocket>,
-    timers: Timers<Timer>,
-    now: Moment,
-}
-
-impl Table {
-    fn new(feed: usize, welcome: &str) -> Self {
-        Self { crowd: Self::crowd(feed, welcome, None), timers: Timers::new(), now: Moment::default() }
-    }
-
-    fn crowd(feed: usize, welcome: &str, flush_after: Option<Duration>) -> Crowd<FakeSocket> {
-        let room = Room::new(Manners {
-            rules: Rules { max_line: feed / Room::LINES_PER_FEED, raw: false },
-            feed,
-            welcome: welcome.to_owned(),
-            stall_timeout: STALL_TIMEOUT,
-        });
-        let limits = Limits {
-            places: Places { clients: 1000, turned_away: 32 },
-            flush_after,
-            farewell: STALL_TIMEOUT,
-        };
-        Crowd::new(room, limits)
-    }
-
-    /// From now on an unfinished line is a message after so much silence. Nobody is there yet.
-    fn flush_after(&mut self, silence: Duration) {
-        assert!(self.crowd.is_empty());
-        self.crowd = Self::crowd(FEED, "", Some(silence));
-    }
-
-    /// A crowd of `N` who were told no welcome.
-    fn of<const N: usize>(feed: usize) -> (Self, [Client; N]) {
-        let mut table = Self::new(feed, "");
-        let clients = std::array::from_fn(|_| table.join());
-        table.settle();
-        (table, clients)
-    }
-
-    fn join(&mut self) -> Client {
-        let socket = FakeSocket::default();
-        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
-        let key = self.crowd.admit(socket.clone(), peer, self.now, |_, _| Ok(())).unwrap();
-        Client { key, socket }
-    }
-
-    /// The steps of one turn of the server, in its order.
-    fn turn(&mut self) {
-        while let Some(timer) = self.timers.pop(self.now) {
-            if let Timer::Connection(key) = timer {
-                self.crowd.deadline(key, &mut self.timers, self.now);
-            }
-        }
-        self.crowd.read(&mut self.timers, self.now);
-        self.write();
-        self.crowd.be_patient(&mut self.timers, self.now);
-        self.crowd.sweep(&mut self.timers, self.now);
-    }
-
-    fn write(&mut self) {
-        self.crowd.write(&mut self.timers, self.now);
-    }
-
-    /// Turns until there is no work that waits for no report.
-    #[track_caller]
-    fn settle(&mut self) {
-        for _ in 0..MOST_TURNS {
-            if !self.crowd.has_work() {
-                return;
-            }
-            self.turn();
-        }
-        panic!("after {MOST_TURNS} turns there is still work");
-    }
-
-    #[track_caller]
-    fn passes(&mut self, span: Duration) {
-        self.now = self.now.after(span);
-        self.turn();
-        self.settle();
-    }
-
-    fn is_readable(&mut self, client: &Client) {
-        assert!(self.crowd.note(client.key, true, false, self.now));
-    }
-
-    fn is_writable(&mut self, client: &Client) {
-        assert!(self.crowd.note(client.key, false, true, self.now));
-    }
-
-    /// `client` sends `bytes`, and everything that follows from that is done.
-    #[track_caller]
-    fn says(&mut self, client: &Client, bytes: impl AsRef<[u8]>) {
-        client.will_read(bytes);
-        self.is_readable(client);
-        self.settle();
-    }
-
-    /// `client` takes `bytes` more and then nothing until the next call.
-    #[track_caller]
-    fn gives(&mut self, client: &Client, bytes: usize) {
-        client.takes([Take::Bytes(bytes)], Take::NotNow);
-        self.is_writable(client);
-        self.settle();
-    }
-
-    /// `client` takes everything from now on.
-    #[track_caller]
-    fn gives_all(&mut self, client: &Client) {
-        client.takes([], Take::All);
-        self.is_writable(client);
-        self.settle();
-    }
-
-    fn ended(&self, goodbye: Goodbye) -> u64 {
-        self.crowd.counters.ended[goodbye.index()]
-    }
-
-    fn stalled(&self) -> u64 {
-        self.ended(Goodbye::Stalled { behind: 0 })
-    }
-
-    fn broken(&self) -> u64 {
-        self.ended(Goodbye::Broken(ErrorKind::Other))
-    }
-}
 
 /// Numbered lines, `bytes` in all, each of 20.
 fn lines(bytes: usize) -> Vec<u8> {
@@ -304,8 +41,8 @@ fn e2_a_report_for_a_key_that_nobody_ever_had_is_no_more_than_that() {
         let stale = table.crowd.counters.stale;
         assert!(!table.crowd.note(Key::from_number(number), true, true, table.now));
         assert_eq!(table.crowd.counters.stale, stale + 1, "it is counted");
-        table.crowd.deadline(Key::from_number(number), &mut table.timers, table.now);
-        table.crowd.deadline(Key::from_number(number), &mut table.timers, table.now);
+        table.crowd.deadline(Key::from_number(number), Due::End, &mut table.timers, table.now);
+        table.crowd.deadline(Key::from_number(number), Due::Rest, &mut table.timers, table.now);
     }
     table.settle();
     assert_eq!(table.crowd.online(), 1);
@@ -926,9 +663,8 @@ fn c10_newcomers_who_flood_leave_half_of_what_is_kept_for_people() {
 
 #[test]
 fn a_line_of_which_the_rest_has_arrived_is_not_taken_for_unfinished() {
-    let mut table = Table::new(FEED, "");
     let flush_after = Duration::from_millis(50);
-    table.flush_after(flush_after);
+    let mut table = Table::with(manners(FEED), Limits { flush_after: Some(flush_after), ..limits() });
     let [stuck, flooder, healthy] = std::array::from_fn(|_| table.join());
     table.settle();
     stuck.takes([], Take::NotNow);
@@ -941,9 +677,8 @@ fn a_line_of_which_the_rest_has_arrived_is_not_taken_for_unfinished() {
 
 #[test]
 fn silence_ends_a_refused_line_where_unfinished_lines_are_messages() {
-    let mut table = Table::new(FEED, "");
     let flush_after = Duration::from_millis(50);
-    table.flush_after(flush_after);
+    let mut table = Table::with(manners(FEED), Limits { flush_after: Some(flush_after), ..limits() });
     let [speaker, listener] = std::array::from_fn(|_| table.join());
     table.says(&speaker, vec![b'x'; FEED]);
     table.passes(flush_after);
@@ -968,4 +703,191 @@ fn c10_floods_that_wait_for_a_slow_reader_take_turns() {
     let said = flooders.iter().map(|flooder| speech.len() - flooder.unread()).collect::<Vec<_>>();
     let (least, most) = (*said.iter().min().unwrap(), *said.iter().max().unwrap());
     assert!(most <= 2 * least, "{said:?}");
+}
+
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// A room in which each may say so many lines a second.
+fn with_rate<const N: usize>(lines: usize) -> (Table, [Client; N]) {
+    let mut table = Table::with(Manners { rate: Rate::new(lines), ..manners(FEED) }, limits());
+    let clients = std::array::from_fn(|_| table.join());
+    table.settle();
+    (table, clients)
+}
+
+fn line_count(client: &Client) -> usize {
+    client.heard().iter().filter(|&&byte| byte == b'\n').count()
+}
+
+#[test]
+fn c9_a_flooder_is_read_at_its_rate_and_loses_nothing() {
+    let (mut table, [flooder, listener]) = with_rate(10);
+    let flood = lines(20 * 250);
+    flooder.will_end();
+    flooder.edit().input.push_front(Ok(flood.clone()));
+    table.is_readable(&flooder);
+    table.settle();
+    assert_eq!(line_count(&listener), 100, "ten seconds' worth at once");
+    assert_eq!(flooder.unread(), flood.len() - 100 * 20, "the rest is left to the system");
+    for second in 1..=15 {
+        for _ in 0..100 {
+            table.passes(Duration::from_millis(10));
+        }
+        let said = line_count(&listener);
+        assert!(said.abs_diff(100 + 10 * second) <= 1, "{said} lines after {second} s");
+    }
+    table.passes(A_SECOND);
+    listener.has_heard(&flood);
+    assert!(flooder.is_gone(), "its end is found too");
+    assert_eq!(table.ended(Goodbye::Left), 1);
+}
+
+#[test]
+fn c9_what_waits_for_its_rate_is_no_work_and_what_arrives_meanwhile_wakes_nobody() {
+    let (mut table, [flooder, listener]) = with_rate(1);
+    table.says(&flooder, lines(20 * 11));
+    assert_eq!(line_count(&listener), 10);
+    let reads = |client: &Client| client.script().reads + client.script().peeks;
+    let before = reads(&flooder);
+    for _ in 0..5 {
+        table.is_readable(&flooder);
+        assert!(!table.crowd.has_work());
+    }
+    assert_eq!(reads(&flooder), before);
+    table.passes(2 * A_SECOND);
+    assert_eq!(line_count(&listener), 11);
+}
+
+#[test]
+fn c9_the_others_are_not_held_by_one_who_waits_for_its_rate() {
+    let (mut table, [flooder, listener, person]) = with_rate(2);
+    table.says(&flooder, lines(20 * 100));
+    table.says(&person, "hello\n");
+    assert!(listener.heard().ends_with(b"hello\n"));
+}
+
+#[test]
+fn c9_whatever_ends_a_line_counts_and_so_does_a_line_that_is_too_long() {
+    let (mut table, [terminal, other]) = with_rate(1);
+    table.says(&terminal, b"x\r\0".repeat(12));
+    assert_eq!(line_count(&other), 10);
+    let (mut table, [person, listener]) = with_rate(1);
+    let too_long = [&[b'x'; FEED][..], b"\n"].concat();
+    table.says(&person, [&too_long[..], b"a\r\0b\r\nc\n", &too_long, b"d\ne\nf\ng\nh\ni\n"].concat());
+    listener.has_heard("a\nb\nc\nd\ne\nf\ng\nh\n");
+    table.passes(2 * A_SECOND);
+    listener.has_heard("a\nb\nc\nd\ne\nf\ng\nh\ni\n");
+}
+
+#[test]
+fn c9_who_waits_for_its_rate_is_drained_when_the_server_stops() {
+    let (mut table, [flooder, listener]) = with_rate(1);
+    table.says(&flooder, lines(20 * 100));
+    flooder.will_end();
+    table.crowd.stop(&mut table.timers);
+    table.settle();
+    assert_eq!(flooder.unread(), 0);
+    assert_eq!(line_count(&listener), 10, "what was not read is not heard");
+    assert!(flooder.script().is_shut && listener.script().is_shut);
+}
+
+#[test]
+fn c9_the_rate_of_a_connection_that_cannot_be_written_to_is_the_same() {
+    let (mut table, [flooder, listener, speaker]) = with_rate(1);
+    table.says(&flooder, lines(20 * 12));
+    flooder.takes([], Take::Fail(ErrorKind::BrokenPipe));
+    table.says(&speaker, "are you there?\n");
+    assert_eq!(line_count(&listener), 11);
+    for _ in 0..5 {
+        table.passes(A_SECOND);
+    }
+    assert_eq!(line_count(&listener), 13);
+    assert!(flooder.is_gone());
+}
+
+/// A room that does not keep who is silent for a minute.
+fn with_idle_timeout<const N: usize>() -> (Table, [Client; N]) {
+    let limits = Limits { idle_timeout: Some(60 * A_SECOND), ..limits() };
+    let mut table = Table::with(manners(FEED), limits);
+    let clients = std::array::from_fn(|_| table.join());
+    table.settle();
+    (table, clients)
+}
+
+#[test]
+fn who_says_nothing_for_the_idle_timeout_is_told_so_and_leaves_in_order() {
+    let (mut table, [talker, silent, typist]) = with_idle_timeout();
+    for _ in 0..59 {
+        table.passes(A_SECOND);
+        table.says(&talker, "still here\n");
+        // Half a line is not silence.
+        table.says(&typist, "x");
+    }
+    assert!(!silent.script().is_shut);
+    table.passes(A_SECOND);
+    assert!(
+        silent
+            .heard()
+            .ends_with(b"still here\n* you said nothing for 60 s, which is the most here: goodbye\n")
+    );
+    assert!(silent.script().is_shut && !talker.script().is_shut && !typist.script().is_shut);
+    silent.will_end();
+    table.is_readable(&silent);
+    table.settle();
+    assert!(silent.is_gone());
+    assert_eq!(table.ended(Goodbye::Silent), 1);
+    for _ in 0..58 {
+        table.passes(A_SECOND);
+    }
+    assert!(!talker.script().is_shut, "the time counts from what was said last");
+    table.passes(A_SECOND);
+    assert!(talker.script().is_shut && typist.script().is_shut);
+}
+
+#[test]
+fn who_has_said_what_was_not_yet_read_is_not_silent() {
+    let (mut table, [flooder, stuck]) = with_idle_timeout();
+    stuck.takes([], Take::NotNow);
+    table.says(&flooder, lines(4 * FEED));
+    assert!(flooder.unread() > 0, "it waits for the stuck reader");
+    // Had the room not its own patience, which ends before.
+    table.timers.cancel(hubbub::crowd::Timer::Patience);
+    table.now = table.now.after(61 * A_SECOND);
+    table.crowd.deadline(flooder.key, Due::Silence, &mut table.timers, table.now);
+    table.write();
+    assert!(flooder.heard().is_empty() && !flooder.script().is_shut);
+    assert!(table.timers.next().is_some(), "it is asked again later");
+}
+
+#[test]
+fn c6_one_address_has_no_more_than_its_places_and_another_has_its_own() {
+    let limits = Limits { per_network: Some(2), ..limits() };
+    let mut table = Table::with(manners(FEED), limits);
+    let from = |address: &str| address.parse().unwrap();
+    let here = [table.join_from(from("10.0.0.1")), table.join_from(from("::ffff:10.0.0.1"))];
+    let third = table.join_from(from("10.0.0.1"));
+    let other = table.join_from(from("10.0.0.2"));
+    let same_net = ["2001:db8::1", "2001:db8::2"].map(|address| table.join_from(from(address)));
+    let too_many = table.join_from(from("2001:db8::ffff"));
+    table.settle();
+    for refused in [&third, &too_many] {
+        refused.has_heard("* too many from your address, with 2 here: try again later\n");
+        assert!(refused.script().is_shut);
+        refused.will_end();
+        table.is_readable(refused);
+        table.settle();
+        assert!(refused.is_gone());
+    }
+    table.says(&here[0], "hello\n");
+    for hears in [&here[1], &other, &same_net[0], &same_net[1]] {
+        hears.has_heard("hello\n");
+    }
+    here[1].will_end();
+    table.is_readable(&here[1]);
+    table.settle();
+    let next = table.join_from(from("10.0.0.1"));
+    table.settle();
+    table.says(&here[0], "welcome\n");
+    next.has_heard("welcome\n");
+    assert_eq!(table.ended(Goodbye::NetworkFull), 2);
 }

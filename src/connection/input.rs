@@ -9,29 +9,83 @@ use crate::peer::Peer;
 use crate::room::Room;
 use crate::socket::{Socket, retry};
 use log::{debug, error, log_enabled};
+use memchr::memchr2_iter;
 use std::io::ErrorKind;
+use std::time::Duration;
+
+/// Reads of one who is closed at once: what it said before it was told to leave is less than that.
+const MOST_DRAINS: usize = 8;
+
+/// Whether a sender may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Now, and at most so much of it.
+    Read(Most),
+    /// Once it was told what it is owed.
+    OnceTold,
+    /// Once there is room in the feed.
+    OnceThereIsRoom,
+    /// Then, for it said its lines faster than one may.
+    At(Moment),
+}
+
+/// How much may be read at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Bytes, at least 1.
+    pub bytes: usize,
+    /// Lines that end in them, at least 1.
+    pub lines: usize,
+}
+
+impl Most {
+    const ALL: Self = Self { bytes: usize::MAX, lines: usize::MAX };
+}
 
 impl<S: Socket> Connection<S> {
-    /// How many bytes may be read now: 0 where the sender has to wait for room, `None` where nothing
-    /// of it is to be read until it is told what it is owed.
-    pub fn may_read(&self, room: &Room, now: Moment) -> Option<usize> {
+    /// Whether it may be read now, and how much.
+    pub fn may_read(&self, room: &Room, now: Moment) -> Permit {
         match self.state {
-            State::Open if self.is_outbox_full() || !self.cursor.may_say_more() => None,
-            State::Open | State::Deaf { .. } => Some(room.may_read(&self.pace, self.framer.held(), now)),
-            State::Draining { .. } => Some(usize::MAX),
-            State::Ending { .. } | State::Over { .. } => None,
+            State::Open if self.is_outbox_full() || !self.cursor.may_say_more() => Permit::OnceTold,
+            State::Open | State::Deaf { .. } => self.may_say(room, now),
+            State::Draining { .. } => Permit::Read(Most::ALL),
+            State::Ending { .. } | State::Over { .. } => Permit::OnceTold,
         }
     }
 
-    /// Reads once into `buffer`, passes on what was said, and notes the end of the input; returns the
-    /// bytes read, or `None` where there is nothing until the socket is reported readable, or for good.
+    fn may_say(&self, room: &Room, now: Moment) -> Permit {
+        let mut lines = usize::MAX;
+        if let Some(rate) = room.rate() {
+            lines = self.pace.lines_left(rate, now);
+            if lines == 0 {
+                return Permit::At(self.pace.may_go_on_at(rate, now));
+            }
+        }
+        match room.may_read(&self.pace, self.framer.held(), now) {
+            0 => Permit::OnceThereIsRoom,
+            bytes => Permit::Read(Most { bytes, lines }),
+        }
+    }
+
+    /// How long it has said nothing.
+    pub fn silence(&self, now: Moment) -> Duration {
+        self.pace.silence(now)
+    }
+
+    /// Reads once into `buffer`, at most `lines` lines, passes on what was said, and notes the end of the
+    /// input; returns the bytes read, or `None` where there is nothing until the socket is reported
+    /// readable, or for good.
     pub fn hear(
         &mut self,
         buffer: &mut [u8],
+        lines: usize,
         room: &mut Room,
         line: &mut Vec<u8>,
         now: Moment,
     ) -> Option<usize> {
+        let given = buffer.len();
+        let most = self.end_of_lines(buffer, lines, room.rules().raw);
+        let buffer = &mut buffer[..most];
         match retry(|| self.socket.read(buffer)) {
             Ok(0) => {
                 self.readable = false;
@@ -41,7 +95,7 @@ impl<S: Socket> Connection<S> {
             Ok(bytes) => {
                 if self.phase() != Phase::Draining {
                     // Who fills what it was given has more to say: that is no person typing.
-                    let said = if bytes == buffer.len() { bytes.max(room.quiet()) } else { bytes };
+                    let said = if bytes == given { bytes.max(room.quiet()) } else { bytes };
                     self.pace.note(said, room.quiet(), now);
                     self.take_in(&buffer[..bytes], room, line);
                 }
@@ -61,6 +115,26 @@ impl<S: Socket> Connection<S> {
                 None
             }
         }
+    }
+
+    /// How many bytes of `buffer` can be filled with no more than so many lines of what has arrived: the
+    /// others stay with the system, which holds back who sends them.
+    fn end_of_lines(&mut self, buffer: &mut [u8], lines: usize, raw: bool) -> usize {
+        if lines >= buffer.len() {
+            return buffer.len();
+        }
+        // The end of the input and an error are for the read to find.
+        let bytes = retry(|| self.socket.peek(buffer)).unwrap_or(0);
+        let other_end = if raw { b'\n' } else { 0 };
+        let mut ends = memchr2_iter(b'\n', other_end, &buffer[..bytes]);
+        ends.nth(lines.saturating_sub(1)).map_or(bytes.max(1), |end| end + 1)
+    }
+
+    /// Reads and drops what has arrived, within bounds, so that no reset destroys what it was told; returns
+    /// the bytes read.
+    pub fn drain(&mut self, buffer: &mut [u8]) -> usize {
+        let reads = (0..MOST_DRAINS).map_while(|_| retry(|| self.socket.read(buffer)).ok());
+        reads.take_while(|&bytes| bytes > 0).sum()
     }
 
     fn take_in(&mut self, mut input: &[u8], room: &mut Room, line: &mut Vec<u8>) {
@@ -107,6 +181,11 @@ impl<S: Socket> Connection<S> {
     }
 
     fn act_on(&mut self, event: Event<'_>, room: &mut Room) {
+        if matches!(event, Event::Line(_) | Event::TooLong)
+            && let Some(rate) = room.rate()
+        {
+            self.pace.note_line(rate);
+        }
         match event {
             Event::Line(text) => say(self.peer, &mut self.cursor, text, room),
             Event::Answer(bytes) => self.tell(&bytes),

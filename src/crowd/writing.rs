@@ -1,6 +1,6 @@
 //! The step of a turn in which readers are given what they lack.
 
-use super::{Crowd, Limits, Timer};
+use super::{Crowd, Due, Limits, Timer};
 use crate::clock::Moment;
 use crate::connection::{Connection, Line, Phase};
 use crate::room::Room;
@@ -121,9 +121,9 @@ impl After<'_> {
             }
         }
         if connection.phase() == Phase::Ending {
-            self.timers.set_if_none(Timer::Connection(key), now.after(limits.farewell));
+            self.timers.set_if_none(Timer::Connection(key, Due::End), now.after(limits.farewell));
             if connection.settle(room.feed()) {
-                self.timers.set(Timer::Connection(key), now.after(LINGER));
+                self.timers.set(Timer::Connection(key, Due::End), now.after(LINGER));
             }
         }
         if connection.phase() == Phase::Over {

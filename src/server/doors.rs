@@ -9,6 +9,7 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -20,17 +21,60 @@ const BACKLOG: i32 = 4096;
 /// clients a delivery cost 6.9 ns of CPU time with 64 KiB, 4.9 with 128 KiB and 4.8 with 256 KiB; and 9.1
 /// or 7.4 where `TCP_NOTSENT_LOWAT` kept what is not yet sent under 16 or 64 KiB, which is not set therefore.
 const SEND_BUFFER: usize = 128 * 1024;
-/// A peer that is gone without a word, and to whom nothing is sent, is found out after 120 s + 3 × 30 s.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(120))
-    .with_interval(Duration::from_secs(30))
-    .with_retries(3);
-/// The same for a peer to whom something is sent: keepalive does not find those.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What takes the place of a connection's descriptor until there is none for it.
+const RESERVE: &str = "/dev/null";
 /// The first and the longest pause after accepting failed for want of something.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// The same complaint is not logged more often.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// How soon a peer that is gone without a word is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadAfter(u32);
+
+impl DeadAfter {
+    /// Keepalive counts in seconds, and needs one for each of its [`PARTS`](Self::PARTS).
+    pub const LEAST: Duration = Duration::from_secs(Self::PARTS as u64);
+    /// Of these parts of the time, 4 pass in silence, then 3 before as many probes are given up.
+    const PARTS: u32 = 7;
+    const SILENT_PARTS: u32 = 4;
+
+    /// After so much silence, or a seventh of it where something was sent to it, which the system then
+    /// tries again; `None` where that is less than [`LEAST`](Self::LEAST).
+    pub fn new(silence: Duration) -> Option<Self> {
+        let seconds = u32::try_from(silence.as_secs()).ok()?;
+        (silence >= Self::LEAST).then_some(Self(seconds))
+    }
+
+    /// The silence, in seconds.
+    pub const fn seconds(self) -> u32 {
+        self.0
+    }
+
+    fn part(self) -> Duration {
+        Duration::from_secs(u64::from(self.0 / Self::PARTS))
+    }
+
+    /// For a peer to whom nothing is sent.
+    fn keepalive(self) -> TcpKeepalive {
+        TcpKeepalive::new()
+            .with_time(self.part() * Self::SILENT_PARTS)
+            .with_interval(self.part())
+            .with_retries(Self::PARTS - Self::SILENT_PARTS)
+    }
+
+    /// For a peer to whom something is sent: keepalive does not find those.
+    fn user_timeout(self) -> Duration {
+        self.part()
+    }
+}
+
+impl Default for DeadAfter {
+    /// 120 s and three probes 30 s apart; 30 s where something was sent.
+    fn default() -> Self {
+        Self(210)
+    }
+}
 
 /// Where to listen, as given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +137,8 @@ pub struct Doors {
     next: usize,
     pause: Duration,
     paused: bool,
+    /// Kept for telling one who comes when no descriptor is left.
+    reserve: Option<File>,
     complained: Option<Moment>,
 }
 
@@ -101,6 +147,8 @@ pub struct Doors {
 pub enum Knock {
     /// A newcomer and its address.
     Someone(TcpStream, SocketAddr),
+    /// A newcomer for whom the reserve was given up: to be told so, and closed before the next is accepted.
+    OneTooMany(TcpStream, SocketAddr),
     /// Someone who gave up while waiting.
     Left,
     /// Nobody, until a listener is reported ready.
@@ -120,14 +168,22 @@ impl Doors {
     ///
     /// # Errors
     /// The first place that cannot be listened at.
-    pub fn open(places: &[Listen]) -> Result<Self, CannotListen> {
+    pub fn open(places: &[Listen], dead_after: DeadAfter) -> Result<Self, CannotListen> {
         // Asked first, for it may take as long as a resolver that does not answer.
         let own_name = places.iter().any(Listen::is_everywhere).then(OwnName::find);
         let mut doors = Vec::new();
         for place in places {
-            open_one(place, &mut doors)?;
+            open_one(place, dead_after, &mut doors)?;
         }
-        Ok(Self { doors, own_name, next: 0, pause: PAUSES.0, paused: false, complained: None })
+        Ok(Self {
+            doors,
+            own_name,
+            next: 0,
+            pause: PAUSES.0,
+            paused: false,
+            reserve: File::open(RESERVE).ok(),
+            complained: None,
+        })
     }
 
     /// Says in the log where the room is now open.
@@ -174,6 +230,9 @@ impl Doors {
 
     /// Accepts one newcomer, from each listener in turn.
     pub(super) fn accept(&mut self, now: Moment) -> Knock {
+        if self.reserve.is_none() {
+            self.reserve = File::open(RESERVE).ok();
+        }
         while !self.paused {
             let count = self.doors.len();
             let first = self.next;
@@ -190,18 +249,30 @@ impl Doors {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => door.ready = false,
                 Err(error) if is_the_newcomers(&error) => return Knock::Left,
-                Err(error) => return self.rest(&error, now),
+                Err(error) => {
+                    self.complain(&error, now);
+                    if is_out_of_descriptors(&error)
+                        && self.reserve.take().is_some()
+                        && let Ok((socket, address)) = self.doors[index].listener.accept()
+                    {
+                        return Knock::OneTooMany(socket, address);
+                    }
+                    return self.rest(now);
+                }
             }
         }
         Knock::Nobody
     }
 
-    fn rest(&mut self, error: &io::Error, now: Moment) -> Knock {
+    fn complain(&mut self, error: &io::Error, now: Moment) {
         let may_complain = self.complained.is_none_or(|last| now.since(last) >= COMPLAIN_EVERY);
         if may_complain {
             self.complained = Some(now);
             warn!("cannot accept for now: {}", os_error::text(error));
         }
+    }
+
+    fn rest(&mut self, now: Moment) -> Knock {
         let retry_at = now.after(self.pause);
         self.pause = (self.pause * 2).min(PAUSES.1);
         self.paused = true;
@@ -234,7 +305,11 @@ fn is_the_newcomers(error: &io::Error) -> bool {
     )
 }
 
-fn open_one(place: &Listen, doors: &mut Vec<Door>) -> Result<(), CannotListen> {
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+fn open_one(place: &Listen, dead_after: DeadAfter, doors: &mut Vec<Door>) -> Result<(), CannotListen> {
     let cannot = |why| CannotListen { place: place.to_string(), why };
     let mut opened = None;
     let mut missing = None;
@@ -243,7 +318,7 @@ fn open_one(place: &Listen, doors: &mut Vec<Door>) -> Result<(), CannotListen> {
             // Asked for any port, all addresses of a host get the same one.
             address.set_port(port);
         }
-        match bind(address) {
+        match bind(address, dead_after) {
             Ok(listener) => {
                 let address = listener.local_addr().map_err(cannot)?;
                 opened = Some(address.port());
@@ -290,7 +365,7 @@ fn is_not_here(error: &io::Error) -> bool {
 }
 
 /// A listening socket whose options all that it accepts inherit.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, dead_after: DeadAfter) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -299,20 +374,20 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.set_tcp_keepalive(&KEEPALIVE)?;
-    set_user_timeout(SockRef::from(&socket))?;
+    socket.set_tcp_keepalive(&dead_after.keepalive())?;
+    set_user_timeout(SockRef::from(&socket), dead_after.user_timeout())?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn set_user_timeout(socket: SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+fn set_user_timeout(socket: SockRef<'_>, timeout: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(timeout))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn set_user_timeout(_: SockRef<'_>) -> io::Result<()> {
+fn set_user_timeout(_: SockRef<'_>, _: Duration) -> io::Result<()> {
     Ok(())
 }
 

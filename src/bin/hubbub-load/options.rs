@@ -4,7 +4,7 @@ use crate::line::Text;
 use crate::protocol::Protocol;
 use getopts::{Matches, Options as Parser};
 use hubbub::address::Address;
-use hubbub::arguments::{self, parse_count, parse_seconds, value};
+use hubbub::arguments::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, value};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
     };
     let count = |name, least, most| value(matches, name, |text| parse_count(text, least, most));
     let number = |name| Ok::<_, String>(count(name, 0, MOST_LINES)?.unwrap_or(0) as u32);
-    let seconds = |name, least| value(matches, name, |text| parse_seconds(text, least));
+    let seconds = |name, least| value(matches, name, |text| parse_seconds(text, least..=A_YEAR));
     let verify = matches.opt_present("verify");
     let mut clients = count("clients", 1, MOST_CLIENTS)?.unwrap_or(CLIENTS);
     let senders = count("senders", 1, MOST_CLIENTS)?.unwrap_or(SENDERS.min(clients));
@@ -157,8 +157,8 @@ fn options(matches: &Matches) -> Result<Options, String> {
         stuck: count("stuck", 0, MOST_CLIENTS)?.unwrap_or(0),
         slow: count("slow", 1, MOST_LINES)?,
         churn: number("churn")?,
-        idle: seconds("idle", 0)?.unwrap_or(Duration::ZERO),
-        timeout: seconds("timeout", 1)?.unwrap_or(TIMEOUT),
+        idle: seconds("idle", Duration::ZERO)?.unwrap_or(Duration::ZERO),
+        timeout: seconds("timeout", A_MILLISECOND)?.unwrap_or(TIMEOUT),
         verify,
         protocol: value(matches, "protocol", parse_protocol)?.unwrap_or(Protocol::Lines),
         pid: count("pid", 1, u32::MAX as usize)?.and_then(|pid| u32::try_from(pid).ok()),

@@ -1,0 +1,72 @@
+//! How many are here from each network, where that is limited.
+
+use crate::peer::Network;
+use std::collections::BTreeMap;
+
+/// Counts of those who are here, by where they come from; of nobody where there is no limit.
+#[derive(Debug)]
+pub struct Tally {
+    most: Option<usize>,
+    counts: BTreeMap<Network, usize>,
+}
+
+impl Tally {
+    /// Nobody yet, and at most `most` of one network.
+    pub const fn new(most: Option<usize>) -> Self {
+        Self { most, counts: BTreeMap::new() }
+    }
+
+    /// How many of that network there are, where there is no place for one more.
+    pub fn full(&self, network: Network) -> Option<usize> {
+        let count = self.counts.get(&network).copied().unwrap_or(0);
+        self.most.is_some_and(|most| count >= most).then_some(count)
+    }
+
+    /// One more has come.
+    pub fn add(&mut self, network: Network) {
+        if self.most.is_some() {
+            *self.counts.entry(network).or_default() += 1;
+        }
+    }
+
+    /// One has gone.
+    pub fn remove(&mut self, network: Network) {
+        if let Some(count) = self.counts.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Peer;
+    use std::net::SocketAddr;
+
+    #[test]
+    fn a_network_is_full_until_one_of_it_has_gone_and_costs_nothing_once_all_have() {
+        let network = |last| Peer::from(SocketAddr::from(([10, 0, 0, last], 1))).network();
+        let mut tally = Tally::new(Some(2));
+        for _ in 0..2 {
+            assert_eq!(tally.full(network(1)), None);
+            tally.add(network(1));
+        }
+        assert_eq!((tally.full(network(1)), tally.full(network(2))), (Some(2), None));
+        tally.remove(network(1));
+        assert_eq!(tally.full(network(1)), None);
+        tally.remove(network(1));
+        assert!(tally.counts.is_empty());
+    }
+
+    #[test]
+    fn without_a_limit_nobody_is_counted() {
+        let network = Peer::from(SocketAddr::from(([10, 0, 0, 1], 1))).network();
+        let mut tally = Tally::new(None);
+        tally.add(network);
+        assert_eq!((tally.full(network), tally.counts.len()), (None, 0));
+        tally.remove(network);
+    }
+}

@@ -1,0 +1,303 @@
+//! A crowd with scripted sockets and a clock set by hand.
+
+use hubbub::clock::Moment;
+use hubbub::crowd::{Crowd, Limits, Timer};
+use hubbub::descriptors::Places;
+use hubbub::framing::Rules;
+use hubbub::goodbye::Goodbye;
+use hubbub::peer::Peer;
+use hubbub::room::{Manners, Room};
+use hubbub::roster::Key;
+use hubbub::socket::Socket;
+use hubbub::timers::Timers;
+use std::cell::{Ref, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Bytes of the feed where a test does not care; divides well.
+pub const FEED: usize = 64_000;
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
+pub const A_MILLISECOND: Duration = Duration::from_millis(1);
+/// More turns than any test needs before a crowd that still has work is taken for one that spins.
+pub const MOST_TURNS: usize = 10_000;
+
+/// What a socket does with one write.
+#[derive(Clone, Copy, Default)]
+pub enum Take {
+    #[default]
+    All,
+    /// So many bytes, or all if there are fewer.
+    Bytes(usize),
+    NotNow,
+    Fail(ErrorKind),
+}
+
+/// What a socket does from now on, and what it was asked.
+#[derive(Default)]
+pub struct Script {
+    /// Results of reads: an empty one is the end of input. Then nothing is there yet.
+    pub input: VecDeque<Result<Vec<u8>, ErrorKind>>,
+    /// Every read fails so, whatever the input.
+    pub read_always_fails: Option<ErrorKind>,
+    /// Results of writes, and the result of all further ones.
+    pub takes: VecDeque<Take>,
+    pub then_takes: Take,
+    pub reads: usize,
+    pub peeks: usize,
+    pub writes: usize,
+    pub heard: Vec<u8>,
+    pub is_shut: bool,
+}
+
+#[derive(Clone, Default)]
+pub struct FakeSocket(Rc<RefCell<Script>>);
+
+impl Socket for FakeSocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut script = self.0.borrow_mut();
+        script.reads += 1;
+        if let Some(kind) = script.read_always_fails {
+            return Err(kind.into());
+        }
+        let mut bytes = script.input.pop_front().unwrap_or(Err(ErrorKind::WouldBlock))?;
+        let count = bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        if count < bytes.len() {
+            script.input.push_front(Ok(bytes.split_off(count)));
+        }
+        Ok(count)
+    }
+
+    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut script = self.0.borrow_mut();
+        script.peeks += 1;
+        match script.input.front() {
+            Some(Ok(bytes)) => {
+                let count = bytes.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&bytes[..count]);
+                Ok(count)
+            }
+            Some(Err(kind)) => Err((*kind).into()),
+            None => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut script = self.0.borrow_mut();
+        script.writes += 1;
+        assert!(!script.is_shut, "nothing is written after the shutdown");
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
+        assert!(!bytes.is_empty(), "a write of nothing");
+        let count = match script.takes.pop_front().unwrap_or(script.then_takes) {
+            Take::All => bytes.len(),
+            Take::Bytes(count) => count.min(bytes.len()),
+            Take::NotNow => return Err(ErrorKind::WouldBlock.into()),
+            Take::Fail(kind) => return Err(kind.into()),
+        };
+        script.heard.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn shutdown_write(&mut self) {
+        self.0.borrow_mut().is_shut = true;
+    }
+}
+
+/// One client as the test sees it.
+pub struct Client {
+    pub key: Key,
+    pub socket: FakeSocket,
+}
+
+impl Client {
+    pub fn script(&self) -> Ref<'_, Script> {
+        self.socket.0.borrow()
+    }
+
+    pub fn edit(&self) -> RefMut<'_, Script> {
+        self.socket.0.borrow_mut()
+    }
+
+    /// What its next writes do, and all later ones.
+    pub fn takes<const N: usize>(&self, takes: [Take; N], then: Take) {
+        let mut script = self.edit();
+        script.takes = takes.into();
+        script.then_takes = then;
+    }
+
+    pub fn will_read(&self, bytes: impl AsRef<[u8]>) {
+        self.edit().input.push_back(Ok(bytes.as_ref().to_vec()));
+    }
+
+    pub fn will_end(&self) {
+        self.will_read("");
+    }
+
+    pub fn will_fail(&self, kind: ErrorKind) {
+        self.edit().input.push_back(Err(kind));
+    }
+
+    pub fn heard(&self) -> Vec<u8> {
+        self.script().heard.clone()
+    }
+
+    #[track_caller]
+    pub fn has_heard(&self, text: impl AsRef<[u8]>) {
+        let (heard, text) = (self.heard(), text.as_ref().to_vec());
+        assert_eq!(String::from_utf8_lossy(&heard), String::from_utf8_lossy(&text));
+    }
+
+    pub fn unread(&self) -> usize {
+        self.script().input.iter().flatten().map(Vec::len).sum()
+    }
+
+    /// Whether the crowd has dropped its socket.
+    pub fn is_gone(&self) -> bool {
+        Rc::strong_count(&self.socket.0) == 1
+    }
+}
+
+/// What holds in a room with a feed of that size where a test does not care.
+pub fn manners(feed: usize) -> Manners {
+    Manners {
+        rules: Rules { max_line: feed / Room::LINES_PER_FEED, raw: false },
+        feed,
+        welcome: String::new(),
+        stall_timeout: STALL_TIMEOUT,
+        rate: None,
+    }
+}
+
+/// No limit that a test would meet.
+pub const fn limits() -> Limits {
+    Limits {
+        places: Places { clients: 1000, turned_away: 32 },
+        per_network: None,
+        idle_timeout: None,
+        flush_after: None,
+        farewell: STALL_TIMEOUT,
+    }
+}
+
+/// A crowd, and the part of the server that calls its steps.
+pub struct Table {
+    pub crowd: Crowd<FakeSocket>,
+    pub timers: Timers<Timer>,
+    pub now: Moment,
+}
+
+impl Table {
+    pub fn new(feed: usize, welcome: &str) -> Self {
+        Self::with(Manners { welcome: welcome.to_owned(), ..manners(feed) }, limits())
+    }
+
+    /// Nobody yet, in a room of those manners and limits.
+    pub fn with(manners: Manners, limits: Limits) -> Self {
+        let crowd = Crowd::new(Room::new(manners), limits);
+        Self { crowd, timers: Timers::new(), now: Moment::default() }
+    }
+
+    /// A crowd of `N` who were told no welcome.
+    pub fn of<const N: usize>(feed: usize) -> (Self, [Client; N]) {
+        let mut table = Self::new(feed, "");
+        let clients = std::array::from_fn(|_| table.join());
+        table.settle();
+        (table, clients)
+    }
+
+    #[track_caller]
+    pub fn join(&mut self) -> Client {
+        self.join_from(Ipv4Addr::LOCALHOST.into())
+    }
+
+    #[track_caller]
+    pub fn join_from(&mut self, address: IpAddr) -> Client {
+        let socket = FakeSocket::default();
+        let peer = Peer::from(SocketAddr::from((address, 1)));
+        let key = self.crowd.admit(socket.clone(), peer, &mut self.timers, self.now, |_, _| Ok(())).unwrap();
+        Client { key, socket }
+    }
+
+    /// The steps of one turn of the server, in its order.
+    pub fn turn(&mut self) {
+        while let Some(timer) = self.timers.pop(self.now) {
+            if let Timer::Connection(key, due) = timer {
+                self.crowd.deadline(key, due, &mut self.timers, self.now);
+            }
+        }
+        self.crowd.read(&mut self.timers, self.now);
+        self.write();
+        self.crowd.be_patient(&mut self.timers, self.now);
+        self.crowd.sweep(&mut self.timers, self.now);
+    }
+
+    pub fn write(&mut self) {
+        self.crowd.write(&mut self.timers, self.now);
+    }
+
+    /// Turns until there is no work that waits for no report.
+    #[track_caller]
+    pub fn settle(&mut self) {
+        for _ in 0..MOST_TURNS {
+            if !self.crowd.has_work() {
+                return;
+            }
+            self.turn();
+        }
+        panic!("after {MOST_TURNS} turns there is still work");
+    }
+
+    #[track_caller]
+    pub fn passes(&mut self, span: Duration) {
+        self.now = self.now.after(span);
+        self.turn();
+        self.settle();
+    }
+
+    pub fn is_readable(&mut self, client: &Client) {
+        assert!(self.crowd.note(client.key, true, false, self.now));
+    }
+
+    pub fn is_writable(&mut self, client: &Client) {
+        assert!(self.crowd.note(client.key, false, true, self.now));
+    }
+
+    /// `client` sends `bytes`, and everything that follows from that is done.
+    #[track_caller]
+    pub fn says(&mut self, client: &Client, bytes: impl AsRef<[u8]>) {
+        client.will_read(bytes);
+        self.is_readable(client);
+        self.settle();
+    }
+
+    /// `client` takes `bytes` more and then nothing until the next call.
+    #[track_caller]
+    pub fn gives(&mut self, client: &Client, bytes: usize) {
+        client.takes([Take::Bytes(bytes)], Take::NotNow);
+        self.is_writable(client);
+        self.settle();
+    }
+
+    /// `client` takes everything from now on.
+    #[track_caller]
+    pub fn gives_all(&mut self, client: &Client) {
+        client.takes([], Take::All);
+        self.is_writable(client);
+        self.settle();
+    }
+
+    pub fn ended(&self, goodbye: Goodbye) -> u64 {
+        self.crowd.counters.ended[goodbye.index()]
+    }
+
+    pub fn stalled(&self) -> u64 {
+        self.ended(Goodbye::Stalled { behind: 0 })
+    }
+
+    pub fn broken(&self) -> u64 {
+        self.ended(Goodbye::Broken(ErrorKind::Other))
+    }
+}

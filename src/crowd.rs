@@ -27,6 +27,8 @@ use std::time::Duration;
 pub enum Timer {
     /// Something that a connection waits for, or the room with it.
     Connection(Key, Due),
+    /// Memory that a burst took goes back to the system.
+    GiveBack,
     /// The room's patience with its slowest readers ends.
     Patience,
     /// Accepting is tried again.
@@ -69,6 +71,10 @@ pub struct Limits {
     pub farewell: Duration,
 }
 
+/// Places that each list of connections has at first, and is given back to after a burst. Else the list
+/// that grew last would stand on top of malloc's memory, and all below it would stay resident.
+const KEPT: usize = 1024;
+
 /// The room and its connections.
 #[derive(Debug)]
 pub struct Crowd<S> {
@@ -93,7 +99,6 @@ pub struct Crowd<S> {
     /// Times that everyone was written to.
     rounds: usize,
     buffer: Box<[u8]>,
-    line: Vec<u8>,
     log_budget: LogBudget,
     /// Totals since the start.
     pub counters: Counters,
@@ -108,15 +113,14 @@ impl<S: Socket> Crowd<S> {
             roster: Roster::new(limits.places.clients.saturating_add(limits.places.turned_away)),
             turned_away: 0,
             networks: Tally::new(limits.per_network),
-            ready: VecDeque::new(),
-            held: Vec::new(),
-            due: Vec::new(),
-            behind: Vec::new(),
-            over: Vec::new(),
+            ready: VecDeque::with_capacity(KEPT),
+            held: Vec::with_capacity(KEPT),
+            due: Vec::with_capacity(KEPT),
+            behind: Vec::with_capacity(KEPT),
+            over: Vec::with_capacity(KEPT),
             told: 0,
             rounds: 0,
             buffer: reading::buffer(),
-            line: Vec::new(),
             log_budget: LogBudget::default(),
             counters: Counters::default(),
         }
@@ -284,6 +288,32 @@ impl<S: Socket> Crowd<S> {
         }
         // What they said and was not read is no longer heard, but drained.
         self.let_held_go();
+    }
+
+    /// Whether much memory is kept that a burst once took.
+    pub fn is_swollen(&self) -> bool {
+        let lists = [&self.held, &self.due, &self.behind, &self.over];
+        self.room.feed().is_swollen()
+            || self.roster.is_swollen()
+            || self.ready.is_empty() && self.ready.capacity() > KEPT
+            || lists.iter().any(|list| list.is_empty() && list.capacity() > KEPT)
+    }
+
+    /// Gives the memory that a burst took back to the system, as far as nobody uses it.
+    pub fn give_back(&mut self) {
+        self.room.give_back();
+        self.roster.give_back();
+        if self.ready.is_empty() {
+            self.ready = VecDeque::new();
+            self.ready.reserve(KEPT);
+        }
+        for list in [&mut self.held, &mut self.due, &mut self.behind, &mut self.over] {
+            if list.is_empty() {
+                // Freed first, and so not merely cut short where it stands.
+                *list = Vec::new();
+                list.reserve(KEPT);
+            }
+        }
     }
 
     /// Gives up all who are still owed something.

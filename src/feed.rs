@@ -17,8 +17,9 @@
 //! ring costs nothing but its bytes, and nobody can be taken for the author of someone else's line.
 
 use memchr::memchr;
+use memmap2::MmapMut;
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 
 /// Stretches of its own lines that one reader remembers, 16 bytes each: who has said so much between
@@ -28,10 +29,15 @@ const MOST_OWN: usize = 256;
 /// lacks one more for each time it spoke. What does not fit goes with the next write.
 const SLICES: usize = 32;
 
+/// Bytes of the ring that are kept when nobody lacks anything: room for the talk of people.
+const KEPT: usize = 16 * 1024;
+
 /// The feed: see the module's text.
 #[derive(Debug)]
 pub struct Feed {
-    ring: Box<[u8]>,
+    ring: MmapMut,
+    /// Bytes from the ring's start on that were ever written to, and so are resident.
+    used: usize,
     /// The offset whose byte stands first in the ring; at most `tail`.
     origin: u64,
     tail: u64,
@@ -163,17 +169,36 @@ impl<'a> Slices<'a> {
 
 impl Feed {
     /// A feed of `size` bytes, at least 1. Memory that no line ever reached is not resident.
-    pub fn new(size: usize) -> Self {
-        Self { ring: vec![0; size.max(1)].into_boxed_slice(), origin: 0, tail: 0, head: 0 }
+    ///
+    /// # Errors
+    /// The system has not so much memory.
+    pub fn new(size: usize) -> io::Result<Self> {
+        Ok(Self { ring: MmapMut::map_anon(size.max(1))?, used: 0, origin: 0, tail: 0, head: 0 })
+    }
+
+    /// Whether nobody lacks anything, and much memory is kept that a burst once took.
+    pub const fn is_swollen(&self) -> bool {
+        self.tail == self.head && self.used > KEPT
+    }
+
+    /// Gives the memory that a burst took back to the system.
+    pub fn give_back(&mut self) {
+        // Where there is none to take instead, what is there is kept.
+        if self.is_swollen()
+            && let Ok(ring) = MmapMut::map_anon(self.size())
+        {
+            self.ring = ring;
+            self.used = 0;
+        }
     }
 
     /// Bytes of the ring.
-    pub const fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.ring.len()
     }
 
     /// Bytes that can be appended now, each line's end included.
-    pub const fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         self.size() - distance(self.tail, self.head)
     }
 
@@ -210,6 +235,7 @@ impl Feed {
         let first = bytes.len().min(self.size() - at);
         self.ring[at..at + first].copy_from_slice(&bytes[..first]);
         self.ring[..bytes.len() - first].copy_from_slice(&bytes[first..]);
+        self.used = if first < bytes.len() { self.size() } else { self.used.max(at + first) };
         self.head += bytes.len() as u64;
     }
 
@@ -283,7 +309,7 @@ impl Feed {
     }
 
     /// Where the slowest reader stands once it has taken half a feed more.
-    pub const fn half_a_feed_on(&self) -> Mark {
+    pub fn half_a_feed_on(&self) -> Mark {
         Mark(self.tail + self.size() as u64 / 2)
     }
 
@@ -319,7 +345,7 @@ impl Feed {
     }
 
     /// Where in the ring the byte of an offset between `tail` and `head` stands.
-    const fn place(&self, offset: u64) -> usize {
+    fn place(&self, offset: u64) -> usize {
         let place = distance(self.origin, offset);
         if place >= self.size() { place - self.size() } else { place }
     }

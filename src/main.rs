@@ -44,13 +44,16 @@ fn serve(options: &Options) -> Result<End, String> {
     if options.max_clients.is_some_and(|asked| asked > places.clients) {
         warn!("the limit of open files allows {} clients, not {asked}", places.clients);
     }
-    let room = Room::new(Manners {
+    let manners = Manners {
         rules: Rules { max_line: options.max_line, raw: options.raw },
         feed: options.feed,
         welcome: options.welcome.clone(),
         stall_timeout: options.stall_timeout,
         rate: options.rate,
-    });
+    };
+    let room = Room::new(manners).map_err(|error| {
+        format!("cannot have a feed of {} bytes: {}", options.feed, os_error::text(&error))
+    })?;
     let limits = Limits {
         places,
         per_network: options.max_per_ip,

@@ -6,6 +6,7 @@ use crate::feed::{Cursor, Feed, Full, Mark};
 use crate::framing::{Rules, text};
 use crate::pace::{Pace, Rate};
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 /// How a listener shows the room.
@@ -105,8 +106,11 @@ impl Room {
     const LEAST_READ: usize = 64;
 
     /// An empty room.
-    pub fn new(manners: Manners) -> Self {
-        Self { feed: Feed::new(manners.feed), manners, wait: None, relayed: Relayed::default() }
+    ///
+    /// # Errors
+    /// The system has not as much memory as the feed may take.
+    pub fn new(manners: Manners) -> io::Result<Self> {
+        Ok(Self { feed: Feed::new(manners.feed)?, manners, wait: None, relayed: Relayed::default() })
     }
 
     /// What holds for every sender.
@@ -212,6 +216,11 @@ impl Room {
 
     const fn expansion(&self) -> usize {
         if self.manners.rules.raw { 1 } else { text::EXPANSION }
+    }
+
+    /// Gives the memory that a burst took back to the system.
+    pub fn give_back(&mut self) {
+        self.feed.give_back();
     }
 
     /// Forgets what none of `readers` lacks: give it every reader that is behind.

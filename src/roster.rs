@@ -47,7 +47,12 @@ pub struct Roster<T> {
     reserve: usize,
     /// Nobody has a place from here on.
     end: usize,
+    /// Nobody has had one from here on since memory was given back: that is what is resident.
+    used: usize,
 }
+
+/// Places whose memory is kept in any case.
+const KEPT: usize = 256;
 
 /// Address space is taken for so many at most. It is memory only once someone is there; growing step by
 /// step instead leaves copies behind, which made each of 10,000 idle clients cost 20 bytes more.
@@ -56,14 +61,15 @@ const MOST_RESERVED: usize = 65_536;
 #[derive(Debug)]
 struct Entry<T> {
     generation: u32,
-    item: T,
+    /// Only for a moment there is none, in [`Roster::give_back`].
+    item: Option<T>,
 }
 
 impl<T> Roster<T> {
     /// Nobody, of `most` that there will ever be at a time.
     pub fn new(most: usize) -> Self {
         let reserve = most.min(MOST_RESERVED);
-        Self { slab: Slab::with_capacity(reserve), generation: 0, reserve, end: 0 }
+        Self { slab: Slab::with_capacity(reserve), generation: 0, reserve, end: 0, used: 0 }
     }
 
     /// How many there are.
@@ -81,34 +87,57 @@ impl<T> Roster<T> {
     pub fn insert(&mut self, item: T) -> Key {
         let generation = self.generation;
         self.generation = (generation + 1) % GENERATIONS;
-        let index = self.slab.insert(Entry { generation: generation as u32, item });
+        let index = self.slab.insert(Entry { generation: generation as u32, item: Some(item) });
         self.end = self.end.max(index + 1);
+        self.used = self.used.max(self.end);
         Key(generation << INDEX_BITS | index)
     }
 
     /// The item of `key`, unless it was removed.
     pub fn get(&self, key: Key) -> Option<&T> {
         let entry = self.slab.get(key.index())?;
-        (entry.generation as usize == key.generation()).then_some(&entry.item)
+        entry.item.as_ref().filter(|_| entry.generation as usize == key.generation())
     }
 
     /// The item of `key`, unless it was removed.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let entry = self.slab.get_mut(key.index())?;
-        (entry.generation as usize == key.generation()).then_some(&mut entry.item)
+        let generation = entry.generation as usize;
+        entry.item.as_mut().filter(|_| generation == key.generation())
     }
 
-    /// Removes and returns the item of `key`; gives memory back when nobody is left.
+    /// Removes and returns the item of `key`.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         let entry = self.slab.try_remove(key.index())?;
-        if self.slab.is_empty() {
-            self.slab = Slab::with_capacity(self.reserve);
-        }
         while self.end > 0 && !self.slab.contains(self.end - 1) {
             self.end -= 1;
         }
-        Some(entry.item)
+        entry.item
+    }
+
+    /// Whether it keeps much memory that nobody has a place in.
+    pub const fn is_swollen(&self) -> bool {
+        self.used > KEPT && self.end <= self.used / 2
+    }
+
+    /// Gives memory in which nobody has a place back to the system.
+    pub fn give_back(&mut self) {
+        if !self.is_swollen() {
+            return;
+        }
+        // An empty slab would be freed as a whole, and from then on glibc keeps as much for itself
+        // (mallopt(3), M_MMAP_THRESHOLD): somebody stays meanwhile.
+        let stays = self.slab.is_empty().then(|| {
+            self.slab.clear();
+            self.slab.insert(Entry { generation: 0, item: None })
+        });
+        self.slab.shrink_to_fit();
+        self.slab.reserve_exact(self.reserve.saturating_sub(self.slab.len()));
+        if let Some(stays) = stays {
+            self.slab.remove(stays);
+        }
+        self.used = self.end;
     }
 
     /// All places that may be taken, in order, but for where the order begins: anew each `round`, and
@@ -123,14 +152,15 @@ impl<T> Roster<T> {
     /// Who has the place, with the key.
     pub fn at(&mut self, place: usize) -> Option<(Key, &mut T)> {
         let entry = self.slab.get_mut(place)?;
-        Some((Key((entry.generation as usize) << INDEX_BITS | place), &mut entry.item))
+        Some((Key((entry.generation as usize) << INDEX_BITS | place), entry.item.as_mut()?))
     }
 
     /// Everyone, with their keys, in the order of their places.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
         self.slab
             .iter_mut()
-            .map(|(index, entry)| (Key((entry.generation as usize) << INDEX_BITS | index), &mut entry.item))
+            .filter_map(|(index, entry)| Some((index, entry.generation as usize, entry.item.as_mut()?)))
+            .map(|(index, generation, item)| (Key(generation << INDEX_BITS | index), item))
     }
 }
 

@@ -24,6 +24,8 @@ const EVENTS: usize = 1024;
 const MOST_POLL_FAILURES: u32 = 5;
 /// How long a stopping server waits for those who are owed something.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long memory that a burst took is kept: a burst that follows soon needs it again.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(1);
 /// How often a log that does not take lines is tried again.
 const LOG_RETRY: Duration = Duration::from_secs(1);
 
@@ -181,6 +183,7 @@ impl Server {
             Timer::Patience => {}
             Timer::Accept => self.doors.try_again(),
             Timer::Report => self.report(),
+            Timer::GiveBack => self.crowd.give_back(),
             Timer::Log => self.log.try_again(),
             Timer::Stop => self.crowd.give_up_writing(),
         }
@@ -218,6 +221,9 @@ impl Server {
             && self.reported != self.state()
         {
             self.timers.set_if_none(Timer::Report, now.after(every));
+        }
+        if self.crowd.is_swollen() {
+            self.timers.set_if_none(Timer::GiveBack, now.after(GIVE_BACK_AFTER));
         }
         if self.log.is_stuck() {
             self.timers.set_if_none(Timer::Log, now.after(LOG_RETRY));

@@ -36,7 +36,7 @@ enum Step {
 
 impl Twin {
     fn new(readers: usize) -> Self {
-        let mut twin = Self { feed: Feed::new(FEED), readers: Vec::new() };
+        let mut twin = Self { feed: Feed::new(FEED).unwrap(), readers: Vec::new() };
         (0..readers).for_each(|_| twin.join());
         twin
     }
@@ -223,7 +223,7 @@ fn the_feed_is_full_when_its_slowest_reader_has_not_taken_the_oldest_line() {
 
 #[test]
 fn who_speaks_without_reading_comes_to_an_end_before_the_memory_of_it_does() {
-    let mut feed = Feed::new(1 << 20);
+    let mut feed = Feed::new(1 << 20).unwrap();
     let (mut reads, mut does_not) = (feed.join(), feed.join());
     let mut said = 0;
     while does_not.may_say_more() {
@@ -240,7 +240,7 @@ fn who_speaks_without_reading_comes_to_an_end_before_the_memory_of_it_does() {
 
 #[test]
 fn readers_who_lag_are_told_from_those_who_are_near() {
-    let mut feed = Feed::new(1000);
+    let mut feed = Feed::new(1000).unwrap();
     let mut author = feed.join();
     let stuck = feed.join();
     feed.append(&mut author, &[b'x'; 399]).expect("room");

@@ -75,21 +75,14 @@ impl<S: Socket> Connection<S> {
     /// Reads once into `buffer`, at most `lines` lines, passes on what was said, and notes the end of the
     /// input; returns the bytes read, or `None` where there is nothing until the socket is reported
     /// readable, or for good.
-    pub fn hear(
-        &mut self,
-        buffer: &mut [u8],
-        lines: usize,
-        room: &mut Room,
-        line: &mut Vec<u8>,
-        now: Moment,
-    ) -> Option<usize> {
+    pub fn hear(&mut self, buffer: &mut [u8], lines: usize, room: &mut Room, now: Moment) -> Option<usize> {
         let given = buffer.len();
         let most = self.end_of_lines(buffer, lines, room.rules().raw);
         let buffer = &mut buffer[..most];
         match retry(|| self.socket.read(buffer)) {
             Ok(0) => {
                 self.readable = false;
-                self.input_ended(room, line);
+                self.input_ended(room);
                 None
             }
             Ok(bytes) => {
@@ -97,7 +90,7 @@ impl<S: Socket> Connection<S> {
                     // Who fills what it was given has more to say: that is no person typing.
                     let said = if bytes == given { bytes.max(room.quiet()) } else { bytes };
                     self.pace.note(said, room.quiet(), now);
-                    self.take_in(&buffer[..bytes], room, line);
+                    self.take_in(&buffer[..bytes], room);
                 }
                 Some(bytes)
             }
@@ -137,9 +130,11 @@ impl<S: Socket> Connection<S> {
         reads.take_while(|&bytes| bytes > 0).sum()
     }
 
-    fn take_in(&mut self, mut input: &[u8], room: &mut Room, line: &mut Vec<u8>) {
+    fn take_in(&mut self, mut input: &[u8], room: &mut Room) {
         let rules = *room.rules();
-        while let Some(event) = self.framer.next(&rules, &mut input, line) {
+        // Not kept: what is left of a burst would hold all the memory below it.
+        let mut line = Vec::new();
+        while let Some(event) = self.framer.next(&rules, &mut input, &mut line) {
             self.act_on(event, room);
             if self.phase() != Phase::Staying {
                 // A stranger: what follows is no chat.
@@ -149,14 +144,15 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Takes the unfinished line as a message.
-    pub fn flush(&mut self, room: &mut Room, line: &mut Vec<u8>) {
+    pub fn flush(&mut self, room: &mut Room) {
         let rules = *room.rules();
-        if let Some(event) = self.framer.flush(&rules, line) {
+        let mut line = Vec::new();
+        if let Some(event) = self.framer.flush(&rules, &mut line) {
             self.act_on(event, room);
         }
     }
 
-    fn input_ended(&mut self, room: &mut Room, line: &mut Vec<u8>) {
+    fn input_ended(&mut self, room: &mut Room) {
         // A broken pipe, unlike a reset, is what the system calls a peer that first ended its input.
         let ended_cleanly = match self.state {
             State::Open => true,
@@ -164,7 +160,8 @@ impl<S: Socket> Connection<S> {
             _ => false,
         };
         let rules = *room.rules();
-        if ended_cleanly && let Some(event) = self.framer.finish(&rules, line) {
+        let mut line = Vec::new();
+        if ended_cleanly && let Some(event) = self.framer.finish(&rules, &mut line) {
             self.act_on(event, room);
         }
         match self.state {

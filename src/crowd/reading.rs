@@ -71,7 +71,7 @@ impl<S: Socket> Crowd<S> {
                 }
             };
             let buffer = &mut self.buffer[..most.bytes.min(READ)];
-            if let Some(bytes) = connection.hear(buffer, most.lines, &mut self.room, &mut self.line, now) {
+            if let Some(bytes) = connection.hear(buffer, most.lines, &mut self.room, now) {
                 self.counters.read += bytes as u64;
                 connection.line = Line::Ready;
                 self.ready.push_back(key);
@@ -147,7 +147,7 @@ impl<S: Socket> Crowd<S> {
         }
         // Who has more to say that was not read is not silent.
         if !connection.readable && self.room.has_room_for(connection.unfinished()) {
-            connection.flush(&mut self.room, &mut self.line);
+            connection.flush(&mut self.room);
             self.due.push(key);
         } else if let Some(flush_after) = self.limits.flush_after {
             timers.set(Timer::Connection(key, Due::End), now.after(flush_after));

@@ -196,7 +196,7 @@ impl Table {
 
     /// Nobody yet, in a room of those manners and limits.
     pub fn with(manners: Manners, limits: Limits) -> Self {
-        let crowd = Crowd::new(Room::new(manners), limits);
+        let crowd = Crowd::new(Room::new(manners).unwrap(), limits);
         Self { crowd, timers: Timers::new(), now: Moment::default() }
     }
 

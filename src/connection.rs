@@ -247,6 +247,6 @@ mod tests {
     #[test]
     fn an_idle_client_is_small() {
         // Its socket is a descriptor of 4 bytes; a debug build of mio keeps 8 more.
-        assert!(size_of::<Connection<i32>>() <= 112, "{}", size_of::<Connection<i32>>());
+        assert!(size_of::<Connection<i32>>() <= 104, "{}", size_of::<Connection<i32>>());
     }
 }

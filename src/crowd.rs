@@ -231,8 +231,7 @@ impl<S: Socket> Crowd<S> {
                 let Some(connection) = self.roster.get_mut(key) else { continue };
                 let feed = self.room.feed();
                 if connection.is_behind(feed) && feed.lags(connection.cursor(), mark) {
-                    let behind = feed.behind(connection.cursor()).try_into().unwrap_or(u32::MAX);
-                    connection.over(Goodbye::Stalled { behind });
+                    connection.over(Goodbye::Stalled);
                     self.over.push(key);
                 }
             }
@@ -333,7 +332,13 @@ impl<S: Socket> Crowd<S> {
         }
         // A cut or a fault is news however many come and go.
         if goodbye.is_news() || self.may_log(goodbye.level(), now) {
-            log!(goodbye.level(), "{} {goodbye}, {} online", connection.peer(), self.online());
+            let behind = match goodbye {
+                Goodbye::Stalled => {
+                    format!(", {} bytes behind", self.room.feed().behind(connection.cursor()))
+                }
+                _ => String::new(),
+            };
+            log!(goodbye.level(), "{} {goodbye}{behind}, {} online", connection.peer(), self.online());
         }
     }
 

@@ -15,10 +15,7 @@ pub enum Goodbye {
     /// The peer ended its input and did not take what it was owed in time.
     NotTaken,
     /// The room waited for this reader for as long as it waits.
-    Stalled {
-        /// Bytes between what it took and the newest line.
-        behind: u32,
-    },
+    Stalled,
     /// Its first bytes were another protocol's.
     Stranger(Stranger),
     /// There is no place for one more.
@@ -60,7 +57,7 @@ impl Goodbye {
             Self::Left => 0,
             Self::Broken(_) => 1,
             Self::NotTaken => 2,
-            Self::Stalled { .. } => 3,
+            Self::Stalled => 3,
             Self::Stranger(_) => 4,
             Self::RoomFull => 5,
             Self::Stopping => 6,
@@ -75,7 +72,7 @@ impl Goodbye {
     /// Whether it is not one of those that anyone can bring about as often as they like.
     pub const fn is_news(self) -> bool {
         match self {
-            Self::NotTaken | Self::Stalled { .. } | Self::Runaway | Self::Unwatched(_) => true,
+            Self::NotTaken | Self::Stalled | Self::Runaway | Self::Unwatched(_) => true,
             Self::Left
             | Self::Broken(_)
             | Self::Stranger(_)
@@ -92,7 +89,7 @@ impl Goodbye {
         match self {
             Self::Left | Self::Broken(_) | Self::Stopping => Level::Info,
             Self::NotTaken
-            | Self::Stalled { .. }
+            | Self::Stalled
             | Self::Stranger(_)
             | Self::RoomFull
             | Self::NetworkFull
@@ -109,9 +106,7 @@ impl fmt::Display for Goodbye {
             Self::Left => f.write_str("left"),
             Self::Broken(kind) => write!(f, "connection lost: {kind}"),
             Self::NotTaken => f.write_str("cut: ended its input and did not take the rest in time"),
-            Self::Stalled { behind } => {
-                write!(f, "cut: read too slowly while others waited, {behind} bytes behind")
-            }
+            Self::Stalled => f.write_str("cut: read too slowly while others waited"),
             Self::Stranger(stranger) => write!(f, "refused: spoke {}", stranger.name()),
             Self::RoomFull => f.write_str("refused: the room is full"),
             Self::NetworkFull => f.write_str("refused: too many from this address"),

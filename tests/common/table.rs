@@ -294,7 +294,7 @@ impl Table {
     }
 
     pub fn stalled(&self) -> u64 {
-        self.ended(Goodbye::Stalled { behind: 0 })
+        self.ended(Goodbye::Stalled)
     }
 
     pub fn broken(&self) -> u64 {

@@ -203,6 +203,7 @@ impl Server {
                 Knock::OneTooMany(socket, address) => {
                     self.crowd.counters.accept_failures += 1;
                     self.crowd.send_away(socket, Peer::from(address), now);
+                    self.doors.keep_reserve();
                 }
             }
         }

@@ -4,22 +4,9 @@
 
 mod common;
 
-use common::{Client, Folder, Server, WELCOME, eventually};
+use common::{Client, Folder, Server, WELCOME, eventually, traced};
 use std::io::{ErrorKind, Write};
-use std::process::{Command, Stdio};
 use std::thread;
-
-/// Starts the server under strace, with what strace is to do to it. Tracing is the grandchild, so that
-/// the child is the server itself.
-#[track_caller]
-fn traced(folder: &Folder, options: &[&str], arguments: &[&str]) -> Server {
-    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
-    assert!(found.is_ok_and(|status| status.success()), "this test needs strace: install it");
-    let mut command = Command::new("strace");
-    command.args(["-D", "-f", "-o"]).arg(folder.path("trace")).args(options);
-    command.arg(env!("CARGO_BIN_EXE_hubbub")).args(["-l", "127.0.0.1:0"]).args(arguments);
-    Server::spawn(command)
-}
 
 /// Which of the server's registrations with the poll is its first client's.
 #[track_caller]

@@ -230,9 +230,6 @@ impl Doors {
 
     /// Accepts one newcomer, from each listener in turn.
     pub(super) fn accept(&mut self, now: Moment) -> Knock {
-        if self.reserve.is_none() {
-            self.reserve = File::open(RESERVE).ok();
-        }
         while !self.paused {
             let count = self.doors.len();
             let first = self.next;
@@ -241,27 +238,50 @@ impl Doors {
                 return Knock::Nobody;
             };
             self.next = index + 1;
-            let door = &mut self.doors[index];
-            match door.listener.accept() {
+            match self.accept_at(index) {
                 Ok((socket, address)) => {
                     self.pause = PAUSES.0;
                     return Knock::Someone(socket, address);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => door.ready = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.doors[index].ready = false,
                 Err(error) if is_the_newcomers(&error) => return Knock::Left,
-                Err(error) => {
-                    self.complain(&error, now);
-                    if is_out_of_descriptors(&error)
-                        && self.reserve.take().is_some()
-                        && let Ok((socket, address)) = self.doors[index].listener.accept()
-                    {
+                Err(error) if is_out_of_descriptors(&error) => match self.accept_by_reserve(index) {
+                    Ok((socket, address)) => {
+                        self.complain(&error, now);
                         return Knock::OneTooMany(socket, address);
                     }
-                    return self.rest(now);
-                }
+                    // Without a descriptor the system does not even say that nobody waits.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.doors[index].ready = false
+                    }
+                    Err(error) => return self.rest(&error, now),
+                },
+                Err(error) => return self.rest(&error, now),
             }
         }
         Knock::Nobody
+    }
+
+    fn accept_at(&self, index: usize) -> io::Result<(TcpStream, SocketAddr)> {
+        self.doors[index].listener.accept()
+    }
+
+    /// Gives up the reserve for whoever waits there, and takes it again where nobody does.
+    fn accept_by_reserve(&mut self, index: usize) -> io::Result<(TcpStream, SocketAddr)> {
+        self.reserve = None;
+        let accepted = self.accept_at(index);
+        if accepted.is_err() {
+            self.keep_reserve();
+        }
+        accepted
+    }
+
+    /// Opens the reserve, unless it is open or cannot be: to be called when a newcomer has taken its place
+    /// and left.
+    pub(super) fn keep_reserve(&mut self) {
+        if self.reserve.is_none() {
+            self.reserve = File::open(RESERVE).ok();
+        }
     }
 
     fn complain(&mut self, error: &io::Error, now: Moment) {
@@ -272,7 +292,8 @@ impl Doors {
         }
     }
 
-    fn rest(&mut self, now: Moment) -> Knock {
+    fn rest(&mut self, error: &io::Error, now: Moment) -> Knock {
+        self.complain(error, now);
         let retry_at = now.after(self.pause);
         self.pause = (self.pause * 2).min(PAUSES.1);
         self.paused = true;

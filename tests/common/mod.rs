@@ -168,6 +168,13 @@ impl Server {
         (fields[11].parse().unwrap(), fields[12].parse().unwrap())
     }
 
+    /// The highest number of a descriptor that it has open.
+    #[track_caller]
+    pub fn highest_descriptor(&self) -> usize {
+        let numbers = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).max().unwrap()
+    }
+
     /// How many descriptors it has open.
     #[track_caller]
     pub fn descriptors(&self) -> usize {
@@ -187,6 +194,18 @@ pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
     command
+}
+
+/// Starts the server under strace, with what strace is to do to it. Tracing is the grandchild, so that
+/// the child is the server itself.
+#[track_caller]
+pub fn traced(folder: &Folder, options: &[&str], arguments: &[&str]) -> Server {
+    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
+    assert!(found.is_ok_and(|status| status.success()), "this test needs strace: install it");
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-o"]).arg(folder.path("trace")).args(options);
+    command.arg(env!("CARGO_BIN_EXE_hubbub")).args(["-l", "127.0.0.1:0"]).args(arguments);
+    Server::spawn(command)
 }
 
 /// `command` without a capability that root has and others have not, such as `dac_override`.
@@ -501,6 +520,8 @@ impl Client {
                 Some(bytes)
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
+            // This process was stopped and continued: the deadline decides.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.hears_more(deadline),
             Err(error) => panic!("{error} after {}", shown(&self.heard)),
         }
     }
@@ -518,6 +539,9 @@ impl Client {
     }
 }
 
+/// The last of `bytes`.
 fn shown(bytes: &[u8]) -> String {
-    format!("{:?}", String::from_utf8_lossy(bytes))
+    let rest = bytes.len().saturating_sub(500);
+    let before = if rest > 0 { format!("{rest} bytes and ") } else { String::new() };
+    format!("{before}{:?}", String::from_utf8_lossy(&bytes[rest..]))
 }

@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::feed::{Cursor, Feed};
 use crate::framing::Framer;
 use crate::goodbye::Goodbye;
+use crate::held::Held;
 use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::room::Room;
@@ -73,8 +74,7 @@ pub struct Connection<S> {
     cursor: Cursor,
     framer: Framer,
     /// Text for this client alone; boxed, for nearly nobody has any and everybody has the pointer.
-    #[expect(clippy::box_collection, reason = "8 bytes an idle client instead of 24")]
-    outbox: Option<Box<Vec<u8>>>,
+    outbox: Option<Box<Held>>,
     pace: Pace,
     peer: Peer,
     state: State,

@@ -245,7 +245,8 @@ impl<S: Socket> Crowd<S> {
     /// Removes those who are over; whether there were any.
     pub fn sweep(&mut self, timers: &mut Timers<Timer>, now: Moment) -> bool {
         let mut removed = false;
-        for key in std::mem::take(&mut self.over) {
+        let mut over = std::mem::take(&mut self.over);
+        for key in over.drain(..) {
             let Some(connection) = self.roster.remove(key) else { continue };
             for due in Due::ALL {
                 timers.cancel(Timer::Connection(key, due));
@@ -260,6 +261,7 @@ impl<S: Socket> Crowd<S> {
             }
             removed = true;
         }
+        self.over = over;
         if removed {
             self.held.retain(|&key| self.roster.get(key).is_some());
             self.release();

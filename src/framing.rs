@@ -8,14 +8,12 @@ mod guard;
 mod telnet;
 pub mod text;
 
+use crate::held::Held;
 use guard::Opening;
 pub use guard::Stranger;
 use memchr::{memchr, memchr3};
 use std::ops::ControlFlow;
 use telnet::{IAC, Step, Talks, Telnet};
-
-/// Bytes by which an unfinished line grows at least, so that one typed byte by byte is not moved for each.
-const GROWTH: usize = 64;
 
 /// What holds for every sender of a room.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +43,7 @@ pub enum Event<'a> {
 #[derive(Debug, Default)]
 pub struct Framer {
     /// The unfinished line; boxed, for nearly nobody has one and everybody has the pointer.
-    #[expect(clippy::box_collection, reason = "8 bytes an idle client instead of 24")]
-    partial: Option<Box<Vec<u8>>>,
+    partial: Option<Box<Held>>,
     telnet: Telnet,
     talks: Talks,
     stage: Stage,
@@ -76,7 +73,7 @@ impl Framer {
         &mut self,
         rules: &Rules,
         input: &mut &'input [u8],
-        line: &'a mut Vec<u8>,
+        line: &'a mut Held,
     ) -> Option<Event<'a>> {
         loop {
             if let ControlFlow::Break(event) = self.read_to_text(rules, input) {
@@ -134,7 +131,7 @@ impl Framer {
     }
 
     /// The sender's input ended cleanly: what is left unfinished is a line too.
-    pub fn finish<'a>(&mut self, rules: &Rules, line: &'a mut Vec<u8>) -> Option<Event<'a>> {
+    pub fn finish<'a>(&mut self, rules: &Rules, line: &'a mut Held) -> Option<Event<'a>> {
         if self.telnet.close()
             && let Some(event) = self.hold(&[IAC], rules)
         {
@@ -146,14 +143,14 @@ impl Framer {
 
     /// The sender is silent: takes the unfinished line, if there is one, as a message now, and a
     /// refused line as ended.
-    pub fn flush<'a>(&mut self, rules: &Rules, line: &'a mut Vec<u8>) -> Option<Event<'a>> {
+    pub fn flush<'a>(&mut self, rules: &Rules, line: &'a mut Held) -> Option<Event<'a>> {
         if let Stage::Skipping { after_cr } = self.stage {
             self.stage = Stage::Flushed { after_cr };
             return None;
         }
         let was_flushed = matches!(self.stage, Stage::Flushed { .. });
         *line = *self.partial.take()?;
-        let after_cr = !rules.raw && line.pop_if(|last| *last == b'\r').is_some();
+        let after_cr = !rules.raw && line.pop_if(b'\r').is_some();
         let event = (!(was_flushed && line.is_empty())).then(|| self.pass(line, rules));
         self.stage = Stage::Flushed { after_cr };
         event
@@ -182,7 +179,7 @@ impl Framer {
                 Opening::Tls => return ControlFlow::Break(Some(Event::Stranger(Stranger::Tls))),
                 Opening::Unsure => {
                     *input = rest;
-                    self.partial.get_or_insert_default().push(byte);
+                    self.partial.get_or_insert_default().extend_from_slice(&[byte]);
                 }
                 Opening::Other => {
                     self.stage = Stage::First;
@@ -222,10 +219,6 @@ impl Framer {
             return self.refuse(text, ends_in_cr, rules);
         }
         let partial = self.partial.get_or_insert_default();
-        if partial.capacity() - partial.len() < text.len() {
-            // Not doubled: half lines of many senders cost what they hold.
-            partial.reserve_exact(text.len().max(GROWTH));
-        }
         partial.extend_from_slice(text);
         None
     }
@@ -242,7 +235,7 @@ impl Framer {
 
     /// Drops the line so far, of which `text` is the last piece, and skips the rest of it; says so once.
     fn refuse(&mut self, text: &[u8], after_cr: bool, rules: &Rules) -> Option<Event<'static>> {
-        let mut line = self.partial.take().map_or_else(Vec::new, |held| *held);
+        let mut line = self.partial.take().map_or_else(Held::default, |held| *held);
         match std::mem::replace(&mut self.stage, Stage::Skipping { after_cr }) {
             Stage::Skipping { .. } => None,
             Stage::Opening | Stage::First => {
@@ -254,7 +247,7 @@ impl Framer {
     }
 
     /// The line end was found: `text` is the last piece of its line.
-    fn end_line<'a>(&mut self, text: &'a [u8], rules: &Rules, line: &'a mut Vec<u8>) -> Event<'a> {
+    fn end_line<'a>(&mut self, text: &'a [u8], rules: &Rules, line: &'a mut Held) -> Event<'a> {
         let whole = match self.partial.take() {
             None => text,
             Some(held) => {

@@ -13,7 +13,7 @@
 //!
 //! - [`socket`]: all that a connection needs of its socket.
 //! - [`connection`]: one client and its [`peer`]; [`goodbye`] says why it ended.
-//! - [`framing`]: bytes in, lines out; telnet, first bytes, text made safe.
+//! - [`framing`]: bytes in, lines out; telnet, first bytes, text made safe; what is unfinished is [`held`].
 //! - [`room`]: who hears what, and who may speak how much while others are slow ([`pace`]).
 //! - [`feed`]: the one ring of lines, and the cursors of its readers.
 //! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them, [`tally`] counts
@@ -32,6 +32,7 @@ pub mod descriptors;
 pub mod feed;
 pub mod framing;
 pub mod goodbye;
+pub mod held;
 pub mod logbudget;
 pub mod logfile;
 pub mod options;

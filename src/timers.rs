@@ -38,6 +38,10 @@ impl<K: Ord + Copy> Timers<K> {
         if let Some(old) = self.by_key.remove(&key) {
             self.by_moment.remove(&(old, key));
         }
+        if self.by_key.is_empty() {
+            // An empty map keeps a node, and that would keep all memory below it resident after a burst.
+            *self = Self::new();
+        }
     }
 
     /// The next deadline.

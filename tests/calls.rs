@@ -55,7 +55,7 @@ fn writes(counts: &BTreeMap<String, usize>) -> usize {
 }
 
 #[test]
-fn one_line_to_a_hundred_readers_is_a_hundred_writes_and_a_handful_of_other_calls() {
+fn c12_one_line_to_a_hundred_readers_is_a_hundred_writes_and_a_handful_of_other_calls() {
     let traced = Traced::start("one-line");
     let mut speaker = Client::join(&traced.server);
     let mut readers = (0..100).map(|_| Client::join(&traced.server)).collect::<Vec<_>>();
@@ -68,7 +68,7 @@ fn one_line_to_a_hundred_readers_is_a_hundred_writes_and_a_handful_of_other_call
 }
 
 #[test]
-fn a_thousand_lines_in_one_segment_are_one_or_two_writes_a_reader() {
+fn c12_a_thousand_lines_in_one_segment_are_one_or_two_writes_a_reader() {
     let traced = Traced::start("burst");
     let mut speaker = Client::join(&traced.server);
     let mut readers = (0..20).map(|_| Client::join(&traced.server)).collect::<Vec<_>>();

@@ -891,3 +891,45 @@ fn c6_one_address_has_no_more_than_its_places_and_another_has_its_own() {
     next.has_heard("welcome\n");
     assert_eq!(table.ended(Goodbye::NetworkFull), 2);
 }
+
+#[test]
+fn c11_one_who_always_has_more_to_say_is_read_once_a_turn_and_loses_nothing() {
+    let (mut table, [flooder, person, listener]) = Table::of(1 << 20);
+    let flood = lines(2 << 20);
+    flooder.will_read(&flood);
+    table.is_readable(&flooder);
+    for turn in 0..10 {
+        person.will_read(format!("turn {turn}\n"));
+        table.is_readable(&person);
+        let reads = flooder.script().reads;
+        table.turn();
+        assert_eq!(flooder.script().reads, reads + 1);
+        assert!(String::from_utf8(listener.heard()).unwrap().contains(&format!("turn {turn}\n")), "{turn}");
+    }
+    assert!(table.crowd.has_work(), "what is left is read without another report");
+    table.settle();
+    assert!(person.heard() == flood);
+}
+
+#[test]
+fn c17_a_fast_paste_waits_for_a_slow_reader_who_is_never_cut() {
+    const PASTE: usize = 24_000_000;
+    let (mut table, [paster, slow, fast]) = Table::of(1 << 20);
+    let paste = lines(PASTE);
+    slow.takes([], Take::NotNow);
+    paste.chunks(64_000).for_each(|chunk| paster.will_read(chunk));
+    table.is_readable(&paster);
+    // 3 MB a second.
+    let step = Duration::from_millis(10);
+    for steps in 1.. {
+        table.gives(&slow, 30_000);
+        if slow.heard().len() >= PASTE {
+            assert!(steps <= 801, "{steps} steps: the paster waits for no more than the reader");
+            break;
+        }
+        assert!(steps < 1000, "{} bytes came", slow.heard().len());
+        table.passes(step);
+    }
+    assert!(slow.heard() == paste && fast.heard() == paste);
+    assert_eq!(table.stalled(), 0);
+}

@@ -263,3 +263,19 @@ fn d19_it_serves_without_the_standard_descriptors_and_without_a_log_file() {
     alice.says("hello\n");
     bob.expects("hello");
 }
+
+#[test]
+fn d20_it_serves_without_an_environment_and_without_a_place_to_write() {
+    // A read-only root, as a container or a unit may have, in a namespace of its own.
+    let mut command = Command::new("unshare");
+    command.arg("--mount");
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let script = "mount -o remount,ro,bind / && cd / && exec \"$0\" -l 127.0.0.1:0";
+    command.env_clear().args(["sh", "-c", script, env!("CARGO_BIN_EXE_hubbub")]);
+    let server = Server::spawn(command);
+    let (mut one, mut two) = (Client::join(&server), Client::join(&server));
+    one.says("hello\n");
+    two.expects("hello");
+}

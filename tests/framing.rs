@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 use hubbub::framing::{Event, Framer, Rules, Stranger, text};
+use hubbub::held::Held;
 use proptest::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -55,7 +56,7 @@ enum Step {
 /// What the framing says to `steps`, up to a stranger: what follows one is not read.
 #[track_caller]
 fn framed(rules: Rules, steps: &[Step]) -> Vec<Said> {
-    let (mut framer, mut said, mut scratch) = (Framer::default(), Vec::new(), Vec::new());
+    let (mut framer, mut said, mut scratch) = (Framer::default(), Vec::new(), Held::default());
     for step in steps {
         match step {
             Step::Flush => said.extend(framer.flush(&rules, &mut scratch).map(Said::from)),

@@ -47,7 +47,7 @@ fn an_empty_welcome_is_none() {
 }
 
 #[test]
-fn a_room_for_two_tells_the_third_and_takes_the_next_when_one_has_left() {
+fn c4_a_room_for_two_tells_the_third_and_takes_the_next_when_one_has_left() {
     let mut server = Server::start(&["-m", "2"]);
     for _ in 0..3 {
         let (mut one, mut other) = (Client::join(&server), Client::join(&server));

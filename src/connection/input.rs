@@ -5,6 +5,7 @@ use crate::clock::Moment;
 use crate::feed::Cursor;
 use crate::framing::{Event, text};
 use crate::goodbye::Goodbye;
+use crate::held::Held;
 use crate::peer::Peer;
 use crate::room::Room;
 use crate::socket::{Socket, retry};
@@ -132,8 +133,7 @@ impl<S: Socket> Connection<S> {
 
     fn take_in(&mut self, mut input: &[u8], room: &mut Room) {
         let rules = *room.rules();
-        // Not kept: what is left of a burst would hold all the memory below it.
-        let mut line = Vec::new();
+        let mut line = Held::default();
         while let Some(event) = self.framer.next(&rules, &mut input, &mut line) {
             self.act_on(event, room);
             if self.phase() != Phase::Staying {
@@ -146,7 +146,7 @@ impl<S: Socket> Connection<S> {
     /// Takes the unfinished line as a message.
     pub fn flush(&mut self, room: &mut Room) {
         let rules = *room.rules();
-        let mut line = Vec::new();
+        let mut line = Held::default();
         if let Some(event) = self.framer.flush(&rules, &mut line) {
             self.act_on(event, room);
         }
@@ -160,7 +160,7 @@ impl<S: Socket> Connection<S> {
             _ => false,
         };
         let rules = *room.rules();
-        let mut line = Vec::new();
+        let mut line = Held::default();
         if ended_cleanly && let Some(event) = self.framer.finish(&rules, &mut line) {
             self.act_on(event, room);
         }

@@ -71,7 +71,7 @@ impl<S: Socket> Connection<S> {
     fn told(&mut self, bytes: usize) {
         self.outbox.take_if(|outbox| outbox.len() == bytes);
         if let Some(outbox) = &mut self.outbox {
-            outbox.drain(..bytes);
+            outbox.drop_first(bytes);
         }
     }
 

@@ -59,11 +59,10 @@ impl<S: Socket> Crowd<S> {
             let left = connection.phase() != Phase::Staying;
             progress |= left || was_behind && (written > 0 || !connection.is_behind(self.room.feed()));
         }
-        if self.due.is_empty() {
-            // Keep what was allocated.
-            self.due = due;
-            self.due.clear();
-        }
+        // Keeps what was allocated first, and stands low in malloc's memory.
+        due.clear();
+        due.append(&mut self.due);
+        self.due = due;
         if progress {
             self.release();
         }

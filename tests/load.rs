@@ -7,7 +7,7 @@ mod common;
 use common::{Folder, Port, Server, run_to_its_end};
 use serde_json::Value;
 use socket2::Socket;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
@@ -33,6 +33,7 @@ fn result(address: impl ToString, options: &str) -> (Option<i32>, Value) {
 
 /// How much was lost, out of order, doubled, altered, returned to its sender, and how many were cut.
 fn faults(result: &Value) -> [u64; 6] {
+    assert_eq!(result["strange"], 0, "{result}");
     let names = ["lost", "out_of_order", "doubled", "altered", "returned", "cut"];
     names.map(|name| result[name].as_u64().unwrap())
 }
@@ -126,6 +127,8 @@ enum Fault {
     Lose,
     Double,
     Alter,
+    /// Adds a torn copy of the line.
+    Tear,
     /// Changes places with the next line; where two speak, this or a later one with the other sender's.
     Swap,
     /// Tells the line also who said it.
@@ -221,6 +224,7 @@ impl Room {
             (Fault::Lose, Some(0)) => return vec![],
             (Fault::Double, Some(0)) => return vec![line.clone(), line],
             (Fault::Alter, Some(0)) => line[40] ^= 1,
+            (Fault::Tear, Some(0)) => return vec![line[1..].to_vec(), line],
             (Fault::Swap, Some(0)) => {
                 self.held = Some(line);
                 return vec![];
@@ -355,9 +359,12 @@ fn a_slow_reader_reads_some_and_others_come_and_go() {
     let server = Server::start(&[]);
     let options = "--verify -c 3 -s 1 -n 500 --rate 1000 --slow 1000 --churn 200";
     let result = is_fine(server.address(), options, 1000);
-    assert!(result["slow_read"].as_u64().unwrap() > 0, "{result}");
+    let seconds = result["seconds"].as_f64().unwrap();
+    let read = result["slow_read"].as_u64().unwrap();
+    assert!(read > 0 && read as f64 <= 1000.0 * (seconds + 1.0), "{result}");
     assert_eq!((&result["slow_cut"], &result["turned_away"]), (&false.into(), &0.into()), "{result}");
-    assert!(result["came"].as_u64().unwrap() > 0, "{result}");
+    let came = result["came"].as_u64().unwrap();
+    assert!(came > 0 && came as f64 <= 200.0 * (seconds + 1.0), "{result}");
 }
 
 #[test]
@@ -379,15 +386,7 @@ fn a_line_that_is_said_late_is_late_for_who_hears_it() {
 
 #[test]
 fn what_a_server_does_not_read_is_not_kept_without_bound() {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut deaf = Vec::new();
-        while let Ok((mut socket, _)) = door.accept() {
-            socket.write_all(b"Welcome.\n").unwrap();
-            deaf.push(socket);
-        }
-    });
+    let address = greets_and_then(std::mem::forget);
     for pace in ["--rate 1000000000", "--window 1000000"] {
         let mut command = Command::new("sh");
         // A tenth of what there is to say, in KiB.
@@ -434,6 +433,54 @@ fn a_line_lost_altered_or_returned_to_who_said_it_is_counted_as_that() {
     // What it was before, nobody heard.
     assert_eq!(counted(Fault::Alter, IN_TURN), [1, 0, 0, 1, 0, 0]);
     assert_eq!(counted(Fault::Echo, IN_TURN), [0, 0, 0, 0, 1, 0]);
+}
+
+#[test]
+fn a_torn_copy_beside_a_line_is_strange_unless_others_may_talk() {
+    for (options, strange) in [("", 1), (" --others", 0)] {
+        let address = Room::at_port(Dialect::Lines, Fault::Tear);
+        let (status, result) = result(address, &format!("{IN_TURN}{options}"));
+        assert_eq!((status, &result["strange"]), (Some(strange), &strange.into()), "{result}");
+        assert_eq!(result["lost"], 0, "{result}");
+    }
+}
+
+/// A server that greets, and then does with each connection what `then` does.
+fn greets_and_then(then: impl Fn(TcpStream) + Send + 'static) -> String {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        while let Ok((mut socket, _)) = door.accept() {
+            socket.write_all(b"Welcome.\n").unwrap();
+            then(socket);
+        }
+    });
+    address
+}
+
+#[test]
+fn what_a_server_never_took_is_no_success_even_where_nobody_is_to_hear_it() {
+    let address = greets_and_then(std::mem::forget);
+    let (status, result) = result(address, "-c 1 -n 100000 -b 1000 --timeout 0.5");
+    assert_eq!((status, &result["fine"]), (Some(1), &false.into()), "{result}");
+    assert!(result["said"].as_u64() < Some(100_000), "{result}");
+}
+
+#[test]
+fn once_nobody_is_left_nothing_is_waited_for() {
+    let members = Mutex::new(Vec::new());
+    let address = greets_and_then(move |socket| {
+        let mut members = members.lock().unwrap();
+        members.push(socket);
+        if members.len() == 3 {
+            let mut members = std::mem::take(&mut *members);
+            // At the first word of the first, all are ended.
+            thread::spawn(move || members[0].read(&mut [0]));
+        }
+    });
+    // Longer than a test may take.
+    let (status, result) = result(address, "-c 3 -s 1 -n 1000 --rate 1 --timeout 1000");
+    assert_eq!((status, &result["cut"]), (Some(1), &3.into()), "{result}");
 }
 
 #[test]

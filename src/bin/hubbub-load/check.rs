@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// A line that the witness has not heard.
-const UNKNOWN: u32 = u32::MAX;
+/// The place of a line that the witness has not heard; others count from 1.
+const UNKNOWN: u32 = 0;
 
 /// What became of a line at one reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) struct Check {
     witness: usize,
     /// Each reader's next line of each sender.
     next: Vec<u32>,
-    /// Where in the witness's order each line stands.
+    /// Where in the witness's order each line stands, from 1; memory only where one was heard.
     places: Vec<u32>,
     heard_by_witness: u32,
     readers: Vec<Reader>,
@@ -40,7 +40,7 @@ struct Reader {
     skipped: Vec<(usize, Range<u32>)>,
     /// Heard, but not yet by the witness.
     ahead: VecDeque<u32>,
-    /// One past the place of the last line in the witness's order.
+    /// The place of the last line in the witness's order.
     reached: u32,
     /// Lines that came after one which the witness heard later.
     disagreed: u64,
@@ -53,7 +53,7 @@ impl Check {
             senders,
             witness,
             next: vec![0; readers * senders],
-            places: vec![UNKNOWN; lines],
+            places: vec![0; lines],
             heard_by_witness: 0,
             readers: vec![Reader::default(); readers],
         }
@@ -78,8 +78,8 @@ impl Check {
             Ordering::Less => return Verdict::Again,
         };
         if reader == self.witness {
-            self.places[number as usize] = self.heard_by_witness;
             self.heard_by_witness += 1;
+            self.places[number as usize] = self.heard_by_witness;
         } else if verdict == Verdict::InOrder {
             // What is late is known to be out of order already.
             self.readers[reader].place(number, &self.places);
@@ -123,7 +123,7 @@ impl Reader {
             if place < self.reached {
                 self.disagreed += 1;
             } else {
-                self.reached = place + 1;
+                self.reached = place;
             }
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct Cast {
     pub(crate) lines: u32,
     pub(crate) bytes: usize,
     pub(crate) verify: bool,
+    /// Whether people who are not of this run may talk in the room.
+    pub(crate) others: bool,
     pub(crate) protocol: Protocol,
 }
 
@@ -42,6 +44,8 @@ pub(crate) struct Faults {
     pub(crate) altered: u64,
     /// Lines that came back to who said them.
     pub(crate) returned: u64,
+    /// Lines of nobody in this run, beyond a welcome, where nobody else may talk.
+    pub(crate) strange: u64,
 }
 
 /// The record of one run.
@@ -59,6 +63,8 @@ pub(crate) struct Ledger {
     slowest: Slowest,
     faults: Faults,
     foreign: u64,
+    /// Who was told something by the server that may be a welcome.
+    welcomed: Vec<bool>,
     /// The first line that a server of our kind said itself.
     notice: Option<Vec<u8>>,
     deliveries: u64,
@@ -70,7 +76,7 @@ impl Ledger {
     /// Nothing said yet.
     ///
     /// # Errors
-    /// None that a run can bring on: those of making a histogram.
+    /// There is no memory for what is noted of so many lines.
     pub(crate) fn new(cast: Cast, run: u16) -> Result<Self, String> {
         let lines = cast.lines as usize;
         let missing = (0..cast.readers).map(|reader| cast.expects(reader)).collect::<Vec<_>>();
@@ -78,12 +84,13 @@ impl Ledger {
         Ok(Self {
             text: Text::new(run, cast.bytes),
             check: cast.verify.then(|| Check::new(cast.readers, cast.senders, lines, cast.senders)),
-            said_at: vec![0; lines],
+            said_at: zeros(lines)?,
             waiting: missing.iter().filter(|&&missing| missing > 0).count(),
             missing,
             slowest: Slowest::of(cast.readers),
             faults: Faults::default(),
             foreign: 0,
+            welcomed: vec![false; cast.readers],
             notice: None,
             deliveries: 0,
             latency: Histogram::new_with_max(longest, DIGITS).map_err(|error| error.to_string())?,
@@ -118,6 +125,8 @@ impl Ledger {
             Kind::Probe => return,
             Kind::Foreign => {
                 self.foreign += 1;
+                let is_welcome = !std::mem::replace(&mut self.welcomed[reader], true);
+                self.faults.strange += u64::from(self.cast.verify && !self.cast.others && !is_welcome);
                 if is_notice(line) && self.notice.is_none() {
                     self.notice = Some(line.to_vec());
                 }
@@ -218,6 +227,15 @@ pub(crate) fn is_notice(line: &[u8]) -> bool {
     line.starts_with(b"* ")
 }
 
+/// So many zeros, which take memory only as they are written to.
+fn zeros(count: usize) -> Result<Vec<u64>, String> {
+    // The one way to learn in time that there is no memory for them.
+    Vec::<u64>::new()
+        .try_reserve_exact(count)
+        .map_err(|_| format!("there is no memory to note when each of {count} lines was said"))?;
+    Ok(vec![0; count])
+}
+
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -228,7 +246,7 @@ mod tests {
 
     fn ledger(verify: bool) -> Ledger {
         let protocol = Protocol::Lines;
-        Ledger::new(Cast { readers: 3, senders: 2, lines: 5, bytes: 64, verify, protocol }, 7)
+        Ledger::new(Cast { readers: 3, senders: 2, lines: 5, bytes: 64, verify, others: false, protocol }, 7)
             .expect("a ledger")
     }
 
@@ -275,10 +293,23 @@ mod tests {
         }
         ledger.hear(1, &lines[1], Duration::from_millis(3));
         ledger.lose(0);
-        assert_eq!(ledger.foreign(), 1);
+        assert_eq!(ledger.foreign(), 1, "which is a welcome");
         // Missing: one and three at the witness, all of reader 1's three; reader 0 is gone with two.
-        let wrong = Faults { lost: 2 + 3 + 2, out_of_order: 1, doubled: 1, altered: 1, returned: 1 };
+        let wrong =
+            Faults { lost: 2 + 3 + 2, out_of_order: 1, doubled: 1, altered: 1, returned: 1, strange: 0 };
         assert_eq!(ledger.faults(), wrong);
         assert!(!ledger.is_complete());
+    }
+
+    #[test]
+    fn what_is_nobodys_line_is_strange_beyond_a_welcome_unless_others_may_talk() {
+        for (others, strange) in [(false, 2), (true, 0)] {
+            let mut ledger = ledger(true);
+            ledger.cast.others = others;
+            for line in [&b"Welcome"[..], b"who is this?", b"* a notice"] {
+                ledger.hear(2, line, Duration::from_millis(3));
+            }
+            assert_eq!((ledger.foreign(), ledger.faults().strange), (3, strange));
+        }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) idle: Duration,
     pub(crate) timeout: Duration,
     pub(crate) verify: bool,
+    pub(crate) others: bool,
     pub(crate) protocol: Protocol,
     pub(crate) pid: Option<u32>,
     pub(crate) json: bool,
@@ -74,7 +75,7 @@ fn parser() -> Parser {
     for name in ["rate", "window", "stuck", "slow", "churn", "idle", "timeout", "protocol", "pid"] {
         parser.optopt("", name, "", "VALUE");
     }
-    for name in ["verify", "json", "i-own-this-host"] {
+    for name in ["verify", "others", "json", "i-own-this-host"] {
         parser.optflag("", name, "");
     }
     parser.optflag("h", "help", "");
@@ -108,6 +109,7 @@ Options:
       --verify          check that each reader hears each line of each other sender once, unaltered and
                         in order, and all in one order; at least one client then only listens.
                         Without it lines are counted, and one too many makes up for one that was lost
+      --others          with --verify: others may talk in the room; else a line of nobody here is wrong
       --protocol NAME   lines, nats or redis                     [lines]
       --pid PID         the server's process: tells its CPU time and memory
       --json            print the result as one line of JSON
@@ -160,6 +162,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         idle: seconds("idle", Duration::ZERO)?.unwrap_or(Duration::ZERO),
         timeout: seconds("timeout", A_MILLISECOND)?.unwrap_or(TIMEOUT),
         verify,
+        others: matches.opt_present("others"),
         protocol: value(matches, "protocol", parse_protocol)?.unwrap_or(Protocol::Lines),
         pid: count("pid", 1, u32::MAX as usize)?.and_then(|pid| u32::try_from(pid).ok()),
         json: matches.opt_present("json"),

@@ -33,7 +33,11 @@ pub(crate) struct Report<'a> {
     pub(crate) connections: usize,
     pub(crate) connecting: Duration,
     pub(crate) talking: Duration,
+    /// Lines said, which are fewer than asked for where a server does not read.
+    pub(crate) said: u32,
     pub(crate) deliveries: u64,
+    /// Deliveries that there had to be.
+    pub(crate) expected: u64,
     pub(crate) latency: &'a Histogram<u64>,
     pub(crate) faults: Faults,
     pub(crate) cut: usize,
@@ -47,15 +51,16 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// Whether everyone heard everything as it was said.
     pub(crate) fn is_fine(&self) -> bool {
-        self.faults == Faults::default() && self.cut == 0
+        self.faults == Faults::default() && self.cut == 0 && self.said == self.options.lines
     }
 
     fn a_second(&self) -> f64 {
         self.deliveries as f64 / self.talking.as_secs_f64().max(1e-9)
     }
 
-    fn each(&self, span: Duration, count: u64) -> f64 {
-        span.as_nanos() as f64 / count.max(1) as f64
+    /// Nanoseconds for each of `count`, if there are any.
+    fn each(span: Duration, count: u64) -> Option<f64> {
+        (count > 0).then(|| span.as_nanos() as f64 / count as f64)
     }
 
     /// The result as one JSON object: times in seconds, nanoseconds (`_ns`), microseconds (`_us`),
@@ -68,6 +73,13 @@ impl Report<'_> {
             "senders": options.senders,
             "lines": options.lines,
             "bytes": options.bytes,
+            "rate": options.rate,
+            "window": options.window,
+            "churn": options.churn,
+            "slow": options.slow,
+            "idle_seconds": options.idle.as_secs_f64(),
+            "said": self.said,
+            "expected": self.expected,
             "connect_seconds": self.connecting.as_secs_f64(),
             "seconds": self.talking.as_secs_f64(),
             "deliveries": self.deliveries,
@@ -80,6 +92,7 @@ impl Report<'_> {
             "doubled": self.faults.doubled,
             "altered": self.faults.altered,
             "returned": self.faults.returned,
+            "strange": self.faults.strange,
             "cut": self.cut,
             "foreign": self.foreign,
             "server_said": self.server_said,
@@ -92,13 +105,13 @@ impl Report<'_> {
         });
         if let Some(spent) = &self.spent {
             result["server"] = json!({
-                "cpu_ns_a_delivery": self.each(spent.talking.cpu, self.deliveries),
+                "cpu_ns_a_delivery": Self::each(spent.talking.cpu, self.deliveries),
                 "cpu_seconds": spent.talking.cpu.as_secs_f64(),
                 "user_seconds": spent.talking.user.as_secs_f64(),
                 "system_seconds": spent.talking.system.as_secs_f64(),
                 "resident_kib": spent.talking.resident,
                 "peak_kib": spent.talking.peak,
-                "cpu_us_a_connection": self.each(spent.connecting.cpu, self.connections as u64) / 1000.0,
+                "cpu_us_a_connection": Self::each(spent.connecting.cpu, self.connections as u64).map(|nanos| nanos / 1000.0),
                 "bytes_a_connection": spent.grown as f64 * 1024.0 / self.connections.max(1) as f64,
                 "idle_resident_kib": spent.idle.resident,
                 "idle_cpu_seconds": spent.idle.cpu.as_secs_f64(),
@@ -108,7 +121,8 @@ impl Report<'_> {
     }
 
     fn latency_us(&self) -> Value {
-        let micros = |nanos: u64| Value::from(nanos as f64 / 1000.0);
+        let is_known = !self.latency.is_empty();
+        let micros = |nanos: u64| is_known.then(|| nanos as f64 / 1000.0).into();
         let quantile =
             |(name, part): (&str, f64)| (name.to_owned(), micros(self.latency.value_at_quantile(part)));
         let mut all = QUANTILES.into_iter().map(quantile).collect::<Map<_, _>>();
@@ -140,7 +154,10 @@ impl Report<'_> {
         if let Some(spent) = &self.spent {
             self.add_spent(spent, &mut rows);
         }
-        let Faults { lost, out_of_order, doubled, altered, returned } = self.faults;
+        let Faults { lost, out_of_order, doubled, altered, returned, strange } = self.faults;
+        if self.said < *lines {
+            rows.push(("said", format!("{} of {lines} lines, for the server took no more", self.said)));
+        }
         rows.push(("lost", lost.to_string()));
         if options.verify {
             rows.push(("out of order", out_of_order.to_string()));
@@ -150,7 +167,12 @@ impl Report<'_> {
         if options.verify || altered > 0 {
             rows.push(("altered", altered.to_string()));
         }
-        rows.push(("doubled", (doubled + returned).to_string()));
+        rows.push(("doubled", doubled.to_string()));
+        for (name, count) in [("returned", returned), ("strange", strange)] {
+            if count > 0 {
+                rows.push((name, count.to_string()));
+            }
+        }
         rows.push(("cut", self.cut.to_string()));
         if let Some(said) = &self.server_said {
             rows.push(("server said", said.clone()));
@@ -171,7 +193,7 @@ impl Report<'_> {
 
     fn add_spent(&self, spent: &Spent, rows: &mut Vec<(&'static str, String)>) {
         let Spent { connecting, grown, idle, talking } = spent;
-        let connection = self.each(connecting.cpu, self.connections as u64) / 1000.0;
+        let connection = connecting.cpu.as_secs_f64() * 1e6 / self.connections.max(1) as f64;
         let bytes = grown * 1024 / self.connections.max(1) as u64;
         rows.push(("a connection", format!("{connection:.1} µs of server CPU, {bytes} bytes resident")));
         if !self.options.idle.is_zero() {
@@ -182,8 +204,11 @@ impl Report<'_> {
             ));
         }
         let user = 100.0 * talking.user_share();
-        let delivery = self.each(talking.cpu, self.deliveries);
-        rows.push(("server CPU", format!("{delivery:.1} ns a delivery, {user:.0} % of it user time")));
+        let amount = match Self::each(talking.cpu, self.deliveries) {
+            Some(delivery) => format!("{delivery:.1} ns a delivery"),
+            None => format!("{} ms in all", talking.cpu.as_millis()),
+        };
+        rows.push(("server CPU", format!("{amount}, {user:.0} % of it user time")));
         rows.push(("resident", format!("{} KiB, {} KiB at most", talking.resident, talking.peak)));
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(
     target: Target,
     print: impl FnOnce(&Report<'_>) -> Result<(), String>,
 ) -> Result<bool, String> {
-    let Options { clients, senders, lines, bytes, verify, protocol, .. } = *options;
+    let Options { clients, senders, lines, bytes, verify, others, protocol, .. } = *options;
     let connections = clients + options.stuck + usize::from(options.slow.is_some());
     let needed = connections + OWN_DESCRIPTORS + if options.churn > 0 { 1000 } else { 0 };
     let limit = descriptors::raise_limit();
@@ -42,8 +42,10 @@ pub(crate) fn run(
     }
     let process = options.pid.map(Process::new);
     let usage = || process.as_ref().map(Process::usage).transpose();
-    let ledger =
-        Ledger::new(Cast { readers: clients, senders, lines, bytes, verify, protocol }, run_number())?;
+    let ledger = Ledger::new(
+        Cast { readers: clients, senders, lines, bytes, verify, others, protocol },
+        run_number(),
+    )?;
     let schedule = Schedule { lines, rate: options.rate, window: options.window };
     let nuisances = (options.stuck, options.slow, options.churn);
 
@@ -58,9 +60,9 @@ pub(crate) fn run(
     while swarm.now() < until {
         swarm.turn(until.saturating_sub(swarm.now()))?;
     }
-    let when_idle = usage()?;
+    // A server that is gone from here on is told by what was lost.
+    let when_idle = usage().unwrap_or_default();
     let talking = talk(&mut swarm, options)?;
-    // A server that is gone by now is told by what was lost.
     let at_last = usage().unwrap_or_default();
     wait_for_more(&mut swarm, options.timeout)?;
 
@@ -70,7 +72,9 @@ pub(crate) fn run(
         connections,
         connecting,
         talking,
+        said: swarm.said(),
         deliveries: swarm.ledger.deliveries(),
+        expected: swarm.ledger.expected(),
         latency: swarm.ledger.latency(),
         faults,
         cut: swarm.cut(),
@@ -133,7 +137,7 @@ fn talk(swarm: &mut Swarm, options: &Options) -> Result<Duration, String> {
             last = (done, now);
             bar.set_position(done);
         }
-        if now.saturating_sub(last.1) > patience {
+        if now.saturating_sub(last.1) > patience || !swarm.is_anyone_there() {
             break;
         }
     }
@@ -152,7 +156,7 @@ fn wait_for_more(swarm: &mut Swarm, timeout: Duration) -> Result<(), String> {
     let mut quiet_since = swarm.now();
     // Others in the room may never be quiet.
     let until = quiet_since + timeout;
-    while swarm.has_stuck() && swarm.now() < until && swarm.now().saturating_sub(quiet_since) < QUIET {
+    while swarm.has_nuisances() && swarm.now() < until && swarm.now().saturating_sub(quiet_since) < QUIET {
         if swarm.drain_extras() {
             quiet_since = swarm.now();
         }

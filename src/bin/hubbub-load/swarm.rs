@@ -23,6 +23,8 @@ const READ: usize = 256 * 1024;
 const MOST_READS: usize = 8;
 /// A sender is given so much to send at a time, and one who has no pace so often in a row.
 const POUR: (usize, usize) = (64 * 1024, 8);
+/// Bytes of what a server says itself that are shown.
+const MOST_SHOWN: usize = 200;
 /// How long nobody must have been heard to join before those who are silent are asked, at first and once
 /// it is known that the server does not greet.
 const ASK_AFTER: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(10));
@@ -100,13 +102,18 @@ impl Swarm {
     }
 
     /// Whether there are any who do not read, or slowly.
-    pub(crate) const fn has_stuck(&self) -> bool {
+    pub(crate) const fn has_nuisances(&self) -> bool {
         self.extras.has_any()
     }
 
     /// Clients that the server ended or lost.
     pub(crate) const fn cut(&self) -> usize {
         self.cut
+    }
+
+    /// Whether there is anyone left whom the server has not cut.
+    pub(crate) const fn is_anyone_there(&self) -> bool {
+        self.cut < self.clients.len()
     }
 
     /// The nuisances.
@@ -330,6 +337,11 @@ fn system(error: &std::io::Error) -> String {
     format!("the system says: {}", os_error::text(error))
 }
 
+/// The beginning of what a server said, fit to be shown.
 fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&text::safe(bytes)).into_owned()
+    let (beginning, more) = match bytes.get(..MOST_SHOWN) {
+        Some(beginning) => (beginning, "…"),
+        None => (bytes, ""),
+    };
+    format!("{}{more}", String::from_utf8_lossy(&text::safe(beginning)))
 }

@@ -32,7 +32,7 @@ impl<S: Socket> Crowd<S> {
         self.due.clear();
         self.behind.clear();
         let mut after = After { due: &mut self.due, ready: &mut self.ready, over: &mut self.over, timers };
-        // Someone is last in every round, 6 ms after the first of 1,000 for a line alone: not always the same.
+        // Someone is last in every round, but not always the same.
         self.rounds = self.rounds.wrapping_add(1);
         for place in self.roster.places(self.rounds) {
             let Some((key, connection)) = self.roster.at(place) else { continue };

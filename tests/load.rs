@@ -265,7 +265,17 @@ fn everything_that_is_said_to_the_server_is_heard_and_the_table_tells_so() {
     assert_eq!((&result["verified"], &result["foreign"]), (&true.into(), &8.into()), "{result}");
     let (status, table, errors) = load(server.address(), "--verify -c 8 -s 3 -n 500");
     assert_eq!((status, &errors[..]), (Some(0), ""), "{table}");
-    let rows = ["load", "connected", "deliveries", "latency", "lost", "out of order", "altered", "doubled"];
+    let rows = [
+        "load",
+        "connected",
+        "deliveries",
+        "latency",
+        "evenness",
+        "lost",
+        "out of order",
+        "altered",
+        "doubled",
+    ];
     for row in rows.iter().chain(&["cut"]) {
         let count = table.lines().filter(|line| line.starts_with(&format!("{row:<13} "))).count();
         assert_eq!(count, 1, "{row}: {table}");

@@ -29,9 +29,19 @@ pub(crate) struct Cast {
 impl Cast {
     /// Lines that a reader has to hear: all but its own.
     fn expects(&self, reader: usize) -> u32 {
+        self.lines - self.says(reader)
+    }
+
+    /// Lines that a client says.
+    fn says(&self, client: usize) -> u32 {
         let senders = self.senders as u32;
-        let own = (self.lines + senders).saturating_sub(1 + reader as u32) / senders;
-        self.lines - if reader < self.senders { own } else { 0 }
+        let lines = (self.lines + senders).saturating_sub(1 + client as u32) / senders;
+        if client < self.senders { lines } else { 0 }
+    }
+
+    /// How often the lines of a client are to be heard.
+    fn deliveries_of(&self, client: usize) -> u64 {
+        u64::from(self.says(client)) * (self.readers as u64 - 1)
     }
 }
 
@@ -61,6 +71,9 @@ pub(crate) struct Ledger {
     /// Readers that still have to hear something.
     waiting: usize,
     slowest: Slowest,
+    /// Deliveries of each sender's lines.
+    of_sender: Vec<u64>,
+    evenness: Option<f64>,
     faults: Faults,
     foreign: u64,
     /// Who was told something by the server that may be a welcome.
@@ -88,6 +101,8 @@ impl Ledger {
             waiting: missing.iter().filter(|&&missing| missing > 0).count(),
             missing,
             slowest: Slowest::of(cast.readers),
+            of_sender: vec![0; cast.senders],
+            evenness: None,
             faults: Faults::default(),
             foreign: 0,
             welcomed: vec![false; cast.readers],
@@ -160,7 +175,22 @@ impl Ledger {
         self.waiting -= usize::from(missing == 0);
         self.deliveries += 1;
         self.slowest.hears(reader);
+        self.note_share(usize::from(sender));
         self.latency.saturating_record(nanos(now).saturating_sub(self.said_at[number as usize]));
+    }
+
+    /// One more line of `sender` was heard; the first whose lines all are tells how far the last is.
+    fn note_share(&mut self, sender: usize) {
+        self.of_sender[sender] += 1;
+        if self.evenness.is_none() && self.of_sender[sender] == self.cast.deliveries_of(sender) {
+            let share = |(other, &heard): (usize, &u64)| heard as f64 / self.cast.deliveries_of(other) as f64;
+            self.evenness = Some(self.of_sender.iter().enumerate().map(share).fold(1.0, f64::min));
+        }
+    }
+
+    /// What part of its lines the slowest of several senders had said when the first had said all.
+    pub(crate) fn evenness(&self) -> Option<f64> {
+        self.evenness.filter(|_| self.cast.senders > 1)
     }
 
     /// Lines that everyone who is there has heard or said.
@@ -275,6 +305,8 @@ mod tests {
             }
             assert!(ledger.is_complete());
             assert_eq!(ledger.heard_by_all(), 5);
+            // When all of the second's had been heard, one of two had heard the first's three.
+            assert_eq!(ledger.evenness(), Some(0.5));
             assert_eq!((ledger.deliveries(), ledger.faults()), (10, Faults::default()));
             let median = ledger.latency().value_at_quantile(0.5);
             assert!((1_998_000..2_002_000).contains(&median), "{median}");

@@ -39,6 +39,7 @@ pub(crate) struct Report<'a> {
     /// Deliveries that there had to be.
     pub(crate) expected: u64,
     pub(crate) latency: &'a Histogram<u64>,
+    pub(crate) evenness: Option<f64>,
     pub(crate) faults: Faults,
     pub(crate) cut: usize,
     pub(crate) foreign: u64,
@@ -85,6 +86,7 @@ impl Report<'_> {
             "deliveries": self.deliveries,
             "deliveries_a_second": self.a_second(),
             "latency_us": self.latency_us(),
+            "evenness": self.evenness,
             "verified": options.verify,
             "fine": self.is_fine(),
             "lost": self.faults.lost,
@@ -150,6 +152,13 @@ impl Report<'_> {
             let part = |(name, part)| format!("{name} {}", shown(self.latency.value_at_quantile(part)));
             let parts = QUANTILES.into_iter().map(part).chain([format!("max {}", shown(self.latency.max()))]);
             rows.push(("latency", parts.collect::<Vec<_>>().join(", ")));
+        }
+        if let (Some(evenness), 0) = (self.evenness, options.rate + options.window) {
+            let slowest = 100.0 * evenness;
+            rows.push((
+                "evenness",
+                format!("the slowest sender was at {slowest:.0} % when the first was done"),
+            ));
         }
         if let Some(spent) = &self.spent {
             self.add_spent(spent, &mut rows);

@@ -76,6 +76,7 @@ pub(crate) fn run(
         deliveries: swarm.ledger.deliveries(),
         expected: swarm.ledger.expected(),
         latency: swarm.ledger.latency(),
+        evenness: swarm.ledger.evenness(),
         faults,
         cut: swarm.cut(),
         foreign: swarm.ledger.foreign(),

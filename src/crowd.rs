@@ -131,6 +131,11 @@ impl<S: Socket> Crowd<S> {
         &self.room
     }
 
+    /// Someone who is online or lingers; `None` once they are gone.
+    pub fn connection(&self, key: Key) -> Option<&Connection<S>> {
+        self.roster.get(key)
+    }
+
     /// How many are online.
     pub fn online(&self) -> usize {
         self.roster.len() - self.turned_away

@@ -15,6 +15,11 @@ impl<S: Socket> Connection<S> {
         self.outbox.as_ref().is_some_and(|outbox| outbox.len() > OUTBOX_FULL)
     }
 
+    /// Bytes of text for this client alone that it was not told yet.
+    pub fn untold(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
     /// Adds text for this client alone, if it still hears any.
     pub(super) fn tell(&mut self, text: &[u8]) {
         if self.is_told() && !text.is_empty() {

@@ -33,7 +33,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 pub struct DeadAfter(u32);
 
 impl DeadAfter {
-    /// Keepalive counts in seconds, and needs one for each of its [`PARTS`](Self::PARTS).
+    /// Keepalive counts in seconds, and needs one for each of seven parts.
     pub const LEAST: Duration = Duration::from_secs(Self::PARTS as u64);
     /// Of these parts of the time, 4 pass in silence, then 3 before as many probes are given up.
     const PARTS: u32 = 7;

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 #![allow(unreachable_pub, reason = "a module of several test binaries, each of which is its own crate")]
 
+pub mod random;
 pub mod table;
+pub mod twin;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

@@ -25,7 +25,7 @@ pub const A_MILLISECOND: Duration = Duration::from_millis(1);
 pub const MOST_TURNS: usize = 10_000;
 
 /// What a socket does with one write.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Take {
     #[default]
     All,
@@ -34,6 +34,22 @@ pub enum Take {
     NotNow,
     Fail(ErrorKind),
 }
+
+/// What was done with a socket.
+#[derive(Debug)]
+pub enum Done {
+    /// So much was read from it; nothing is the end of the input.
+    Read(Vec<u8>),
+    ReadFailed(ErrorKind),
+    /// So much was written to it.
+    Wrote(Vec<u8>),
+    WriteFailed(ErrorKind),
+    Shut,
+}
+
+/// What was done with the sockets that share it, in the order in which it was done, by their numbers.
+/// A call that was interrupted is no news, for it is made again.
+pub type Diary = Rc<RefCell<Vec<(usize, Done)>>>;
 
 /// What a socket does from now on, and what it was asked.
 #[derive(Default)]
@@ -50,6 +66,51 @@ pub struct Script {
     pub writes: usize,
     pub heard: Vec<u8>,
     pub is_shut: bool,
+    /// Where what is done with it is noted, and its number there.
+    pub diary: Option<(usize, Diary)>,
+}
+
+impl Script {
+    fn note(&self, done: Done) {
+        let is_news = !matches!(
+            done,
+            Done::ReadFailed(ErrorKind::Interrupted) | Done::WriteFailed(ErrorKind::Interrupted)
+        );
+        if let Some((number, diary)) = self.diary.as_ref().filter(|_| is_news) {
+            diary.borrow_mut().push((*number, done));
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
+        self.reads += 1;
+        if let Some(kind) = self.read_always_fails {
+            return Err(kind);
+        }
+        let mut bytes = self.input.pop_front().unwrap_or(Err(ErrorKind::WouldBlock))?;
+        let count = bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        if count < bytes.len() {
+            self.input.push_front(Ok(bytes.split_off(count)));
+        }
+        Ok(count)
+    }
+
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, ErrorKind> {
+        self.writes += 1;
+        assert!(!self.is_shut, "nothing is written after the shutdown");
+        let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        assert!(length > 0, "a write of nothing");
+        let count = match self.takes.pop_front().unwrap_or(self.then_takes) {
+            Take::All => length,
+            Take::Bytes(count) => count.min(length),
+            Take::NotNow => return Err(ErrorKind::WouldBlock),
+            Take::Fail(kind) => return Err(kind),
+        };
+        let end = self.heard.len() + count;
+        slices.iter().for_each(|slice| self.heard.extend_from_slice(slice));
+        self.heard.truncate(end);
+        Ok(count)
+    }
 }
 
 #[derive(Clone, Default)]
@@ -58,17 +119,9 @@ pub struct FakeSocket(Rc<RefCell<Script>>);
 impl Socket for FakeSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut script = self.0.borrow_mut();
-        script.reads += 1;
-        if let Some(kind) = script.read_always_fails {
-            return Err(kind.into());
-        }
-        let mut bytes = script.input.pop_front().unwrap_or(Err(ErrorKind::WouldBlock))?;
-        let count = bytes.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&bytes[..count]);
-        if count < bytes.len() {
-            script.input.push_front(Ok(bytes.split_off(count)));
-        }
-        Ok(count)
+        let read = script.read(buffer);
+        script.note(read.map_or_else(Done::ReadFailed, |bytes| Done::Read(buffer[..bytes].to_vec())));
+        Ok(read?)
     }
 
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -87,22 +140,17 @@ impl Socket for FakeSocket {
 
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut script = self.0.borrow_mut();
-        script.writes += 1;
-        assert!(!script.is_shut, "nothing is written after the shutdown");
-        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
-        assert!(!bytes.is_empty(), "a write of nothing");
-        let count = match script.takes.pop_front().unwrap_or(script.then_takes) {
-            Take::All => bytes.len(),
-            Take::Bytes(count) => count.min(bytes.len()),
-            Take::NotNow => return Err(ErrorKind::WouldBlock.into()),
-            Take::Fail(kind) => return Err(kind.into()),
-        };
-        script.heard.extend_from_slice(&bytes[..count]);
-        Ok(count)
+        let wrote = script.write(slices);
+        script.note(wrote.map_or_else(Done::WriteFailed, |bytes| {
+            Done::Wrote(script.heard[script.heard.len() - bytes..].to_vec())
+        }));
+        Ok(wrote?)
     }
 
     fn shutdown_write(&mut self) {
-        self.0.borrow_mut().is_shut = true;
+        let mut script = self.0.borrow_mut();
+        script.is_shut = true;
+        script.note(Done::Shut);
     }
 }
 
@@ -113,6 +161,13 @@ pub struct Client {
 }
 
 impl Client {
+    /// One who has not come yet, and of whom `diary` tells under that number.
+    pub fn outside(number: usize, diary: &Diary) -> Self {
+        let client = Self { key: Key::from_number(Key::FIRST_FREE), socket: FakeSocket::default() };
+        client.edit().diary = Some((number, Rc::clone(diary)));
+        client
+    }
+
     pub fn script(&self) -> Ref<'_, Script> {
         self.socket.0.borrow()
     }

@@ -1,0 +1,42 @@
+//! Random numbers that are the same for the same seed.
+
+use std::ops::RangeInclusive;
+
+/// SplitMix64, as published by Steele, Lea and Flood in "Fast splittable pseudorandom number generators"
+/// (2014): eight lines, and good enough for choosing what happens next.
+pub struct Random(u64);
+
+impl Random {
+    pub const fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub const fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Less than `end`, which is not 0. That some numbers come a little more often is of no account here.
+    pub const fn below(&mut self, end: usize) -> usize {
+        (self.number() % end as u64) as usize
+    }
+
+    pub const fn within(&mut self, range: RangeInclusive<usize>) -> usize {
+        *range.start() + self.below(*range.end() - *range.start() + 1)
+    }
+
+    pub const fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub const fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.number() as u8).collect()
+    }
+}

@@ -1,0 +1,489 @@
+//! A simulation of the room: people come, talk, read as they like, break and leave, over scripted sockets
+//! and with a clock set by hand. After each step the crowd is compared with a naive model, which knows the
+//! one order of lines and, to the byte, what each is to hear next.
+//!
+//! A run is decided by its seed. To see one again, or to try more of them:
+//! `HUBBUB_SEED=17 cargo test --test simulation`, `HUBBUB_SEEDS=10000 cargo test --release --test simulation`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
+#![allow(clippy::print_stderr, reason = "whoever reads of a failure wants its seed")]
+
+mod common;
+#[path = "simulation/model.rs"]
+mod model;
+#[path = "simulation/person.rs"]
+mod person;
+#[path = "simulation/speech.rs"]
+mod speech;
+
+use common::random::Random;
+use common::table::*;
+use hubbub::counters::Counters;
+use hubbub::crowd::{Due, Limits, Timer};
+use hubbub::descriptors::Places;
+use hubbub::framing::Rules;
+use hubbub::goodbye::Goodbye;
+use hubbub::pace::Rate;
+use hubbub::peer::Peer;
+use hubbub::room::{Manners, Room};
+use hubbub::roster::Key;
+use model::{LAST_WORDS, LINGER, Model};
+use person::{Person, Stage};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Seeds of the ordinary run, and steps with each: about three seconds without optimisation.
+const SEEDS: u64 = 20;
+const STEPS: usize = 2500;
+/// Connections that there are at most at a time, those lingering included: few enough to meet the limits.
+const MOST_PEOPLE: usize = 14;
+/// After so many rounds of so long everyone was heard, even at a line a second.
+const MOST_ROUNDS: usize = 2000;
+const ROUND: Duration = STALL_TIMEOUT;
+
+/// A run: the crowd, the model of it, and what happens next.
+struct Simulation {
+    random: Random,
+    table: Table,
+    model: Model,
+    diary: Diary,
+    /// People so far.
+    number: usize,
+    seed: u64,
+    step: usize,
+    /// The step in which the server stops, if it does.
+    stops_in: Option<usize>,
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { seed, step, .. } = self;
+            eprintln!("with seed {seed} in step {step}: HUBBUB_SEED={seed} shows it again");
+        }
+    }
+}
+
+/// What holds in this run: small feeds, so that they are full often, and each limit in some runs.
+fn manners(random: &mut Random) -> (Manners, Option<usize>, Limits) {
+    let feed = random.pick(&[512, 1000, 4096, 16_000]);
+    let rules = Rules { max_line: feed / Room::LINES_PER_FEED, raw: random.one_in(6) };
+    let welcome = random.pick(&["", "welcome"]).to_owned();
+    let rate = random.one_in(4).then(|| random.pick(&[1, 5, 50]));
+    let limit = rate.and_then(Rate::new);
+    let manners = Manners { rules, feed, welcome, rate: limit, ..common::table::manners(feed) };
+    let places = Places { clients: random.within(4..=12), turned_away: random.below(3) };
+    let mut some = |span| random.one_in(3).then_some(span);
+    let limits = Limits {
+        places,
+        idle_timeout: some(Duration::from_secs(20)),
+        flush_after: some(Duration::from_millis(300)),
+        per_network: some(Duration::ZERO).map(|_| 3),
+        ..limits()
+    };
+    (manners, rate, limits)
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::seeded(seed);
+        let (manners, rate, limits) = manners(&mut random);
+        let diary = Diary::default();
+        let table = Table::with(manners.clone(), limits);
+        let model = Model::new(manners, rate, limits, diary.clone());
+        // Late, for nobody comes any more.
+        let stops_in = random.one_in(2).then(|| STEPS - random.pick(&[0, 2, STEPS / 10]));
+        Self { random, table, model, diary, number: 0, seed, step: 0, stops_in }
+    }
+
+    /// What was counted in all.
+    fn run(mut self) -> Counters {
+        for _ in 0..STEPS {
+            self.step += 1;
+            if self.stops_in == Some(self.step) {
+                self.stop();
+            }
+            for _ in 0..self.random.within(1..=3) {
+                self.something_happens();
+            }
+            self.deliver_reports();
+            for _ in 0..self.random.within(1..=3) {
+                self.turn();
+            }
+            if self.random.one_in(4) {
+                self.settle();
+            }
+        }
+        self.step += 1;
+        self.the_stuck_hold_nobody_up();
+        self.all_hear_all();
+        self.everyone_leaves();
+        self.table.crowd.counters.clone()
+    }
+
+    fn something_happens(&mut self) {
+        match self.random.below(40) {
+            0..2 => self.someone_comes(),
+            2 if self.random.one_in(4) => self.someone_is_sent_away(),
+            3 => self.time_passes(),
+            4 => self.pass(A_MILLISECOND),
+            5..20 => self.someone_speaks(),
+            20..36 => self.someone_takes(),
+            36 => self.someone_breaks(),
+            37 => self.someone_ends(),
+            38 => self.something_stale_is_reported(),
+            _ => {}
+        }
+    }
+
+    /// One of those who are here, or were turned away and linger.
+    fn someone(&mut self) -> Option<usize> {
+        let numbers = self.model.people.keys().copied().collect::<Vec<_>>();
+        (!numbers.is_empty()).then(|| self.random.pick(&numbers))
+    }
+
+    fn person(&mut self, number: usize) -> &mut Person {
+        self.model.people.get_mut(&number).unwrap()
+    }
+
+    fn newcomer(&mut self) -> (usize, FakeSocket, Peer, Person) {
+        self.number += 1;
+        let client = Client::outside(self.number, &self.diary);
+        let address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
+        let (rules, now) = (self.model.manners.rules, self.table.now);
+        let socket = client.socket.clone();
+        let mut person = Person::new(client, address, rules, &self.model.order, now);
+        person.is_healthy = self.random.one_in(3);
+        (self.number, socket, Peer::from(SocketAddr::from((address, 1))), person)
+    }
+
+    fn someone_comes(&mut self) {
+        if self.model.people.len() >= MOST_PEOPLE || self.model.stopped.is_some() {
+            return;
+        }
+        let (number, socket, peer, person) = self.newcomer();
+        if self.random.one_in(8) {
+            person.client.will_read("said already\nand more");
+        }
+        let (is_porch_full, now) = (self.model.is_porch_full(), self.table.now);
+        self.model.comes(number, person, now);
+        let is_refused = !self.person(number).is_member;
+        let is_unwatched = !(is_refused && is_porch_full) && self.random.one_in(20);
+        let watch = |_: &mut FakeSocket, _: Key| match is_unwatched {
+            true => Err(ErrorKind::OutOfMemory.into()),
+            false => Ok(()),
+        };
+        let key = self.table.crowd.admit(socket, peer, &mut self.table.timers, now, watch);
+        if let Some(key) = key {
+            let person = self.person(number);
+            person.client.key = key;
+            person.reports.0 = true;
+            return;
+        }
+        if is_unwatched {
+            let told = "the server cannot take you in: try again later";
+            let goodbye = Goodbye::Unwatched(ErrorKind::OutOfMemory);
+            self.person(number).tell(format!("* {told}\n").as_bytes());
+            self.person(number).stage = Stage::Ending(goodbye);
+        }
+        assert!(is_unwatched || is_refused && is_porch_full, "{number} was closed for no reason");
+        self.was_sent_off(number);
+    }
+
+    fn someone_is_sent_away(&mut self) {
+        let (number, socket, peer, mut person) = self.newcomer();
+        person.is_member = false;
+        let told = "the server is full, for it can open no more connections: try again later";
+        person.is_refused(told, Goodbye::NoDescriptor, self.table.now);
+        self.model.counters.accepted += 1;
+        self.model.people.insert(number, person);
+        self.table.crowd.send_away(socket, peer, self.table.now);
+        self.was_sent_off(number);
+    }
+
+    /// Someone was told what goes at once, and is gone.
+    fn was_sent_off(&mut self, number: usize) {
+        let now = self.table.now;
+        self.model.catch_up(now);
+        let person = self.person(number);
+        let Stage::Draining(goodbye) = person.stage else {
+            panic!("{number} was to hear why: {:?}", person.stage)
+        };
+        person.stage = Stage::Over(goodbye);
+        assert!(person.client.is_gone(), "{number} was not let go");
+        self.model.is_over(number, goodbye, now);
+    }
+
+    fn someone_speaks(&mut self) {
+        let Some(number) = self.someone() else { return };
+        let Manners { feed, rules, .. } = self.model.manners;
+        let person = self.model.people.get_mut(&number).unwrap();
+        if person.is_silent || person.client.unread() > 3 * feed {
+            return;
+        }
+        let said = speech::speech(&mut self.random, rules.max_line, feed);
+        for piece in speech::pieces(&mut self.random, &said) {
+            person.client.will_read(piece);
+        }
+        if self.random.one_in(10) {
+            person.client.will_fail(ErrorKind::Interrupted);
+        }
+        person.reports.0 = true;
+    }
+
+    /// Someone reads: a few bytes, or all from now on, or nothing.
+    fn someone_takes(&mut self) {
+        let Some(number) = self.someone() else { return };
+        let random = &mut self.random;
+        let person = self.model.people.get_mut(&number).unwrap();
+        if person.is_healthy || matches!(person.client.script().then_takes, Take::Fail(_)) {
+            return;
+        }
+        let most = random.pick(&[1, 10, 100, 10_000]);
+        let mut takes =
+            (0..random.below(5)).map(|_| Take::Bytes(random.within(1..=most))).collect::<Vec<_>>();
+        if random.one_in(20) {
+            takes.push(Take::Fail(ErrorKind::Interrupted));
+            takes.push(Take::Bytes(1));
+        }
+        let mut script = person.client.edit();
+        script.takes = takes.into();
+        script.then_takes = if random.one_in(5) { Take::All } else { Take::NotNow };
+        person.reports.1 = true;
+    }
+
+    /// The connection of someone breaks, in one direction or both.
+    fn someone_breaks(&mut self) {
+        let Some(number) = self.someone() else { return };
+        let random = &mut self.random;
+        let person = self.model.people.get_mut(&number).unwrap();
+        if person.is_healthy {
+            return;
+        }
+        let kind = speech::failure(random);
+        let mut script = person.client.edit();
+        match random.below(8) {
+            0..3 => script.input.push_back(Err(kind)),
+            3..5 => script.then_takes = Take::Fail(kind),
+            5 => script.takes = [Take::Bytes(0)].into(),
+            6 => script.then_takes = Take::Fail(ErrorKind::Interrupted),
+            _ => script.read_always_fails = Some(ErrorKind::Interrupted),
+        }
+        person.may_run_away |=
+            script.then_takes == Take::Fail(ErrorKind::Interrupted) || script.read_always_fails.is_some();
+        person.is_silent |= script.input.back() == Some(&Err(kind));
+        drop(script);
+        person.reports = (true, true);
+    }
+
+    fn someone_ends(&mut self) {
+        let Some(number) = self.someone() else { return };
+        self.ends(number);
+    }
+
+    fn ends(&mut self, number: usize) {
+        let person = self.person(number);
+        if !std::mem::replace(&mut person.is_silent, true) {
+            person.client.will_end();
+            person.reports.0 = true;
+        }
+    }
+
+    fn something_stale_is_reported(&mut self) {
+        let key = Key::from_number(self.random.number() as usize);
+        if self.table.crowd.connection(key).is_none() {
+            assert!(!self.table.crowd.note(key, true, true, self.table.now));
+            self.model.counters.stale += 1;
+        }
+    }
+
+    fn time_passes(&mut self) {
+        let millis = self.random.pick(&[10, 300, 1000, 3000, 6000]);
+        let millis = self.random.within(1..=millis);
+        self.pass(Duration::from_millis(millis as u64));
+    }
+
+    fn pass(&mut self, span: Duration) {
+        self.table.now = self.table.now.after(span);
+    }
+
+    fn stop(&mut self) {
+        self.model.stops(self.table.now);
+        self.table.crowd.stop(&mut self.table.timers);
+        self.table.timers.set(Timer::Stop, self.table.now.after(LAST_WORDS));
+    }
+
+    /// The system reports what changed since its last report, and nothing else, or has not come to it yet.
+    fn deliver_reports(&mut self) {
+        for person in self.model.people.values_mut().filter(|person| person.reports != (false, false)) {
+            if !self.random.one_in(4) {
+                person.is_reported(&mut self.table);
+            }
+        }
+    }
+
+    /// The steps of one turn of the server, in its order, each compared with the model.
+    fn turn(&mut self) {
+        let now = self.table.now;
+        while let Some(timer) = self.table.timers.pop(now) {
+            match timer {
+                Timer::Connection(key, due) => self.deadline(key, due),
+                Timer::Stop => self.table.crowd.give_up_writing(),
+                _ => {}
+            }
+        }
+        self.table.crowd.read(&mut self.table.timers, now);
+        self.model.catch_up(now);
+        self.table.write();
+        self.model.catch_up(now);
+        self.table.crowd.be_patient(&mut self.table.timers, now);
+        self.note_goodbyes();
+        self.table.crowd.sweep(&mut self.table.timers, now);
+        self.model.check(&self.table.crowd, now);
+    }
+
+    /// What a deadline decided is seen from outside, and has to be right.
+    fn deadline(&mut self, key: Key, due: Due) {
+        let now = self.table.now;
+        let state = |table: &Table| table.crowd.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
+        let before = state(&self.table);
+        self.table.crowd.deadline(key, due, &mut self.table.timers, now);
+        let after = state(&self.table);
+        let number = self.model.people.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);
+        let Some(number) = number else { panic!("{key:?} is nobody's and has a deadline") };
+        match (due, before, after) {
+            (Due::End, Some((true, true)), Some((true, false))) => self.model.flushes(number, now),
+            (Due::Silence, Some((true, _)), Some((false, _))) => self.model.is_silent(number, now),
+            (_, Some((was_open, was_mid_line)), Some((is_open, is_mid_line))) => {
+                assert_eq!((was_open, was_mid_line), (is_open, is_mid_line), "{number} after {due:?}");
+            }
+            _ => panic!("{number} was removed by a deadline"),
+        }
+    }
+
+    /// Those who are over are about to be removed, for a reason that the model agrees with.
+    fn note_goodbyes(&mut self) {
+        let over = |person: &Person| self.table.crowd.connection(person.client.key)?.goodbye();
+        let over = self.model.people.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
+        for (number, goodbye) in over.collect::<Vec<_>>() {
+            self.model.is_over(number, goodbye, self.table.now);
+        }
+    }
+
+    /// Turns until there is no work that waits for no report.
+    fn settle(&mut self) {
+        for _ in 0..MOST_TURNS {
+            if !self.table.crowd.has_work() {
+                return;
+            }
+            self.turn();
+        }
+        panic!("after {MOST_TURNS} turns there is still work");
+    }
+
+    /// All reports come, and all that follows from them is done.
+    fn settle_all(&mut self) {
+        for person in self.model.people.values_mut() {
+            person.is_reported(&mut self.table);
+        }
+        self.turn();
+        self.settle();
+    }
+
+    /// Whoever takes nothing is left behind: what the others said is read all the same, in time.
+    fn the_stuck_hold_nobody_up(&mut self) {
+        let waits = |person: &Person| person.is_healthy && person.is_heard() && person.client.unread() > 0;
+        for _ in 0..MOST_ROUNDS {
+            self.settle_all();
+            if !self.model.people.values().any(waits) {
+                return;
+            }
+            self.pass(ROUND);
+        }
+        panic!("after {MOST_ROUNDS} times {ROUND:?} somebody is not heard");
+    }
+
+    /// Everyone takes all, and has then heard exactly what it was to hear.
+    fn all_hear_all(&mut self) {
+        for person in self.model.people.values_mut() {
+            let mut script = person.client.edit();
+            if !matches!(script.then_takes, Take::Fail(_)) {
+                script.takes.clear();
+                script.then_takes = Take::All;
+            }
+            drop(script);
+            person.reports.1 = true;
+        }
+        for _ in 0..MOST_ROUNDS {
+            self.settle_all();
+            let waits = |person: &Person| person.is_heard() && person.client.unread() > 0;
+            if !self.model.people.values().any(waits) {
+                break;
+            }
+            self.pass(ROUND);
+        }
+        let Model { people, order, .. } = &mut self.model;
+        for (&number, person) in people {
+            assert!(!person.is_owed(number, order), "{number} takes all and was not given all");
+            // Of those who were told to go, what they still say is dropped, lest a reset take what they are told.
+            assert_eq!(person.client.unread(), 0, "{number} is not read in {:?}", person.stage);
+            assert!(!matches!(person.stage, Stage::Ending(_) | Stage::Over(_)), "{number} should have gone");
+        }
+    }
+
+    /// Silence ends what it ends; then everyone ends their input, and nobody is left.
+    fn everyone_leaves(&mut self) {
+        for _ in 0..3 {
+            self.pass(self.model.limits.flush_after.unwrap_or(LINGER).max(LINGER));
+            self.settle_all();
+        }
+        if self.model.limits.flush_after.is_some() {
+            for (number, person) in &self.model.people {
+                let connection = self.table.crowd.connection(person.client.key).unwrap();
+                assert!(
+                    !(connection.is_open() && connection.is_mid_line()),
+                    "{number} waits for a line's end"
+                );
+            }
+        }
+        if let Some(idle_timeout) = self.model.limits.idle_timeout {
+            for _ in 0..3 {
+                self.pass(idle_timeout);
+                self.settle_all();
+            }
+            let stays = |person: &&Person| person.stage == Stage::Open;
+            assert_eq!(self.model.people.values().filter(stays).count(), 0, "those who were silent stay");
+        }
+        for number in self.model.people.keys().copied().collect::<Vec<_>>() {
+            self.ends(number);
+        }
+        self.settle_all();
+        self.pass(LINGER);
+        self.settle_all();
+        assert!(self.table.crowd.is_empty(), "{:?}", self.model.people.keys());
+        assert_eq!(self.table.timers.next(), None, "nobody is left to wait for");
+    }
+}
+
+fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|why| panic!("{variable}={text}: {why}")))
+}
+
+#[test]
+fn whatever_people_and_sockets_do_each_hears_the_one_order_whole_or_is_gone_for_a_reason() {
+    let seeds = match number_from("HUBBUB_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number_from("HUBBUB_SEEDS").unwrap_or(SEEDS),
+    };
+    let is_ordinary = seeds.end - seeds.start >= SEEDS;
+    let mut ended = [0; Goodbye::KINDS.len()];
+    for seed in seeds {
+        let counters = Simulation::new(seed).run();
+        (0..ended.len()).for_each(|kind| ended[kind] += counters.ended[kind]);
+    }
+    for (kind, count) in Goodbye::KINDS.iter().zip(ended) {
+        assert!(count > 0 || !is_ordinary, "nobody was ever {kind}: {ended:?}");
+    }
+}

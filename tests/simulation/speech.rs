@@ -1,0 +1,135 @@
+//! What people, programs and strangers say.
+
+use crate::common::random::Random;
+use std::io::ErrorKind;
+
+const IAC: u8 = 255;
+/// SE, NOP, SB, WILL, WONT, DO, DONT, and IAC once more.
+const COMMANDS: [u8; 8] = [240, 241, 250, 251, 252, 253, 254, 255];
+
+/// What someone says next, in a room where a line may be `max_line` bytes long.
+pub(crate) fn speech(random: &mut Random, max_line: usize, feed: usize) -> Vec<u8> {
+    match random.below(20) {
+        0..8 => line(random, max_line),
+        8..11 => half_line(random, max_line),
+        11 => random.pick(&[&b"\r"[..], b"\n", b"\r\n", b"\0", b"\r\0", b"\n\n\n"]).to_vec(),
+        12 => telnet(random, max_line),
+        13 => over_long(random, max_line),
+        14 => nearly_too_long(random, max_line),
+        15 => not_text(random),
+        16 => flood(random, max_line, feed),
+        17 => burst(random),
+        18 => negotiation(random),
+        _ => stranger(random),
+    }
+}
+
+/// The end of a line, of any kind.
+fn end(random: &mut Random) -> &'static [u8] {
+    random.pick(&[&b"\n"[..], b"\n", b"\r\n", b"\r\0"])
+}
+
+fn word(random: &mut Random, length: usize) -> Vec<u8> {
+    (0..length).map(|_| random.pick(b"abcdefghij klmnopqrstuvwxyz\t0123456789")).collect()
+}
+
+fn line(random: &mut Random, max_line: usize) -> Vec<u8> {
+    let length = random.within(0..=max_line.min(40));
+    [&word(random, length), end(random)].concat()
+}
+
+fn half_line(random: &mut Random, max_line: usize) -> Vec<u8> {
+    let length = random.within(1..=max_line.min(30));
+    word(random, length)
+}
+
+fn telnet(random: &mut Random, max_line: usize) -> Vec<u8> {
+    let mut said = vec![IAC, random.pick(&COMMANDS)];
+    if random.one_in(2) {
+        let length = random.within(0..=max_line + 8);
+        said.extend(word(random, length));
+        said.extend([IAC, 240]);
+    }
+    said.push(random.number() as u8);
+    said
+}
+
+/// Many answers, more than the text for one connection may come to.
+fn negotiation(random: &mut Random) -> Vec<u8> {
+    let timing_mark = random.one_in(3);
+    let ask = |option| [IAC, 253, if timing_mark { 6 } else { option }];
+    let count = if random.one_in(4) { 2000 } else { 20 };
+    (0..count).flat_map(|option| ask(option as u8)).collect()
+}
+
+fn over_long(random: &mut Random, max_line: usize) -> Vec<u8> {
+    let length = max_line + random.within(1..=2 * max_line);
+    let mut said = word(random, length);
+    if random.one_in(2) {
+        said.extend_from_slice(end(random));
+    }
+    said
+}
+
+fn nearly_too_long(random: &mut Random, max_line: usize) -> Vec<u8> {
+    let length = max_line - 1 + random.below(3);
+    [&word(random, length), end(random)].concat()
+}
+
+fn not_text(random: &mut Random) -> Vec<u8> {
+    let bytes = random.within(1..=12);
+    let odd =
+        [&b"\xC0\x80"[..], b"\xED\xA0\x80", b"\x9B", b"\xF0\x9F\x99", b"\x1B[2J", "é🙂\u{85}".as_bytes()];
+    [&random.bytes(bytes)[..], random.pick(&odd), end(random)].concat()
+}
+
+/// More than the feed holds, at times many times over once it is made safe to show.
+fn flood(random: &mut Random, max_line: usize, feed: usize) -> Vec<u8> {
+    let mut said = Vec::new();
+    let bytes = random.within(1..=feed * 2);
+    let controls = random.one_in(4);
+    while said.len() < bytes {
+        if controls {
+            said.extend(vec![0x1B; random.below(max_line + 1)]);
+            said.push(b'\n');
+        } else {
+            said.extend(line(random, max_line));
+        }
+    }
+    said
+}
+
+/// Many short lines, as a paste has them.
+fn burst(random: &mut Random) -> Vec<u8> {
+    (0..random.within(2..=30)).flat_map(|number| format!("{number}\n").into_bytes()).collect()
+}
+
+fn stranger(random: &mut Random) -> Vec<u8> {
+    let hello = [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x\r\n", b"\x16\x03\x01\x02\x00", b"\x16\x03hello\n"];
+    random.pick(&hello).to_vec()
+}
+
+/// `said` in pieces, as the network may deliver it.
+pub(crate) fn pieces(random: &mut Random, mut said: &[u8]) -> Vec<Vec<u8>> {
+    let most = random.pick(&[1, 3, 40, 70_000]);
+    let mut pieces = Vec::new();
+    while !said.is_empty() {
+        // A long speech byte by byte is a matter of the framing alone, and takes long.
+        let least = said.len().div_ceil(40);
+        let (piece, rest) = said.split_at(random.within(1..=most).max(least).min(said.len()));
+        pieces.push(piece.to_vec());
+        said = rest;
+    }
+    pieces
+}
+
+/// How a socket may break.
+pub(crate) fn failure(random: &mut Random) -> ErrorKind {
+    random.pick(&[
+        ErrorKind::ConnectionReset,
+        ErrorKind::BrokenPipe,
+        ErrorKind::TimedOut,
+        ErrorKind::HostUnreachable,
+        ErrorKind::Other,
+    ])
+}

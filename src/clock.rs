@@ -1,9 +1,12 @@
 //! Time as deadlines see it: milliseconds that the process could have used.
 //!
-//! The wall clock is never asked. Time in which the process was stopped (SIGSTOP, a frozen container)
+//! The wall clock is asked for the time of day that is shown, and for nothing else. Time in which the process was stopped (SIGSTOP, a frozen container)
 //! does not count, so that nobody is disconnected for what happened while we could not serve them.
 
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 /// How far a turn may overrun what it asked of poll before it counts as one in which the process was
 /// stopped.
@@ -32,6 +35,13 @@ impl Moment {
     pub const fn wrapping_millis(self) -> u32 {
         self.0 as u32
     }
+}
+
+/// The time of day in UTC, to the millisecond, as RFC 3339 has it: for people to read, and for no deadline.
+pub fn time_of_day() -> String {
+    const FORMAT: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::now_utc().format(FORMAT).unwrap_or_default()
 }
 
 /// Counts the time of the process.
@@ -84,6 +94,13 @@ mod tests {
         assert_eq!(after.since(before), STOPPED_TURN, "it overran");
         let resumed = clock.turn(start + Duration::from_secs(3605), Some(asked), true);
         assert_eq!(resumed.since(after), STOPPED_TURN, "a signal said so");
+    }
+
+    #[test]
+    fn the_time_of_day_is_told_in_utc_to_the_millisecond() {
+        let told = time_of_day();
+        let form = told.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+        assert_eq!(String::from_utf8(form.collect()).as_deref(), Ok("0000-00-00T00:00:00.000Z"), "{told}");
     }
 
     #[test]

@@ -6,14 +6,16 @@ mod output;
 pub use input::{Most, Permit};
 
 use crate::clock::Moment;
-use crate::feed::{Cursor, Feed};
+use crate::feed::Cursor;
 use crate::framing::Framer;
 use crate::goodbye::Goodbye;
 use crate::held::Held;
 use crate::pace::Pace;
 use crate::peer::Peer;
-use crate::room::Room;
+use crate::room::{Room, Speaker};
+use crate::roster::Key;
 use crate::socket::Socket;
+use crate::view::View;
 use std::io::{self, ErrorKind};
 
 /// How far a connection has come.
@@ -71,6 +73,7 @@ pub struct Refusal {
 #[derive(Debug)]
 pub struct Connection<S> {
     socket: S,
+    view: View,
     cursor: Cursor,
     framer: Framer,
     /// Text for this client alone; boxed, for nearly nobody has any and everybody has the pointer.
@@ -89,25 +92,12 @@ pub struct Connection<S> {
 }
 
 impl<S: Socket> Connection<S> {
-    /// A newcomer, told the welcome.
-    pub fn join(socket: S, peer: Peer, room: &Room, now: Moment) -> Self {
-        let mut connection = Self::new(socket, peer, room, now);
-        connection.tell(&room.welcome());
-        connection
-    }
-
-    /// A newcomer for whom there is no place, and who is told so.
-    pub fn turn_away(socket: S, peer: Peer, room: &Room, now: Moment, refusal: &Refusal) -> Self {
-        let mut connection = Self::new(socket, peer, room, now);
-        connection.is_member = false;
-        connection.refuse(&refusal.told, refusal.goodbye, room);
-        connection
-    }
-
-    fn new(socket: S, peer: Peer, room: &Room, now: Moment) -> Self {
+    /// A newcomer who sees the room in that view.
+    pub fn new(socket: S, view: View, peer: Peer, room: &Room, now: Moment) -> Self {
         Self {
             socket,
-            cursor: room.feed().join(),
+            view,
+            cursor: room.feed(view).join(),
             framer: Framer::default(),
             outbox: None,
             pace: Pace::start(now),
@@ -119,6 +109,33 @@ impl<S: Socket> Connection<S> {
             writable: true,
             line: Line::Out,
         }
+    }
+
+    /// Has joined the room under that key, and is told the welcome.
+    pub fn join(&mut self, key: Key, room: &mut Room, here: usize) {
+        let told = room.join(self.speaker(key), here);
+        self.tell(&told);
+    }
+
+    /// Turns a newcomer away for whom there is no place, and tells it so.
+    pub fn turn_away(&mut self, refusal: &Refusal, room: &Room) {
+        self.is_member = false;
+        self.refuse(&refusal.told, refusal.goodbye, room);
+    }
+
+    /// Who speaks here, under its key.
+    pub const fn speaker(&self, key: Key) -> Speaker {
+        Speaker { key, view: self.view }
+    }
+
+    /// How it sees the room.
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
+    /// Tells the others that it has come.
+    pub fn announce(&mut self, key: Key, room: &mut Room, here: usize) {
+        room.announce(self.speaker(key), &mut self.cursor, here);
     }
 
     /// The socket, to be watched.
@@ -152,8 +169,8 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Whether it lacks lines of the feed.
-    pub fn is_behind(&mut self, feed: &Feed) -> bool {
-        self.is_told() && feed.is_behind(&mut self.cursor)
+    pub fn is_behind(&mut self, room: &Room) -> bool {
+        self.is_told() && room.feed(self.view).is_behind(&mut self.cursor)
     }
 
     /// Whether anything can still be written to it.
@@ -183,7 +200,7 @@ impl<S: Socket> Connection<S> {
     pub fn end(&mut self, goodbye: Goodbye, room: &Room) {
         match self.state {
             State::Open => {
-                room.feed().end_here(&mut self.cursor);
+                room.feed(self.view).end_here(&mut self.cursor);
                 self.state = State::Ending { goodbye, peer_ended: false };
             }
             State::Deaf { .. } => self.over(goodbye),
@@ -209,14 +226,14 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Whether it lacks anything that can still be written.
-    pub fn is_owed(&mut self, feed: &Feed) -> bool {
-        self.is_told() && (self.outbox.is_some() || feed.is_behind(&mut self.cursor))
+    pub fn is_owed(&mut self, room: &Room) -> bool {
+        self.is_told() && (self.outbox.is_some() || room.feed(self.view).is_behind(&mut self.cursor))
     }
 
     /// Takes the next step of an ending once nothing is owed; whether it drains from now on.
-    pub fn settle(&mut self, feed: &Feed) -> bool {
+    pub fn settle(&mut self, room: &Room) -> bool {
         let State::Ending { goodbye, peer_ended } = self.state else { return false };
-        if self.is_owed(feed) {
+        if self.is_owed(room) {
             return false;
         }
         self.socket.shutdown_write();

@@ -17,6 +17,7 @@ use crate::roster::{Key, Roster};
 use crate::socket::Socket;
 use crate::tally::Tally;
 use crate::timers::Timers;
+use crate::view::View;
 use log::{Level, info, log, log_enabled, warn};
 use std::collections::VecDeque;
 use std::io;
@@ -50,10 +51,12 @@ pub enum Due {
     Rest,
     /// It has said nothing for as long as one may.
     Silence,
+    /// The others are told that it has come.
+    Announcement,
 }
 
 impl Due {
-    const ALL: [Self; 3] = [Self::End, Self::Rest, Self::Silence];
+    const ALL: [Self; 4] = [Self::End, Self::Rest, Self::Silence, Self::Announcement];
 }
 
 /// How many may come, and for how long one may be silent.
@@ -71,6 +74,8 @@ pub struct Limits {
     pub farewell: Duration,
 }
 
+/// The others are not told of those who come and go within so much time.
+const UNANNOUNCED: Duration = Duration::from_secs(2);
 /// Places that each list of connections has at first, and is given back to after a burst. Else the list
 /// that grew last would stand on top of malloc's memory, and all below it would stay resident.
 const KEPT: usize = 1024;
@@ -94,7 +99,7 @@ pub struct Crowd<S> {
     /// Readers that the last writes left behind.
     behind: Vec<Key>,
     over: Vec<Key>,
-    /// Messages when everyone was last written to.
+    /// [`Room::told`] when everyone was last written to.
     told: u64,
     /// Times that everyone was written to.
     rounds: usize,
@@ -149,7 +154,7 @@ impl<S: Socket> Crowd<S> {
     /// Whether there is work that waits for no report and no deadline.
     pub fn has_work(&self) -> bool {
         !(self.ready.is_empty() && self.due.is_empty() && self.over.is_empty())
-            || self.room.relayed().lines != self.told
+            || self.room.told() != self.told
     }
 
     /// Takes in a newcomer whose socket `watch` registers under its key, or tells it why not; `None`
@@ -157,6 +162,7 @@ impl<S: Socket> Crowd<S> {
     pub fn admit(
         &mut self,
         socket: S,
+        view: View,
         peer: Peer,
         timers: &mut Timers<Timer>,
         now: Moment,
@@ -164,15 +170,13 @@ impl<S: Socket> Crowd<S> {
     ) -> Option<Key> {
         self.counters.accepted += 1;
         let refusal = self.refusal(peer);
-        let newcomer = match &refusal {
-            None => Connection::join(socket, peer, &self.room, now),
-            Some(refusal) => Connection::turn_away(socket, peer, &self.room, now, refusal),
-        };
-        if let Some(refusal) = &refusal
-            && self.turned_away >= self.limits.places.turned_away
-        {
-            self.send_off(newcomer, refusal.goodbye, now);
-            return None;
+        let mut newcomer = Connection::new(socket, view, peer, &self.room, now);
+        if let Some(refusal) = &refusal {
+            newcomer.turn_away(refusal, &self.room);
+            if self.turned_away >= self.limits.places.turned_away {
+                self.send_off(newcomer, refusal.goodbye, now);
+                return None;
+            }
         }
         let key = self.roster.insert(newcomer);
         if let Some(newcomer) = self.roster.get_mut(key)
@@ -189,6 +193,13 @@ impl<S: Socket> Crowd<S> {
         if refusal.is_some() {
             self.turned_away += 1;
             return Some(key);
+        }
+        let here = self.online();
+        if let Some(newcomer) = self.roster.get_mut(key) {
+            newcomer.join(key, &mut self.room, here);
+        }
+        if self.room.has_names() {
+            timers.set(Timer::Connection(key, Due::Announcement), now.after(UNANNOUNCED));
         }
         self.networks.add(peer.network());
         if let Some(idle_timeout) = self.limits.idle_timeout {
@@ -213,29 +224,57 @@ impl<S: Socket> Crowd<S> {
     }
 
     /// Tells someone why not for whom there is not even a descriptor to keep, and closes at once.
-    pub fn send_away(&mut self, socket: S, peer: Peer, now: Moment) {
+    pub fn send_away(&mut self, socket: S, view: View, peer: Peer, now: Moment) {
         self.counters.accepted += 1;
         let told = "the server is full, for it can open no more connections: try again later".to_owned();
         let refusal = Refusal { goodbye: Goodbye::NoDescriptor, told };
-        let newcomer = Connection::turn_away(socket, peer, &self.room, now, &refusal);
+        let mut newcomer = Connection::new(socket, view, peer, &self.room, now);
+        newcomer.turn_away(&refusal, &self.room);
         self.send_off(newcomer, refusal.goodbye, now);
     }
 
     /// Tells someone who is not in the roster what it is owed, as far as that goes at once.
     fn send_off(&mut self, mut newcomer: Connection<S>, goodbye: Goodbye, now: Moment) {
-        self.counters.written += newcomer.write(self.room.feed()) as u64;
-        newcomer.settle(self.room.feed());
+        self.counters.written += newcomer.write(&self.room) as u64;
+        newcomer.settle(&self.room);
         self.counters.read += newcomer.drain(&mut self.buffer) as u64;
         self.say_goodbye(&newcomer, goodbye, now);
     }
 
+    /// Hands on what was said to one alone.
+    fn deliver_letters(&mut self) {
+        for letter in self.room.take_letters() {
+            let taken = match self.roster.get_mut(letter.to) {
+                Some(to) if !to.view().has_names() => {
+                    Err("sees plain lines alone, and hears nothing private")
+                }
+                Some(to) if to.is_outbox_full() => Err("does not read what is there, and was not told"),
+                Some(to) if to.is_open() => {
+                    to.tell(&self.room.read_letter(&letter, to.view(), false));
+                    self.due.push(letter.to);
+                    Ok(())
+                }
+                _ => Err("is leaving"),
+            };
+            let Some(from) = self.roster.get_mut(letter.from) else { continue };
+            let told = match taken {
+                Ok(()) => self.room.read_letter(&letter, from.view(), true),
+                Err(why) => self.room.return_letter(&letter, from.view(), why),
+            };
+            if !from.is_outbox_full() {
+                from.tell(&told);
+                self.due.push(letter.from);
+            }
+        }
+    }
+
     /// Waits for slow readers, or ends those for whom the room waited long enough.
     pub fn be_patient(&mut self, timers: &mut Timers<Timer>, now: Moment) {
-        if let Some(mark) = self.room.patience_ended(now) {
+        for (view, mark) in self.room.patience_ended(now) {
             for &key in &self.behind {
                 let Some(connection) = self.roster.get_mut(key) else { continue };
-                let feed = self.room.feed();
-                if connection.is_behind(feed) && feed.lags(connection.cursor(), mark) {
+                let lags = self.room.feed(view).lags(connection.cursor(), mark);
+                if connection.view() == view && connection.is_behind(&self.room) && lags {
                     connection.over(Goodbye::Stalled);
                     self.over.push(key);
                 }
@@ -257,6 +296,7 @@ impl<S: Socket> Crowd<S> {
                 timers.cancel(Timer::Connection(key, due));
             }
             if connection.is_member {
+                self.room.leave(key);
                 self.networks.remove(connection.peer().network());
             } else {
                 self.turned_away -= 1;
@@ -299,7 +339,7 @@ impl<S: Socket> Crowd<S> {
     /// Whether much memory is kept that a burst once took.
     pub fn is_swollen(&self) -> bool {
         let lists = [&self.held, &self.due, &self.behind, &self.over];
-        self.room.feed().is_swollen()
+        self.room.is_swollen()
             || self.roster.is_swollen()
             || self.ready.is_empty() && self.ready.capacity() > KEPT
             || lists.iter().any(|list| list.is_empty() && list.capacity() > KEPT)
@@ -341,7 +381,10 @@ impl<S: Socket> Crowd<S> {
         if goodbye.is_news() || self.may_log(goodbye.level(), now) {
             let behind = match goodbye {
                 Goodbye::Stalled => {
-                    format!(", {} bytes behind", self.room.feed().behind(connection.cursor()))
+                    format!(
+                        ", {} bytes behind",
+                        self.room.feed(connection.view()).behind(connection.cursor())
+                    )
                 }
                 _ => String::new(),
             };

@@ -207,11 +207,11 @@ impl Feed {
         Cursor { at: self.head, own: None, left: NO_END, mid_line: false }
     }
 
-    /// Appends `line` and a line end for everyone but its author.
+    /// Appends `line` and a line end for everyone but its author, where that reads here.
     ///
     /// # Errors
     /// [`Full`] where [`room`](Self::room) is too small for the line and its end.
-    pub fn append(&mut self, author: &mut Cursor, line: &[u8]) -> Result<(), Full> {
+    pub fn append(&mut self, author: Option<&mut Cursor>, line: &[u8]) -> Result<(), Full> {
         if line.len() >= self.room() {
             return Err(Full);
         }
@@ -222,10 +222,10 @@ impl Feed {
         let start = self.head;
         self.write(line);
         self.write(b"\n");
-        if author.at == start {
-            author.at = self.head;
-        } else {
-            author.remember(start..self.head);
+        match author {
+            Some(author) if author.at == start => author.at = self.head,
+            Some(author) => author.remember(start..self.head),
+            None => {}
         }
         Ok(())
     }

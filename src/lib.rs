@@ -14,7 +14,9 @@
 //! - [`socket`]: all that a connection needs of its socket.
 //! - [`connection`]: one client and its [`peer`]; [`goodbye`] says why it ended.
 //! - [`framing`]: bytes in, lines out; telnet, first bytes, text made safe; what is unfinished is [`held`].
-//! - [`room`]: who hears what, and who may speak how much while others are slow ([`pace`]).
+//! - [`room`]: who hears what, and who may speak how much while others are slow ([`pace`]); the [`people`],
+//!   by name, and their [`command`]s.
+//! - [`hall`]: what is heard in one [`view`], which makes lines of what is told.
 //! - [`feed`]: the one ring of lines, and the cursors of its readers.
 //! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them, [`tally`] counts
 //!   where they come from.
@@ -25,6 +27,7 @@
 pub mod address;
 pub mod arguments;
 pub mod clock;
+pub mod command;
 pub mod connection;
 pub mod counters;
 pub mod crowd;
@@ -32,6 +35,7 @@ pub mod descriptors;
 pub mod feed;
 pub mod framing;
 pub mod goodbye;
+pub mod hall;
 pub mod held;
 pub mod logbudget;
 pub mod logfile;
@@ -39,9 +43,11 @@ pub mod options;
 pub mod os_error;
 pub mod pace;
 pub mod peer;
+pub mod people;
 pub mod room;
 pub mod roster;
 pub mod server;
 pub mod socket;
 pub mod tally;
 pub mod timers;
+pub mod view;

@@ -46,10 +46,12 @@ fn serve(options: &Options) -> Result<End, String> {
     }
     let manners = Manners {
         rules: Rules { max_line: options.max_line, raw: options.raw },
+        views: options.listen.iter().map(|listen| listen.view).collect(),
         feed: options.feed,
         welcome: options.welcome.clone(),
         stall_timeout: options.stall_timeout,
         rate: options.rate,
+        time_of_day: hubbub::clock::time_of_day,
     };
     let room = Room::new(manners).map_err(|error| {
         format!("cannot have a feed of {} bytes: {}", options.feed, os_error::text(&error))

@@ -3,8 +3,9 @@
 use crate::address::host_and_port;
 use crate::arguments::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, parse_size, value};
 use crate::pace::Rate;
-use crate::room::{Room, View};
+use crate::room::Room;
 use crate::server::doors::{DeadAfter, Listen};
+use crate::view::View;
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;
 use std::ffi::OsString;
@@ -24,9 +25,6 @@ const FEEDS: RangeInclusive<usize> = 4 * 1024..=1024 * 1024 * 1024;
 
 /// The longest silence that can be told from a shorter one: its milliseconds are counted in 32 bits.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Views that are not there yet: never taken for the name of a host.
-const RESERVED_VIEWS: [&str; 2] = ["named", "json"];
 
 /// What the command line asked for.
 #[derive(Debug)]
@@ -125,7 +123,7 @@ Usage: hubbub [OPTIONS]
 Options:
   -l, --listen [VIEW:]ADDR  listen here; may be repeated           [plain:127.0.0.1:9090]
                             ADDR: PORT or :PORT (all interfaces, IPv4 and IPv6), HOST:PORT,
-                            [IPV6]:PORT. VIEW: plain
+                            [IPV6]:PORT. VIEW: plain, named or json
   -w, --welcome TEXT        line sent to each newcomer; '' for none [{WELCOME}]
   -m, --max-clients N       at most N connections (2 is a one-to-one chat)          [what the descriptor limit allows]
       --max-per-ip N        at most N connections from one address, 0 is no limit   [0]
@@ -232,8 +230,8 @@ fn split_view(text: &str) -> Result<(View, &str), String> {
     }
     let is_word = first.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && first.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if RESERVED_VIEWS.contains(&first) || (is_word && rest.contains(':') && !text.contains("::")) {
-        return Err(format!("'{first}' is an unknown view: there is plain"));
+    if is_word && rest.contains(':') && !text.contains("::") {
+        return Err(format!("'{first}' is an unknown view: there are plain, named and json"));
     }
     Ok((View::Plain, text))
 }
@@ -266,7 +264,7 @@ mod tests {
         assert_eq!(listen(":0"), Ok((None, 0)));
         assert_eq!(listen("localhost:1"), Ok((Some("localhost".into()), 1)));
         assert_eq!(listen("[::1]:7"), Ok((Some("::1".into()), 7)));
-        for view in ["plain:9090", "plain::9090"] {
+        for view in ["plain:9090", "plain::9090", "named:9090", "json::9090"] {
             assert_eq!(listen(view), Ok((None, 9090)), "{view}");
         }
         assert_eq!(listen("plain:127.0.0.1:7"), Ok((Some("127.0.0.1".into()), 7)));
@@ -284,8 +282,8 @@ mod tests {
             ("::1", "brackets"),
             ("fe80::1:9090", "brackets"),
             ("[::1:9090", "bracket"),
-            ("named:9090", "unknown view"),
-            ("json:127.0.0.1:9090", "unknown view"),
+            ("named:", "port"),
+            ("json:127.0.0.1", "port"),
             ("loud:127.0.0.1:9090", "unknown view"),
             ("unix:/tmp/x", "unix"),
             ("plain:unix:/tmp/x", "unix"),

@@ -1,41 +1,27 @@
 //! Who hears what, and who may speak how much while others are slow.
 
 use crate::clock::Moment;
+use crate::command::Command;
 use crate::counters::count;
 use crate::feed::{Cursor, Feed, Full, Mark};
 use crate::framing::{Rules, text};
+use crate::hall::{Hall, Space};
 use crate::pace::{Pace, Rate};
+use crate::people::People;
+use crate::roster::Key;
+use crate::view::{Told, View};
 use std::fmt;
 use std::io;
 use std::time::Duration;
-
-/// How a listener shows the room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum View {
-    /// A welcome line, then other people's lines and nothing else.
-    Plain,
-}
-
-impl View {
-    /// The name on the command line and in the log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-        }
-    }
-
-    /// The view of that name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        (name == Self::Plain.name()).then_some(Self::Plain)
-    }
-}
 
 /// What a room is made with.
 #[derive(Debug, Clone)]
 pub struct Manners {
     /// What holds for every sender.
     pub rules: Rules,
-    /// Bytes of the feed.
+    /// The views that have a listener; at least one.
+    pub views: Vec<View>,
+    /// Bytes of each view's feed.
     pub feed: usize,
     /// Said to each newcomer; empty for nothing.
     pub welcome: String,
@@ -43,18 +29,56 @@ pub struct Manners {
     pub stall_timeout: Duration,
     /// How fast one sender may say lines, if there is a limit.
     pub rate: Option<Rate>,
+    /// Tells the time of day, as the json view shows it.
+    pub time_of_day: fn() -> String,
 }
 
 /// Everyone's lines in one order, and the patience with those who lag.
 #[derive(Debug)]
 pub struct Room {
-    feed: Feed,
+    halls: Vec<Hall>,
+    /// Which of the halls is each view's.
+    hall_of: [usize; View::ALL.len()],
     manners: Manners,
-    wait: Option<Wait>,
+    /// Who is here, if any view has names.
+    people: Option<People>,
+    letters: Vec<Letter>,
+    /// How often something was told to all.
+    told: u64,
     relayed: Relayed,
 }
 
-/// What went into the feed since the start.
+/// One who speaks.
+#[derive(Debug, Clone, Copy)]
+pub struct Speaker {
+    /// Who.
+    pub key: Key,
+    /// How the room is shown to them.
+    pub view: View,
+}
+
+/// What the room has for one who spoke, beside telling the others.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing.
+    None,
+    /// Lines for them alone.
+    Lines(Vec<u8>),
+    /// They asked to leave.
+    Quit,
+}
+
+/// Something that one said to another alone.
+#[derive(Debug)]
+pub struct Letter {
+    /// Who said it.
+    pub from: Key,
+    /// To whom.
+    pub to: Key,
+    text: Vec<u8>,
+}
+
+/// What went into the feeds since the start.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Relayed {
     /// Messages.
@@ -73,16 +97,6 @@ impl fmt::Display for Relayed {
         }
         Ok(())
     }
-}
-
-/// Senders wait because somebody reads slowly: until the slowest has reached the mark.
-#[derive(Debug)]
-struct Wait {
-    mark: Mark,
-    /// Waited before `since`.
-    waited: Duration,
-    /// Waiting goes on since then; `None` while nobody has anything to say.
-    since: Option<Moment>,
 }
 
 impl Room {
@@ -108,9 +122,24 @@ impl Room {
     /// An empty room.
     ///
     /// # Errors
-    /// The system has not as much memory as the feed may take.
+    /// The system has not as much memory as the feeds may take.
     pub fn new(manners: Manners) -> io::Result<Self> {
-        Ok(Self { feed: Feed::new(manners.feed)?, manners, wait: None, relayed: Relayed::default() })
+        let mut halls = Vec::new();
+        let mut hall_of = [0; View::ALL.len()];
+        for view in View::ALL.into_iter().filter(|view| manners.views.contains(view)) {
+            hall_of[view.index()] = halls.len();
+            halls.push(Hall::new(view, manners.feed, manners.rules.raw)?);
+        }
+        let has_names = manners.views.iter().any(|view| view.has_names());
+        Ok(Self {
+            halls,
+            hall_of,
+            manners,
+            people: has_names.then(People::default),
+            letters: Vec::new(),
+            told: 0,
+            relayed: Relayed::default(),
+        })
     }
 
     /// What holds for every sender.
@@ -123,39 +152,177 @@ impl Room {
         self.manners.rate
     }
 
-    /// The lines, for their readers.
-    pub const fn feed(&self) -> &Feed {
-        &self.feed
+    /// The lines as a view shows them, for its readers.
+    pub fn feed(&self, view: View) -> &Feed {
+        self.halls[self.hall_of[view.index()]].feed()
     }
 
-    /// What went into the feed so far.
+    /// What went into the feeds so far.
     pub const fn relayed(&self) -> Relayed {
         self.relayed
     }
 
-    /// What a newcomer is told: whole lines, or nothing.
-    pub fn welcome(&self) -> Vec<u8> {
-        match self.manners.welcome.as_str() {
-            "" => Vec::new(),
-            welcome => format!("{welcome}\n").into_bytes(),
+    /// How often anything was told to all: when it changes, there is something to write.
+    pub const fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// Whether people have names here, and hear who comes and goes.
+    pub const fn has_names(&self) -> bool {
+        self.people.is_some()
+    }
+
+    /// Takes in a newcomer, one of `here`; returns what it is told: whole lines, or nothing.
+    pub fn join(&mut self, speaker: Speaker, here: usize) -> Vec<u8> {
+        if let Some(people) = &mut self.people {
+            people.join(speaker.key);
+        }
+        let told = Told::Welcome { text: &self.manners.welcome, name: self.name(speaker.key), here };
+        self.lines(speaker.view, &told)
+    }
+
+    /// Tells the others that someone has come, one of `here`, unless they know.
+    pub fn announce(&mut self, speaker: Speaker, cursor: &mut Cursor, here: usize) {
+        if let Some(name) = self.people.as_mut().and_then(|people| people.announce(speaker.key)) {
+            // Where a feed has no room, its readers have to do without it.
+            _ = self.tell(Some((speaker.view, cursor)), &Told::Joined { name: &name, here });
         }
     }
 
-    /// What the server itself says, as this view shows it.
-    pub fn notice(&self, told: &str) -> Vec<u8> {
-        format!("* {told}\n").into_bytes()
+    /// Someone has gone; tells the others, if they knew.
+    pub fn leave(&mut self, key: Key) {
+        if let Some(name) = self.people.as_mut().and_then(|people| people.leave(key)) {
+            _ = self.tell(None, &Told::Left { name: &name });
+        }
     }
 
-    /// Tells everyone but `author` a line.
+    /// Why the server does not do something, as a view shows it.
+    pub fn error(&self, view: View, told: &str) -> Vec<u8> {
+        self.lines(view, &Told::Error(told))
+    }
+
+    /// Does what a line asks for: mostly, tells everyone else.
     ///
     /// # Errors
-    /// [`Full`] where more was read than [`may_read`](Self::may_read) allowed; nobody is told.
-    pub fn say(&mut self, author: &mut Cursor, line: &[u8]) -> Result<(), Full> {
-        let shown = if self.manners.rules.raw { line.into() } else { text::safe(line) };
-        self.feed.append(author, &shown)?;
+    /// [`Full`] where more was read than [`may_read`](Self::may_read) allowed; not all are told.
+    pub fn hear(&mut self, speaker: Speaker, cursor: &mut Cursor, line: &[u8]) -> Result<Answer, Full> {
+        if !speaker.view.has_names() {
+            return self.say(speaker, cursor, line, false);
+        }
+        match Command::read(line) {
+            Command::Say(text) => self.say(speaker, cursor, text, false),
+            Command::Act(b"") => Ok(self.refuse(speaker, "/me needs what you do: /me waves")),
+            Command::Act(text) => self.say(speaker, cursor, text, true),
+            Command::Nick(name) => Ok(self.rename(speaker, cursor, name)),
+            Command::Message { to, text } => Ok(self.post(speaker, to, text)),
+            Command::Who => {
+                let list = self.people.as_ref().map(People::list).unwrap_or_default();
+                Ok(Answer::Lines(self.lines(speaker.view, &Told::Notice(&list))))
+            }
+            Command::Help => Ok(Answer::Lines(self.lines(speaker.view, &Told::Notice(Command::HELP)))),
+            Command::Quit => Ok(Answer::Quit),
+            Command::Nothing => Ok(Answer::None),
+        }
+    }
+
+    fn say(
+        &mut self,
+        speaker: Speaker,
+        cursor: &mut Cursor,
+        line: &[u8],
+        is_action: bool,
+    ) -> Result<Answer, Full> {
+        let shown = self.safe(line);
+        let bytes = shown.len() as u64 + 1;
+        let name = self.people.as_ref().map_or("", |people| people.name(speaker.key)).to_owned();
+        self.tell(Some((speaker.view, cursor)), &Told::Message { from: &name, text: &shown, is_action })?;
         self.relayed.lines += 1;
-        self.relayed.bytes += shown.len() as u64 + 1;
-        Ok(())
+        self.relayed.bytes += bytes;
+        Ok(Answer::None)
+    }
+
+    /// Tells everyone but the author.
+    fn tell(&mut self, mut author: Option<(View, &mut Cursor)>, told: &Told<'_>) -> Result<(), Full> {
+        let at = self.time_of_day();
+        let mut result = Ok(());
+        for view in View::ALL.into_iter().filter(|view| self.manners.views.contains(view)) {
+            let own = author.as_mut().filter(|(here, _)| *here == view).map(|(_, cursor)| &mut **cursor);
+            match self.halls[self.hall_of[view.index()]].tell(own, told, &at) {
+                Ok(is_told) => self.told += u64::from(is_told),
+                Err(full) => result = Err(full),
+            }
+        }
+        result
+    }
+
+    fn rename(&mut self, speaker: Speaker, cursor: &mut Cursor, name: &[u8]) -> Answer {
+        let Some(people) = &mut self.people else { return Answer::None };
+        let shown = text::safe(name);
+        let name = String::from_utf8_lossy(&shown);
+        let old = match people.rename(speaker.key, &name) {
+            Ok(old) => old,
+            Err(unfit) => return self.refuse(speaker, &unfit.told(&name)),
+        };
+        if old != name && people.is_announced(speaker.key) {
+            _ = self.tell(Some((speaker.view, cursor)), &Told::Renamed { old: &old, new: &name });
+        }
+        Answer::Lines(self.lines(speaker.view, &Told::Notice(&format!("you are {name} now"))))
+    }
+
+    /// Takes something for one alone: to be handed on, for only the crowd knows whether it is taken.
+    fn post(&mut self, speaker: Speaker, to: &[u8], text: &[u8]) -> Answer {
+        let shown = text::safe(to);
+        let name = String::from_utf8_lossy(&shown);
+        if name.is_empty() || text.is_empty() {
+            return self.refuse(speaker, "/msg needs a name and what to say: /msg alice hi");
+        }
+        match self.people.as_ref().and_then(|people| people.find(&name)) {
+            None => self.refuse(speaker, &format!("nobody here is called {name}: /who tells who is here")),
+            Some(to) => {
+                let text = self.safe(text).into_owned();
+                self.letters.push(Letter { from: speaker.key, to, text });
+                Answer::None
+            }
+        }
+    }
+
+    /// Takes what was said to one alone and not yet handed on.
+    pub fn take_letters(&mut self) -> Vec<Letter> {
+        std::mem::take(&mut self.letters)
+    }
+
+    /// What whoever hears a letter is told, or, as an echo, whoever said it; nothing in a view that has no
+    /// such lines.
+    pub fn read_letter(&self, letter: &Letter, view: View, is_echo: bool) -> Vec<u8> {
+        let (from, to) = (self.name(letter.from), self.name(letter.to));
+        self.lines(view, &Told::Private { from, to, text: &letter.text, is_echo })
+    }
+
+    /// What whoever said a letter is told where it cannot be handed on.
+    pub fn return_letter(&self, letter: &Letter, view: View, why: &str) -> Vec<u8> {
+        self.error(view, &format!("{} {why}", self.name(letter.to)))
+    }
+
+    fn refuse(&self, speaker: Speaker, told: &str) -> Answer {
+        Answer::Lines(self.error(speaker.view, told))
+    }
+
+    fn name(&self, key: Key) -> &str {
+        self.people.as_ref().map_or("", |people| people.name(key))
+    }
+
+    fn safe<'a>(&self, line: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+        if self.manners.rules.raw { line.into() } else { text::safe(line) }
+    }
+
+    /// What is told in a view, with its line end, or nothing.
+    fn lines(&self, view: View, told: &Told<'_>) -> Vec<u8> {
+        let at = if view == View::Json { (self.manners.time_of_day)() } else { String::new() };
+        view.line(told, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
+    }
+
+    fn time_of_day(&self) -> String {
+        if self.manners.views.contains(&View::Json) { (self.manners.time_of_day)() } else { String::new() }
     }
 
     /// Counts a line that was too long to be told, and returns what its sender is told.
@@ -165,91 +332,101 @@ impl Room {
         format!("that line was too long and nobody saw it: {most} is the most")
     }
 
-    /// How many bytes may be read from a sender who has `held` bytes of an unfinished line, so that
-    /// all of it, made safe to show, is sure to find room; 0 where the sender has to wait.
-    pub fn may_read(&self, pace: &Pace, held: usize, now: Moment) -> usize {
-        let room = self.feed.room();
-        let flood = self.readable_in_a_flood(held);
-        if flood > 0 {
+    /// How much may be read from a sender who has `held` bytes of an unfinished line, so that all of it is
+    /// sure to find room in every view; none where the sender has to wait.
+    pub fn may_read(&self, pace: &Pace, held: usize, now: Moment) -> Space {
+        let flood = self.space_in_a_flood(held);
+        if flood.is_some() {
             return flood;
         }
         let quiet = self.quiet();
         // Whoever comes anew each time may use half of what is kept, and no more.
-        let for_others = if pace.is_new(now) { self.feed.size() / Self::KEPT_FOR_PEOPLE / 2 } else { 0 };
-        let left = self.readable(room.saturating_sub(for_others), held);
-        if pace.is_one_line(held, quiet, now) {
+        let for_others = if pace.is_new(now) { self.manners.feed / Self::KEPT_FOR_PEOPLE / 2 } else { 0 };
+        let Space { bytes: left, lines } = self.space(for_others, held);
+        let bytes = if pace.is_one_line(held, quiet, now) {
             // The rest of a line that a person began, and its line end.
             left.min((self.manners.rules.max_line + 2).saturating_sub(held))
         } else if pace.is_quiet(quiet, now) {
             (left / Self::SHARES).max(left.min(Self::TYPED)).min(quiet)
         } else {
             0
-        }
+        };
+        Space { bytes, lines }
     }
 
     /// Whether senders who wait for room may try again.
     pub fn has_room_for_a_flood(&self) -> bool {
-        self.readable_in_a_flood(0) > 0
+        self.space_in_a_flood(0).is_some()
     }
 
-    /// Bytes that may be read from a sender however much it says.
-    fn readable_in_a_flood(&self, held: usize) -> usize {
-        let kept = self.feed.size() / Self::KEPT_FOR_PEOPLE;
-        let bytes = self.readable(self.feed.room().saturating_sub(kept), held);
-        if bytes >= (self.feed.size() / Self::LEAST_READ).max(1) { bytes } else { 0 }
+    /// What may be read from a sender however much it says.
+    fn space_in_a_flood(&self, held: usize) -> Space {
+        let space = self.space(self.manners.feed / Self::KEPT_FOR_PEOPLE, held);
+        let is_worth_a_call = space.bytes >= (self.manners.feed / Self::LEAST_READ).max(1);
+        if is_worth_a_call { space } else { Space::NONE }
+    }
+
+    fn space(&self, kept: usize, held: usize) -> Space {
+        let spaces = self.halls.iter().map(|hall| hall.space(kept, held));
+        spaces.fold(Space::ENDLESS, Space::and)
     }
 
     /// Whether an unfinished line of `held` bytes finds room.
     pub fn has_room_for(&self, held: usize) -> bool {
-        self.feed.room() > held.saturating_mul(self.expansion())
+        self.halls.iter().all(|hall| hall.has_room_for(held))
     }
 
     /// Bytes a second that a person does not exceed.
     pub fn quiet(&self) -> usize {
-        Self::QUIET.min(self.feed.size() / Self::KEPT_FOR_PEOPLE / Self::FEWEST_PEOPLE).max(1)
+        Self::QUIET.min(self.manners.feed / Self::KEPT_FOR_PEOPLE / Self::FEWEST_PEOPLE).max(1)
     }
 
-    fn readable(&self, room: usize, held: usize) -> usize {
-        // What is read may end the held line, become escapes, and lack its last line end.
-        (room.saturating_sub(1) / self.expansion()).saturating_sub(held)
-    }
-
-    const fn expansion(&self) -> usize {
-        if self.manners.rules.raw { 1 } else { text::EXPANSION }
+    /// Whether much memory is kept that a burst once took.
+    pub fn is_swollen(&self) -> bool {
+        self.halls.iter().any(|hall| hall.feed().is_swollen())
     }
 
     /// Gives the memory that a burst took back to the system.
     pub fn give_back(&mut self) {
-        self.feed.give_back();
+        self.halls.iter_mut().for_each(Hall::give_back);
     }
 
-    /// Forgets what none of `readers` lacks: give it every reader that is behind.
-    pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
-        self.feed.release(readers);
+    /// Forgets what none of `readers` lacks, each with its view: give it every reader that is behind.
+    pub fn release<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
+        for view in View::ALL.into_iter().filter(|view| self.manners.views.contains(view)) {
+            let here = readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor);
+            self.halls[self.hall_of[view.index()]].release(here);
+        }
+    }
+
+    /// Bytes that can be appended now, in the feed that has the least.
+    pub fn room(&self) -> usize {
+        self.halls.iter().map(|hall| hall.feed().room()).min().unwrap_or(0)
     }
 
     /// Notes whether senders have to wait for readers; returns when the room's patience ends.
     pub fn wait(&mut self, senders_wait: bool, now: Moment) -> Option<Moment> {
-        self.wait.take_if(|wait| self.feed.has_reached(wait.mark));
-        if senders_wait {
-            let mark = self.feed.half_a_feed_on();
-            let wait = self.wait.get_or_insert(Wait { mark, waited: Duration::ZERO, since: None });
-            let since = *wait.since.get_or_insert(now);
-            return Some(since.after(self.manners.stall_timeout.saturating_sub(wait.waited)));
-        }
-        if let Some(wait) = &mut self.wait
-            && let Some(since) = wait.since.take()
-        {
-            wait.waited += now.since(since);
-        }
-        None
+        let kept = self.manners.feed / Self::KEPT_FOR_PEOPLE;
+        let worth = (self.manners.feed / Self::LEAST_READ).max(1);
+        let timeout = self.manners.stall_timeout;
+        let is_cause = |hall: &Hall| hall.space(kept, 0).bytes < worth;
+        // Where none is short of room for whoever says little, some are for one in a long line.
+        let any_cause = self.halls.iter().any(is_cause);
+        let waits = self.halls.iter_mut().map(|hall| {
+            let is_waited_for = senders_wait && hall.is_behind() && (is_cause(hall) || !any_cause);
+            hall.wait(is_waited_for, timeout, now)
+        });
+        waits.flatten().min()
     }
 
-    /// The place that readers had to reach, once the room has waited for it long enough.
-    pub fn patience_ended(&mut self, now: Moment) -> Option<Mark> {
+    /// The place that readers of a view had to reach, once the room has waited for it long enough.
+    pub fn patience_ended(&mut self, now: Moment) -> Vec<(View, Mark)> {
         let timeout = self.manners.stall_timeout;
-        self.wait
-            .take_if(|wait| wait.since.is_some_and(|since| wait.waited + now.since(since) >= timeout))
-            .map(|wait| wait.mark)
+        let mut ended = Vec::new();
+        for view in View::ALL.into_iter().filter(|view| self.manners.views.contains(view)) {
+            let hall = &mut self.halls[self.hall_of[view.index()]];
+            ended.extend(hall.patience_ended(timeout, now).map(|mark| (view, mark)));
+        }
+        ended
     }
 }

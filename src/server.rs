@@ -10,6 +10,7 @@ use crate::logfile::LogFile;
 use crate::peer::Peer;
 use crate::roster::Key;
 use crate::timers::Timers;
+use crate::view::View;
 use doors::{Doors, Knock};
 use log::{debug, error, info, warn};
 use mio::net::TcpStream;
@@ -199,19 +200,21 @@ impl Server {
                     self.timers.set(Timer::Accept, retry_at);
                     return;
                 }
-                Knock::Someone(socket, address) => self.admit(socket, Peer::from(address), now),
-                Knock::OneTooMany(socket, address) => {
+                Knock::Someone(socket, view, address) => {
+                    self.admit(socket, view, Peer::from(address), now);
+                }
+                Knock::OneTooMany(socket, view, address) => {
                     self.crowd.counters.accept_failures += 1;
-                    self.crowd.send_away(socket, Peer::from(address), now);
+                    self.crowd.send_away(socket, view, Peer::from(address), now);
                     self.doors.keep_reserve();
                 }
             }
         }
     }
 
-    fn admit(&mut self, socket: TcpStream, peer: Peer, now: Moment) {
+    fn admit(&mut self, socket: TcpStream, view: View, peer: Peer, now: Moment) {
         let registry = self.poll.registry();
-        self.crowd.admit(socket, peer, &mut self.timers, now, |socket, key| {
+        self.crowd.admit(socket, view, peer, &mut self.timers, now, |socket, key| {
             registry.register(socket, Token(key.number()), Interest::READABLE | Interest::WRITABLE)
         });
     }

@@ -52,7 +52,7 @@ impl Twin {
             return true;
         }
         let room = self.feed.room();
-        let said = self.feed.append(&mut self.readers[author].cursor, line);
+        let said = self.feed.append(Some(&mut self.readers[author].cursor), line);
         assert_eq!(said, if line.len() < room { Ok(()) } else { Err(Full) });
         if said.is_ok() {
             for (index, reader) in self.readers.iter_mut().enumerate() {
@@ -227,8 +227,8 @@ fn who_speaks_without_reading_comes_to_an_end_before_the_memory_of_it_does() {
     let (mut reads, mut does_not) = (feed.join(), feed.join());
     let mut said = 0;
     while does_not.may_say_more() {
-        feed.append(&mut reads, b"").expect("room");
-        feed.append(&mut does_not, b"").expect("room");
+        feed.append(Some(&mut reads), b"").expect("room");
+        feed.append(Some(&mut does_not), b"").expect("room");
         feed.advance(&mut reads, 1);
         assert!(reads.may_say_more());
         said += 1;
@@ -243,9 +243,9 @@ fn readers_who_lag_are_told_from_those_who_are_near() {
     let mut feed = Feed::new(1000).unwrap();
     let mut author = feed.join();
     let stuck = feed.join();
-    feed.append(&mut author, &[b'x'; 399]).expect("room");
+    feed.append(Some(&mut author), &[b'x'; 399]).expect("room");
     let near = feed.join();
-    feed.append(&mut author, &[b'x'; 499]).expect("room");
+    feed.append(Some(&mut author), &[b'x'; 499]).expect("room");
     feed.release([&stuck, &near].into_iter());
     let mark = feed.half_a_feed_on();
     assert!(!feed.has_reached(mark));

@@ -27,6 +27,7 @@ use hubbub::pace::Rate;
 use hubbub::peer::Peer;
 use hubbub::room::{Manners, Room};
 use hubbub::roster::Key;
+use hubbub::view::View;
 use model::{LAST_WORDS, LINGER, Model};
 use person::{Person, Stage};
 use std::io::ErrorKind;
@@ -174,7 +175,7 @@ impl Simulation {
             true => Err(ErrorKind::OutOfMemory.into()),
             false => Ok(()),
         };
-        let key = self.table.crowd.admit(socket, peer, &mut self.table.timers, now, watch);
+        let key = self.table.crowd.admit(socket, View::Plain, peer, &mut self.table.timers, now, watch);
         if let Some(key) = key {
             let person = self.person(number);
             person.client.key = key;
@@ -184,6 +185,10 @@ impl Simulation {
         if is_unwatched {
             let told = "the server cannot take you in: try again later";
             let goodbye = Goodbye::Unwatched(ErrorKind::OutOfMemory);
+            if !is_refused {
+                // It never joined, and is not welcomed.
+                self.person(number).untold.clear();
+            }
             self.person(number).tell(format!("* {told}\n").as_bytes());
             self.person(number).stage = Stage::Ending(goodbye);
         }
@@ -198,7 +203,7 @@ impl Simulation {
         person.is_refused(told, Goodbye::NoDescriptor, self.table.now);
         self.model.counters.accepted += 1;
         self.model.people.insert(number, person);
-        self.table.crowd.send_away(socket, peer, self.table.now);
+        self.table.crowd.send_away(socket, View::Plain, peer, self.table.now);
         self.was_sent_off(number);
     }
 

@@ -2,12 +2,12 @@
 
 use super::{Connection, Phase, State};
 use crate::clock::Moment;
-use crate::feed::Cursor;
+use crate::feed::Full;
 use crate::framing::{Event, text};
 use crate::goodbye::Goodbye;
 use crate::held::Held;
-use crate::peer::Peer;
-use crate::room::Room;
+use crate::room::{Answer, Room};
+use crate::roster::Key;
 use crate::socket::{Socket, retry};
 use log::{debug, error, log_enabled};
 use memchr::memchr2_iter;
@@ -62,9 +62,11 @@ impl<S: Socket> Connection<S> {
                 return Permit::At(self.pace.may_go_on_at(rate, now));
             }
         }
-        match room.may_read(&self.pace, self.framer.held(), now) {
-            0 => Permit::OnceThereIsRoom,
-            bytes => Permit::Read(Most { bytes, lines }),
+        let space = room.may_read(&self.pace, self.framer.held(), now);
+        if space.is_some() {
+            Permit::Read(Most { bytes: space.bytes, lines: space.lines.min(lines) })
+        } else {
+            Permit::OnceThereIsRoom
         }
     }
 
@@ -73,17 +75,24 @@ impl<S: Socket> Connection<S> {
         self.pace.silence(now)
     }
 
-    /// Reads once into `buffer`, at most `lines` lines, passes on what was said, and notes the end of the
+    /// Reads once into `buffer`, at most `lines` lines, of the one with that key; passes on what was said, and notes the end of the
     /// input; returns the bytes read, or `None` where there is nothing until the socket is reported
     /// readable, or for good.
-    pub fn hear(&mut self, buffer: &mut [u8], lines: usize, room: &mut Room, now: Moment) -> Option<usize> {
+    pub fn hear(
+        &mut self,
+        key: Key,
+        buffer: &mut [u8],
+        lines: usize,
+        room: &mut Room,
+        now: Moment,
+    ) -> Option<usize> {
         let given = buffer.len();
         let most = self.end_of_lines(buffer, lines, room.rules().raw);
         let buffer = &mut buffer[..most];
         match retry(|| self.socket.read(buffer)) {
             Ok(0) => {
                 self.readable = false;
-                self.input_ended(room);
+                self.input_ended(key, room);
                 None
             }
             Ok(bytes) => {
@@ -91,7 +100,7 @@ impl<S: Socket> Connection<S> {
                     // Who fills what it was given has more to say: that is no person typing.
                     let said = if bytes == given { bytes.max(room.quiet()) } else { bytes };
                     self.pace.note(said, room.quiet(), now);
-                    self.take_in(&buffer[..bytes], room);
+                    self.take_in(key, &buffer[..bytes], room);
                 }
                 Some(bytes)
             }
@@ -131,11 +140,11 @@ impl<S: Socket> Connection<S> {
         reads.take_while(|&bytes| bytes > 0).sum()
     }
 
-    fn take_in(&mut self, mut input: &[u8], room: &mut Room) {
+    fn take_in(&mut self, key: Key, mut input: &[u8], room: &mut Room) {
         let rules = *room.rules();
         let mut line = Held::default();
         while let Some(event) = self.framer.next(&rules, &mut input, &mut line) {
-            self.act_on(event, room);
+            self.act_on(key, event, room);
             if self.phase() != Phase::Staying {
                 // A stranger: what follows is no chat.
                 return;
@@ -144,15 +153,15 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Takes the unfinished line as a message.
-    pub fn flush(&mut self, room: &mut Room) {
+    pub fn flush(&mut self, key: Key, room: &mut Room) {
         let rules = *room.rules();
         let mut line = Held::default();
         if let Some(event) = self.framer.flush(&rules, &mut line) {
-            self.act_on(event, room);
+            self.act_on(key, event, room);
         }
     }
 
-    fn input_ended(&mut self, room: &mut Room) {
+    fn input_ended(&mut self, key: Key, room: &mut Room) {
         // A broken pipe, unlike a reset, is what the system calls a peer that first ended its input.
         let ended_cleanly = match self.state {
             State::Open => true,
@@ -162,11 +171,11 @@ impl<S: Socket> Connection<S> {
         let rules = *room.rules();
         let mut line = Held::default();
         if ended_cleanly && let Some(event) = self.framer.finish(&rules, &mut line) {
-            self.act_on(event, room);
+            self.act_on(key, event, room);
         }
         match self.state {
             State::Open => {
-                room.feed().end_here(&mut self.cursor);
+                room.feed(self.view).end_here(&mut self.cursor);
                 self.state = State::Ending { goodbye: Goodbye::Left, peer_ended: true };
             }
             State::Ending { goodbye, .. } => self.state = State::Ending { goodbye, peer_ended: true },
@@ -177,21 +186,21 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    fn act_on(&mut self, event: Event<'_>, room: &mut Room) {
+    fn act_on(&mut self, key: Key, event: Event<'_>, room: &mut Room) {
         if matches!(event, Event::Line(_) | Event::TooLong)
             && let Some(rate) = room.rate()
         {
             self.pace.note_line(rate);
         }
         match event {
-            Event::Line(text) => say(self.peer, &mut self.cursor, text, room),
+            Event::Line(text) => self.say(key, text, room),
             Event::Answer(bytes) => self.tell(&bytes),
             Event::TooLong => {
                 debug!("{}: a line was too long", self.peer);
                 let told = room.refuse_line();
                 // Who sends many such lines and reads none of this is told of some.
                 if !self.is_outbox_full() {
-                    self.tell(&room.notice(&told));
+                    self.tell(&room.error(self.view, &told));
                 }
             }
             Event::Stranger(stranger) => {
@@ -205,18 +214,29 @@ impl<S: Socket> Connection<S> {
         if !self.is_told() {
             return self.over(goodbye);
         }
-        self.tell(&room.notice(told));
-        room.feed().end_at_line(&mut self.cursor);
+        self.tell(&room.error(self.view, told));
+        room.feed(self.view).end_at_line(&mut self.cursor);
         self.state = State::Ending { goodbye, peer_ended: false };
     }
-}
 
-/// Passes a line on, and logs it where asked to.
-fn say(peer: Peer, cursor: &mut Cursor, text: &[u8], room: &mut Room) {
-    if log_enabled!(log::Level::Debug) {
-        debug!("{peer}: {}", String::from_utf8_lossy(&text::safe(text)));
-    }
-    if room.say(cursor, text).is_err() {
-        error!("{peer}: a line of {} bytes found no room in the feed and was lost", text.len());
+    /// Passes a line on, logs it where asked to, and takes what the room answers.
+    fn say(&mut self, key: Key, text: &[u8], room: &mut Room) {
+        if log_enabled!(log::Level::Debug) {
+            debug!("{}: {}", self.peer, String::from_utf8_lossy(&text::safe(text)));
+        }
+        match room.hear(self.speaker(key), &mut self.cursor, text) {
+            Ok(Answer::None) => {}
+            // Who asks much and reads none of it is answered some.
+            Ok(Answer::Lines(lines)) if self.is_outbox_full() => drop(lines),
+            Ok(Answer::Lines(lines)) => self.tell(&lines),
+            Ok(Answer::Quit) => self.end(Goodbye::Left, room),
+            Err(Full) => {
+                error!(
+                    "{}: a line of {} bytes found no room in the feed and was lost",
+                    self.peer,
+                    text.len()
+                );
+            }
+        }
     }
 }

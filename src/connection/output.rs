@@ -1,8 +1,9 @@
 //! What one client is told: the lines it lacks, and text for it alone.
 
 use super::{Connection, State};
-use crate::feed::{Feed, Slices};
+use crate::feed::Slices;
 use crate::goodbye::Goodbye;
+use crate::room::Room;
 use crate::socket::{Socket, retry};
 use std::io::{self, ErrorKind};
 
@@ -11,7 +12,8 @@ use std::io::{self, ErrorKind};
 const OUTBOX_FULL: usize = 4096;
 
 impl<S: Socket> Connection<S> {
-    pub(super) fn is_outbox_full(&self) -> bool {
+    /// Whether it has so much text for it alone to take that no more is added but what it has to be told.
+    pub fn is_outbox_full(&self) -> bool {
         self.outbox.as_ref().is_some_and(|outbox| outbox.len() > OUTBOX_FULL)
     }
 
@@ -21,7 +23,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Adds text for this client alone, if it still hears any.
-    pub(super) fn tell(&mut self, text: &[u8]) {
+    pub fn tell(&mut self, text: &[u8]) {
         if self.is_told() && !text.is_empty() {
             self.outbox.get_or_insert_default().extend_from_slice(text);
         }
@@ -30,7 +32,8 @@ impl<S: Socket> Connection<S> {
     /// Writes once, all that it lacks; returns the bytes written.
     ///
     /// The text for it alone goes where its cursor stands at a line's end, before any more lines.
-    pub fn write(&mut self, feed: &Feed) -> usize {
+    pub fn write(&mut self, room: &Room) -> usize {
+        let feed = room.feed(self.view);
         let mut slices = Slices::default();
         let (rest, own) = match &self.outbox {
             None => {

@@ -71,7 +71,7 @@ impl<S: Socket> Crowd<S> {
                 }
             };
             let buffer = &mut self.buffer[..most.bytes.min(READ)];
-            if let Some(bytes) = connection.hear(buffer, most.lines, &mut self.room, now) {
+            if let Some(bytes) = connection.hear(key, buffer, most.lines, &mut self.room, now) {
                 self.counters.read += bytes as u64;
                 connection.line = Line::Ready;
                 self.ready.push_back(key);
@@ -80,7 +80,7 @@ impl<S: Socket> Crowd<S> {
                 // Its deadline was the unfinished line's.
                 timers.cancel(Timer::Connection(key, Due::End));
             }
-            if connection.is_owed(self.room.feed()) || connection.phase() != Phase::Staying {
+            if connection.is_owed(&self.room) || connection.phase() != Phase::Staying {
                 self.due.push(key);
             }
             if let Some(flush_after) = self.limits.flush_after
@@ -93,6 +93,7 @@ impl<S: Socket> Crowd<S> {
                 }
             }
         }
+        self.deliver_letters();
     }
 
     /// A deadline of `key` has come.
@@ -101,6 +102,17 @@ impl<S: Socket> Crowd<S> {
             Due::End => self.is_at_its_end(key, timers, now),
             Due::Rest => self.has_rested(key),
             Due::Silence => self.is_silent(key, timers, now),
+            Due::Announcement => self.has_stayed(key),
+        }
+    }
+
+    /// Whoever has been here for a while is made known to the others.
+    fn has_stayed(&mut self, key: Key) {
+        let here = self.online();
+        if let Some(connection) = self.roster.get_mut(key)
+            && connection.is_open()
+        {
+            connection.announce(key, &mut self.room, here);
         }
     }
 
@@ -147,7 +159,7 @@ impl<S: Socket> Crowd<S> {
         }
         // Who has more to say that was not read is not silent.
         if !connection.readable && self.room.has_room_for(connection.unfinished()) {
-            connection.flush(&mut self.room);
+            connection.flush(key, &mut self.room);
             self.due.push(key);
         } else if let Some(flush_after) = self.limits.flush_after {
             timers.set(Timer::Connection(key, Due::End), now.after(flush_after));

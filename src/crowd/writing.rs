@@ -18,12 +18,12 @@ impl<S: Socket> Crowd<S> {
     /// Writes once to each connection that lacks something and is writable: to all after a broadcast,
     /// else only to those known to be due. Then senders who waited for room may go on.
     pub fn write(&mut self, timers: &mut Timers<Timer>, now: Moment) {
-        if self.room.relayed().lines == self.told {
+        if self.room.told() == self.told {
             if !self.due.is_empty() {
                 self.write_to_due(timers, now);
             }
         } else {
-            self.told = self.room.relayed().lines;
+            self.told = self.room.told();
             self.write_to_all(timers, now);
         }
     }
@@ -37,7 +37,7 @@ impl<S: Socket> Crowd<S> {
         for place in self.roster.places(self.rounds) {
             let Some((key, connection)) = self.roster.at(place) else { continue };
             self.counters.written += after.write(key, connection, &self.room, &self.limits, now);
-            if connection.is_behind(self.room.feed()) {
+            if connection.is_behind(&self.room) {
                 self.behind.push(key);
             }
         }
@@ -53,11 +53,11 @@ impl<S: Socket> Crowd<S> {
         let mut after = After { due: &mut self.due, ready: &mut self.ready, over: &mut self.over, timers };
         for &key in &due {
             let Some(connection) = self.roster.get_mut(key) else { continue };
-            let was_behind = connection.is_behind(self.room.feed());
+            let was_behind = connection.is_behind(&self.room);
             let written = after.write(key, connection, &self.room, &self.limits, now);
             self.counters.written += written;
             let left = connection.phase() != Phase::Staying;
-            progress |= left || was_behind && (written > 0 || !connection.is_behind(self.room.feed()));
+            progress |= left || was_behind && (written > 0 || !connection.is_behind(&self.room));
         }
         // Keeps what was allocated first, and stands low in malloc's memory.
         due.clear();
@@ -70,12 +70,12 @@ impl<S: Socket> Crowd<S> {
 
     /// Lets the feed forget what nobody lacks, and the senders go on for whom that made room.
     pub(super) fn release(&mut self) {
-        let feed = self.room.feed();
-        self.behind.retain(|&key| self.roster.get_mut(key).is_some_and(|c| c.is_behind(feed)));
-        let before = feed.room();
+        let room = &self.room;
+        self.behind.retain(|&key| self.roster.get_mut(key).is_some_and(|c| c.is_behind(room)));
+        let before = room.room();
         let slowest = self.behind.iter().filter_map(|&key| self.roster.get(key));
-        self.room.release(slowest.map(Connection::cursor));
-        if self.room.feed().room() > before && self.room.has_room_for_a_flood() {
+        self.room.release(slowest.map(|connection| (connection.view(), connection.cursor())));
+        if self.room.room() > before && self.room.has_room_for_a_flood() {
             self.let_held_go();
         }
     }
@@ -112,16 +112,16 @@ impl After<'_> {
         now: Moment,
     ) -> u64 {
         let mut written = 0;
-        if connection.writable && connection.is_owed(room.feed()) {
-            written = connection.write(room.feed());
+        if connection.writable && connection.is_owed(room) {
+            written = connection.write(room);
             trace!("{}: {written} bytes written", connection.peer());
-            if connection.writable && connection.is_owed(room.feed()) {
+            if connection.writable && connection.is_owed(room) {
                 self.due.push(key);
             }
         }
         if connection.phase() == Phase::Ending {
             self.timers.set_if_none(Timer::Connection(key, Due::End), now.after(limits.farewell));
-            if connection.settle(room.feed()) {
+            if connection.settle(room) {
                 self.timers.set(Timer::Connection(key, Due::End), now.after(LINGER));
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::clock::Moment;
 use crate::os_error;
-use crate::room::View;
+use crate::view::View;
 use log::{info, warn};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
@@ -145,10 +145,10 @@ pub struct Doors {
 /// Who was at the door.
 #[derive(Debug)]
 pub enum Knock {
-    /// A newcomer and its address.
-    Someone(TcpStream, SocketAddr),
+    /// A newcomer, how it sees the room, and its address.
+    Someone(TcpStream, View, SocketAddr),
     /// A newcomer for whom the reserve was given up: to be told so, and closed before the next is accepted.
-    OneTooMany(TcpStream, SocketAddr),
+    OneTooMany(TcpStream, View, SocketAddr),
     /// Someone who gave up while waiting.
     Left,
     /// Nobody, until a listener is reported ready.
@@ -241,14 +241,14 @@ impl Doors {
             match self.accept_at(index) {
                 Ok((socket, address)) => {
                     self.pause = PAUSES.0;
-                    return Knock::Someone(socket, address);
+                    return Knock::Someone(socket, self.doors[index].view, address);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.doors[index].ready = false,
                 Err(error) if is_the_newcomers(&error) => return Knock::Left,
                 Err(error) if is_out_of_descriptors(&error) => match self.accept_by_reserve(index) {
                     Ok((socket, address)) => {
                         self.complain(&error, now);
-                        return Knock::OneTooMany(socket, address);
+                        return Knock::OneTooMany(socket, self.doors[index].view, address);
                     }
                     // Without a descriptor the system does not even say that nobody waits.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

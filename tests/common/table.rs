@@ -10,6 +10,7 @@ use hubbub::room::{Manners, Room};
 use hubbub::roster::Key;
 use hubbub::socket::Socket;
 use hubbub::timers::Timers;
+use hubbub::view::View;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -223,6 +224,8 @@ pub fn manners(feed: usize) -> Manners {
         welcome: String::new(),
         stall_timeout: STALL_TIMEOUT,
         rate: None,
+        views: vec![View::Plain],
+        time_of_day: || "2026-01-02T03:04:05.678Z".to_owned(),
     }
 }
 
@@ -265,14 +268,26 @@ impl Table {
 
     #[track_caller]
     pub fn join(&mut self) -> Client {
-        self.join_from(Ipv4Addr::LOCALHOST.into())
+        self.join_in(View::Plain, Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// One who sees the room in that view.
+    #[track_caller]
+    pub fn join_view(&mut self, view: View) -> Client {
+        self.join_in(view, Ipv4Addr::LOCALHOST.into())
     }
 
     #[track_caller]
     pub fn join_from(&mut self, address: IpAddr) -> Client {
+        self.join_in(View::Plain, address)
+    }
+
+    #[track_caller]
+    fn join_in(&mut self, view: View, address: IpAddr) -> Client {
         let socket = FakeSocket::default();
         let peer = Peer::from(SocketAddr::from((address, 1)));
-        let key = self.crowd.admit(socket.clone(), peer, &mut self.timers, self.now, |_, _| Ok(())).unwrap();
+        let watch = |_: &mut FakeSocket, _| Ok(());
+        let key = self.crowd.admit(socket.clone(), view, peer, &mut self.timers, self.now, watch).unwrap();
         Client { key, socket }
     }
 

@@ -248,11 +248,7 @@ impl Model {
         }
         let (size, held) = (self.manners.feed, (self.head - slowest) as usize);
         assert!(held <= size, "the feed holds {held} bytes");
-        assert_eq!(
-            crowd.room().feed().room(),
-            size - held,
-            "the feed keeps what somebody lacks, and no more"
-        );
+        assert_eq!(crowd.room().room(), size - held, "the feed keeps what somebody lacks, and no more");
     }
 }
 

@@ -1,0 +1,123 @@
+//! What a line in a view with names asks for.
+
+use memchr::memchr2;
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// Something to be told to all.
+    Say(&'a [u8]),
+    /// `/me TEXT`: what the speaker does.
+    Act(&'a [u8]),
+    /// `/nick NAME`.
+    Nick(&'a [u8]),
+    /// `/who`.
+    Who,
+    /// `/msg NAME TEXT`.
+    Message {
+        /// To whom.
+        to: &'a [u8],
+        /// What.
+        text: &'a [u8],
+    },
+    /// `/help`.
+    Help,
+    /// `/quit`.
+    Quit,
+    /// Nothing: a blank line.
+    Nothing,
+}
+
+impl Command<'_> {
+    /// What `/help` answers.
+    pub const HELP: &'static str = "6 commands: /nick NAME changes your name; /who tells who is here; /msg NAME TEXT is for \
+        one alone; /me TEXT tells what you do; /help; /quit. A line that begins with // begins with /";
+}
+
+impl<'a> Command<'a> {
+    /// Reads a line: commands stand alone or before a blank, and everything else is said.
+    pub fn read(line: &'a [u8]) -> Self {
+        if line.iter().all(|&byte| is_blank(byte)) {
+            return Self::Nothing;
+        }
+        if let [b'/', rest @ ..] = line
+            && rest.first() == Some(&b'/')
+        {
+            return Self::Say(rest);
+        }
+        let (word, rest) = split_word(line);
+        match word {
+            b"/nick" => Self::Nick(trimmed(rest)),
+            b"/who" => Self::Who,
+            b"/msg" => {
+                let (to, text) = split_word(rest);
+                Self::Message { to, text }
+            }
+            b"/me" => Self::Act(rest),
+            b"/help" => Self::Help,
+            b"/quit" => Self::Quit,
+            _ => Self::Say(line),
+        }
+    }
+}
+
+/// The first word of a line, and what follows its blank.
+fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
+    match memchr2(b' ', b'\t', line) {
+        Some(end) => (&line[..end], &line[end + 1..]),
+        None => (line, &[]),
+    }
+}
+
+fn trimmed(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && is_blank(*first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && is_blank(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_stands_alone_or_before_a_blank_and_everything_else_is_said() {
+        for (line, command) in [
+            ("hi", Command::Say(b"hi")),
+            ("/nick bob", Command::Nick(b"bob")),
+            ("/nick\t bob ", Command::Nick(b"bob")),
+            ("/nick", Command::Nick(b"")),
+            ("/nickel", Command::Say(b"/nickel")),
+            ("/Nick bob", Command::Say(b"/Nick bob")),
+            (" /nick bob", Command::Say(b" /nick bob")),
+            ("//nick", Command::Say(b"/nick")),
+            ("//", Command::Say(b"/")),
+            ("/", Command::Say(b"/")),
+            ("/etc/passwd", Command::Say(b"/etc/passwd")),
+            ("/who", Command::Who),
+            ("/who ", Command::Who),
+            ("/msg bob hi  there", Command::Message { to: b"bob", text: b"hi  there" }),
+            ("/msg bob", Command::Message { to: b"bob", text: b"" }),
+            ("/msg", Command::Message { to: b"", text: b"" }),
+            ("/me waves", Command::Act(b"waves")),
+            ("/me", Command::Act(b"")),
+            ("/help", Command::Help),
+            ("/quit now", Command::Quit),
+            ("", Command::Nothing),
+            (" \t", Command::Nothing),
+        ] {
+            assert_eq!(Command::read(line.as_bytes()), command, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! One view's feed, how much still finds room in it, and the patience with its slow readers.
+
+use crate::clock::Moment;
+use crate::feed::{Cursor, Feed, Full, Mark};
+use crate::view::{Told, View};
+use std::io;
+use std::time::Duration;
+
+/// Everything that those hear who listen in one view.
+#[derive(Debug)]
+pub struct Hall {
+    view: View,
+    raw: bool,
+    feed: Feed,
+    wait: Option<Wait>,
+}
+
+/// Senders wait because somebody reads slowly: until the slowest has reached the mark.
+#[derive(Debug)]
+struct Wait {
+    mark: Mark,
+    /// Waited before `since`.
+    waited: Duration,
+    /// Waiting goes on since then; `None` while nobody has anything to say.
+    since: Option<Moment>,
+}
+
+/// How much can be said so that all of it is sure to find room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes.
+    pub bytes: usize,
+    /// Lines.
+    pub lines: usize,
+}
+
+impl Space {
+    /// No end of it.
+    pub const ENDLESS: Self = Self { bytes: usize::MAX, lines: usize::MAX };
+    /// None.
+    pub const NONE: Self = Self { bytes: 0, lines: 0 };
+
+    /// What fits into both.
+    pub fn and(self, other: Self) -> Self {
+        Self { bytes: self.bytes.min(other.bytes), lines: self.lines.min(other.lines) }
+    }
+
+    /// Whether a line can end in it.
+    pub const fn is_some(self) -> bool {
+        self.bytes > 0 && self.lines > 0
+    }
+}
+
+impl Hall {
+    /// An empty one with a feed of `size` bytes.
+    ///
+    /// # Errors
+    /// The system has not as much memory as the feed may take.
+    pub fn new(view: View, size: usize, raw: bool) -> io::Result<Self> {
+        Ok(Self { view, raw, feed: Feed::new(size)?, wait: None })
+    }
+
+    /// The lines, for their readers.
+    pub const fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// Tells everyone here but the `author`, if it is here; whether this view tells such things at all.
+    ///
+    /// # Errors
+    /// [`Full`] where the feed has no room for it; nobody is told.
+    pub fn tell(&mut self, author: Option<&mut Cursor>, told: &Told<'_>, at: &str) -> Result<bool, Full> {
+        match self.view.line(told, at) {
+            Some(line) => self.feed.append(author, &line).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// How much can be read from a sender who has `held` bytes of an unfinished line, where `kept` bytes of
+    /// the feed are for others.
+    pub fn space(&self, kept: usize, held: usize) -> Space {
+        let room = self.feed.room().saturating_sub(kept);
+        // What is read may end the held line, be made safe to show, and lack its last line end.
+        let readable =
+            |room: usize| (room.saturating_sub(1) / self.view.expansion(self.raw)).saturating_sub(held);
+        match self.view.around() {
+            // A line end becomes one, and so is counted among the bytes.
+            1 => Space { bytes: readable(room), lines: usize::MAX },
+            // One half for what is said, and the other for what stands around it.
+            around => Space { bytes: readable(room / 2), lines: room / 2 / around },
+        }
+    }
+
+    /// Whether any reader here lacks anything.
+    pub fn is_behind(&self) -> bool {
+        self.feed.room() < self.feed.size()
+    }
+
+    /// Whether an unfinished line of `held` bytes finds room.
+    pub fn has_room_for(&self, held: usize) -> bool {
+        let most = held.saturating_mul(self.view.expansion(self.raw)) + self.view.around();
+        self.feed.room() > most
+    }
+
+    /// Forgets what none of `readers` lacks: give it every reader here that is behind.
+    pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
+        self.feed.release(readers);
+    }
+
+    /// Gives the memory that a burst took back to the system.
+    pub fn give_back(&mut self) {
+        self.feed.give_back();
+    }
+
+    /// Notes whether senders have to wait for readers here; returns when the patience of `timeout` ends.
+    pub fn wait(&mut self, senders_wait: bool, timeout: Duration, now: Moment) -> Option<Moment> {
+        self.wait.take_if(|wait| self.feed.has_reached(wait.mark));
+        if senders_wait {
+            let mark = self.feed.half_a_feed_on();
+            let wait = self.wait.get_or_insert(Wait { mark, waited: Duration::ZERO, since: None });
+            let since = *wait.since.get_or_insert(now);
+            return Some(since.after(timeout.saturating_sub(wait.waited)));
+        }
+        if let Some(wait) = &mut self.wait
+            && let Some(since) = wait.since.take()
+        {
+            wait.waited += now.since(since);
+        }
+        None
+    }
+
+    /// The place that readers here had to reach, once they were waited for as long as `timeout`.
+    pub fn patience_ended(&mut self, timeout: Duration, now: Moment) -> Option<Mark> {
+        self.wait
+            .take_if(|wait| wait.since.is_some_and(|since| wait.waited + now.since(since) >= timeout))
+            .map(|wait| wait.mark)
+    }
+}

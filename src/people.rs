@@ -1,0 +1,236 @@
+//! Who is here, by name: where a view has names.
+
+use crate::roster::Key;
+use std::collections::HashMap;
+
+/// Characters of the longest name.
+const LONGEST: usize = 24;
+/// What names are that people do not choose.
+const ANONYMOUS: &str = "anon";
+/// Bytes of names in a list, so that an answer stays a line; those who are left out are counted.
+const LONGEST_LIST: usize = 2048;
+
+/// Everyone here, each under a name that nobody else has, in whatever case.
+#[derive(Debug, Default)]
+pub struct People {
+    people: HashMap<Key, Person>,
+    /// By [`folded`] name.
+    keys: HashMap<String, Key>,
+    /// How many there ever were: the number of the last newcomer.
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Person {
+    name: String,
+    /// Whether the others know of them.
+    is_announced: bool,
+}
+
+/// Why nobody can have that name.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is no name.
+    Form,
+    /// Somebody has it.
+    Taken,
+    /// It is like those that the server gives.
+    Anonymous,
+}
+
+impl Unfit {
+    /// What is told.
+    pub fn told(&self, name: &str) -> String {
+        match self {
+            Self::Form => {
+                format!(
+                    "a name is of letters, digits, '_', '-' and '.', at most {LONGEST} of them: /nick alice"
+                )
+            }
+            Self::Taken => format!("{name} is somebody else's name: choose another"),
+            Self::Anonymous => format!("names like {name} are given to newcomers: choose another"),
+        }
+    }
+}
+
+impl People {
+    /// A newcomer, under the next name of those that are never given again.
+    pub fn join(&mut self, key: Key) {
+        self.last += 1;
+        let name = format!("{ANONYMOUS}{}", self.last);
+        self.keys.insert(folded(&name), key);
+        self.people.insert(key, Person { name, is_announced: false });
+    }
+
+    /// The name of one who is here, and else none.
+    pub fn name(&self, key: Key) -> &str {
+        self.people.get(&key).map_or("", |person| &person.name)
+    }
+
+    /// Who has that name.
+    pub fn find(&self, name: &str) -> Option<Key> {
+        self.keys.get(&folded(name)).copied()
+    }
+
+    /// Gives one who is here another name; returns the old one.
+    ///
+    /// # Errors
+    /// Why it cannot be theirs; the old one stays.
+    pub fn rename(&mut self, key: Key, name: &str) -> Result<String, Unfit> {
+        if !is_name(name) {
+            return Err(Unfit::Form);
+        }
+        if self.find(name).is_some_and(|other| other != key) {
+            return Err(Unfit::Taken);
+        }
+        let Some(person) = self.people.get_mut(&key) else { return Err(Unfit::Form) };
+        let is_their_own = folded(&person.name) == folded(name);
+        if is_anonymous(name) && !is_their_own {
+            return Err(Unfit::Anonymous);
+        }
+        self.keys.remove(&folded(&person.name));
+        self.keys.insert(folded(name), key);
+        Ok(std::mem::replace(&mut person.name, name.to_owned()))
+    }
+
+    /// Whether the others know of one who is here.
+    pub fn is_announced(&self, key: Key) -> bool {
+        self.people.get(&key).is_some_and(|person| person.is_announced)
+    }
+
+    /// From now on the others know of one who is here; the name, if they did not.
+    pub fn announce(&mut self, key: Key) -> Option<String> {
+        let person = self.people.get_mut(&key).filter(|person| !person.is_announced)?;
+        person.is_announced = true;
+        Some(person.name.clone())
+    }
+
+    /// One has gone; the name, if the others knew of them.
+    pub fn leave(&mut self, key: Key) -> Option<String> {
+        let person = self.people.remove(&key)?;
+        self.keys.remove(&folded(&person.name));
+        if self.people.is_empty() {
+            // Nobody keeps memory for a crowd that has gone.
+            self.people = HashMap::new();
+            self.keys = HashMap::new();
+        }
+        Some(person.name).filter(|_| person.is_announced)
+    }
+
+    /// How many are here, and who, in the order of their names.
+    pub fn list(&self) -> String {
+        let mut names = self.people.values().map(|person| person.name.as_str()).collect::<Vec<_>>();
+        names.sort_unstable();
+        let count = names.len();
+        let mut list = format!("{count} here");
+        let mut listed = 0;
+        for name in &names {
+            if list.len() + name.len() > LONGEST_LIST {
+                break;
+            }
+            list.push_str(if listed == 0 { ": " } else { ", " });
+            list.push_str(name);
+            listed += 1;
+        }
+        if listed < count {
+            list.push_str(&format!(" and {} more", count - listed));
+        }
+        list
+    }
+}
+
+/// Whether it can be a name: letters and digits of any script, and `_ - .`.
+fn is_name(name: &str) -> bool {
+    let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    !name.is_empty() && name.chars().count() <= LONGEST && name.chars().all(fits)
+}
+
+fn is_anonymous(name: &str) -> bool {
+    folded(name).strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
+}
+
+/// The same for all names that differ in case alone: up first, for letters whose lower forms differ.
+fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn people(count: usize) -> (People, Vec<Key>) {
+        let mut people = People::default();
+        let keys = (0..count).map(Key::from_number).collect::<Vec<_>>();
+        keys.iter().for_each(|&key| people.join(key));
+        (people, keys)
+    }
+
+    #[test]
+    fn newcomers_are_numbered_and_no_number_is_given_again() {
+        let (mut people, keys) = people(3);
+        assert_eq!(people.name(keys[2]), "anon3");
+        people.leave(keys[2]);
+        people.join(keys[2]);
+        assert_eq!(people.name(keys[2]), "anon4");
+        keys.iter().for_each(|&key| drop(people.leave(key)));
+        people.join(keys[0]);
+        assert_eq!(people.name(keys[0]), "anon5");
+    }
+
+    #[test]
+    fn a_name_is_one_persons_in_whatever_case_until_they_leave_it() {
+        let (mut people, keys) = people(2);
+        assert_eq!(people.rename(keys[0], "Straße"), Ok("anon1".to_owned()));
+        for taken in ["Straße", "STRASSE", "strasse", "straße"] {
+            assert_eq!(people.rename(keys[1], taken), Err(Unfit::Taken), "{taken}");
+            assert_eq!(people.find(taken), Some(keys[0]), "{taken}");
+        }
+        assert_eq!(people.rename(keys[0], "STRASSE"), Ok("Straße".to_owned()), "one's own, in another case");
+        assert_eq!(people.rename(keys[0], "bob"), Ok("STRASSE".to_owned()));
+        assert_eq!(people.rename(keys[1], "strasse"), Ok("anon2".to_owned()));
+        people.leave(keys[0]);
+        assert_eq!(people.rename(keys[1], "BOB"), Ok("strasse".to_owned()));
+        assert_eq!(people.find("anon2"), None);
+    }
+
+    #[test]
+    fn a_name_has_letters_and_digits_of_any_script_and_nothing_that_could_mislead() {
+        let (mut people, keys) = people(1);
+        let longest = "ä".repeat(24);
+        for fit in ["alice", "Ω-7", "名前", "a_b.c-d", "٣", &longest] {
+            assert!(people.rename(keys[0], fit).is_ok(), "{fit}");
+        }
+        let too_long = "a".repeat(25);
+        for unfit in
+            ["", "a b", "<a>", "a>", "*", "a\tb", "a\u{202E}b", "a\u{FEFF}", "\u{1B}[1m", "a:", &too_long]
+        {
+            assert_eq!(people.rename(keys[0], unfit), Err(Unfit::Form), "{unfit:?}");
+        }
+        for given in ["anon1", "anon99", "ANON5", "anon", "anon٣"] {
+            assert_eq!(people.rename(keys[0], given), Err(Unfit::Anonymous), "{given}");
+        }
+        assert!(people.rename(keys[0], "anonymous").is_ok());
+    }
+
+    #[test]
+    fn the_list_counts_all_and_names_as_many_as_fit_a_line() {
+        let (mut people, keys) = people(3);
+        people.rename(keys[2], "alice").expect("a name");
+        assert_eq!(people.list(), "3 here: alice, anon1, anon2");
+        let (crowd, _) = self::people(5000);
+        let list = crowd.list();
+        assert!(list.starts_with("5000 here: anon1, ") && list.len() <= LONGEST_LIST + 32, "{list}");
+        let (named, more) = list.rsplit_once(" and ").expect("not all");
+        let more = more.strip_suffix(" more").and_then(|more| more.parse::<usize>().ok()).expect("a number");
+        assert_eq!(named.split(", ").count() + more, 5000);
+    }
+
+    #[test]
+    fn one_is_announced_once_and_told_of_when_leaving_only_if_known() {
+        let (mut people, keys) = people(2);
+        assert_eq!(people.announce(keys[0]).as_deref(), Some("anon1"));
+        assert_eq!(people.announce(keys[0]), None);
+        assert_eq!(people.leave(keys[0]).as_deref(), Some("anon1"));
+        assert_eq!(people.leave(keys[1]), None);
+    }
+}

@@ -113,7 +113,8 @@ impl<S: Socket> Connection<S> {
 
     /// Has joined the room under that key, and is told the welcome.
     pub fn join(&mut self, key: Key, room: &mut Room, here: usize) {
-        let told = room.join(self.speaker(key), here);
+        let (cursor, told) = room.join(self.speaker(key), here);
+        self.cursor = cursor;
         self.tell(&told);
     }
 

@@ -197,6 +197,10 @@ impl<S: Socket> Crowd<S> {
         let here = self.online();
         if let Some(newcomer) = self.roster.get_mut(key) {
             newcomer.join(key, &mut self.room, here);
+            if newcomer.is_behind(&self.room) {
+                // By what was said before it came.
+                self.behind.push(key);
+            }
         }
         if self.room.has_names() {
             timers.set(Timer::Connection(key, Due::Announcement), now.after(UNANNOUNCED));

@@ -16,7 +16,7 @@
 //! behind, remembers where its own lines stand and skips them when it comes to them. So a place in the
 //! ring costs nothing but its bytes, and nobody can be taken for the author of someone else's line.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr_iter};
 use memmap2::MmapMut;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -38,6 +38,8 @@ pub struct Feed {
     ring: MmapMut,
     /// Bytes from the ring's start on that were ever written to, and so are resident.
     used: usize,
+    /// Whether what nobody lacks is kept until its place is needed.
+    remembers: bool,
     /// The offset whose byte stands first in the ring; at most `tail`.
     origin: u64,
     tail: u64,
@@ -173,12 +175,21 @@ impl Feed {
     /// # Errors
     /// The system has not so much memory.
     pub fn new(size: usize) -> io::Result<Self> {
-        Ok(Self { ring: MmapMut::map_anon(size.max(1))?, used: 0, origin: 0, tail: 0, head: 0 })
+        let ring = MmapMut::map_anon(size.max(1))?;
+        Ok(Self { ring, used: 0, remembers: false, origin: 0, tail: 0, head: 0 })
+    }
+
+    /// The same, which can also be joined some lines back.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn with_history(size: usize) -> io::Result<Self> {
+        Ok(Self { remembers: true, ..Self::new(size)? })
     }
 
     /// Whether nobody lacks anything, and much memory is kept that a burst once took.
     pub const fn is_swollen(&self) -> bool {
-        self.tail == self.head && self.used > KEPT
+        self.tail == self.head && self.used > KEPT && !self.remembers
     }
 
     /// Gives the memory that a burst took back to the system.
@@ -207,6 +218,40 @@ impl Feed {
         Cursor { at: self.head, own: None, left: NO_END, mid_line: false }
     }
 
+    /// A reader that is owed the last `lines` lines too, as far as they are remembered, and as half a feed
+    /// holds them: a newcomer does not hold up those who speak. To be counted among those who are behind.
+    pub fn join_back(&mut self, lines: usize) -> Cursor {
+        let mut cursor = self.join();
+        if self.remembers {
+            cursor.at = self.lines_back(lines);
+            self.tail = self.tail.min(cursor.at);
+        }
+        cursor
+    }
+
+    /// The offset at which the last `lines` lines begin, or those of them that can be had.
+    fn lines_back(&self, lines: usize) -> u64 {
+        let half = self.head.saturating_sub(self.size() as u64 / 2);
+        // Where others lag by more already, nobody joins behind them.
+        let oldest = if self.room() < self.size() / 2 { self.tail } else { half };
+        // The byte before tells whether a line begins there.
+        let from = oldest.saturating_sub(1).max(self.head.saturating_sub(self.size() as u64));
+        let mut slices = Slices::default();
+        self.push(from, self.head, &mut slices);
+        let (mut end, mut start, mut left) = (self.head, self.head, lines);
+        for slice in slices.as_slices().iter().rev() {
+            end -= slice.len() as u64;
+            for line_end in memrchr_iter(b'\n', slice) {
+                start = end + line_end as u64 + 1;
+                if left == 0 {
+                    return start;
+                }
+                left -= 1;
+            }
+        }
+        if oldest == 0 { 0 } else { start }
+    }
+
     /// Appends `line` and a line end for everyone but its author, where that reads here.
     ///
     /// # Errors
@@ -215,7 +260,7 @@ impl Feed {
         if line.len() >= self.room() {
             return Err(Full);
         }
-        if self.tail == self.head {
+        if self.tail == self.head && !self.remembers {
             // Nobody lacks anything: begin anew where memory is warm, and use no more of it than needed.
             self.origin = self.head;
         }
@@ -344,9 +389,10 @@ impl Feed {
         end
     }
 
-    /// Where in the ring the byte of an offset between `tail` and `head` stands.
+    /// Where in the ring the byte of an offset stands that is no more than a ring before `head`.
     fn place(&self, offset: u64) -> usize {
-        let place = distance(self.origin, offset);
+        let origin = if offset < self.origin { self.origin - self.size() as u64 } else { self.origin };
+        let place = distance(origin, offset);
         if place >= self.size() { place - self.size() } else { place }
     }
 }

@@ -52,12 +52,23 @@ impl Space {
 }
 
 impl Hall {
-    /// An empty one with a feed of `size` bytes.
+    /// An empty one with a feed of `size` bytes, which newcomers may join some lines back or not.
     ///
     /// # Errors
     /// The system has not as much memory as the feed may take.
-    pub fn new(view: View, size: usize, raw: bool) -> io::Result<Self> {
-        Ok(Self { view, raw, feed: Feed::new(size)?, wait: None })
+    pub fn new(view: View, size: usize, has_history: bool, raw: bool) -> io::Result<Self> {
+        let feed = if has_history { Feed::with_history(size)? } else { Feed::new(size)? };
+        Ok(Self { view, raw, feed, wait: None })
+    }
+
+    /// How it shows the room.
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
+    /// The place of a reader who is owed the last `lines` lines.
+    pub fn join(&mut self, lines: usize) -> Cursor {
+        self.feed.join_back(lines)
     }
 
     /// The lines, for their readers.

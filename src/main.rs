@@ -48,6 +48,7 @@ fn serve(options: &Options) -> Result<End, String> {
         rules: Rules { max_line: options.max_line, raw: options.raw },
         views: options.listen.iter().map(|listen| listen.view).collect(),
         feed: options.feed,
+        history: options.history,
         welcome: options.welcome.clone(),
         stall_timeout: options.stall_timeout,
         rate: options.rate,

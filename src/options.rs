@@ -42,6 +42,8 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// The line sent to each newcomer; empty for none.
     pub welcome: String,
+    /// Lines of what was said before that newcomers hear.
+    pub history: usize,
     /// The most connections, if it was given.
     pub max_clients: Option<usize>,
     /// The most connections from one network, if there is a limit.
@@ -93,6 +95,7 @@ fn parser() -> Parser {
     parser.parsing_style(ParsingStyle::FloatingFrees);
     parser.optmulti("l", "listen", "", "[VIEW:]ADDR");
     parser.optopt("w", "welcome", "", "TEXT");
+    parser.optopt("", "history", "", "LINES");
     parser.optopt("m", "max-clients", "", "N");
     parser.optopt("", "max-per-ip", "", "N");
     parser.optopt("", "max-line", "", "BYTES");
@@ -125,6 +128,7 @@ Options:
                             ADDR: PORT or :PORT (all interfaces, IPv4 and IPv6), HOST:PORT,
                             [IPV6]:PORT. VIEW: plain, named or json
   -w, --welcome TEXT        line sent to each newcomer; '' for none [{WELCOME}]
+      --history LINES       replay the last LINES lines to each newcomer            [0]
   -m, --max-clients N       at most N connections (2 is a one-to-one chat)          [what the descriptor limit allows]
       --max-per-ip N        at most N connections from one address, 0 is no limit   [0]
       --max-line BYTES      longest line accepted, at most a sixteenth of the feed  [{MAX_LINE}]
@@ -179,6 +183,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
     Ok(Options {
         listen,
         welcome: value(matches, "welcome", parse_welcome)?.unwrap_or_else(|| WELCOME.to_owned()),
+        history: value(matches, "history", |text| parse_count(text, 0, usize::MAX))?.unwrap_or(0),
         max_clients: value(matches, "max-clients", |text| parse_count(text, 1, usize::MAX))?,
         max_per_ip: max_per_ip.filter(|&most| most > 0),
         max_line: max_line.unwrap_or(MAX_LINE.min(longest)),

@@ -23,6 +23,8 @@ pub struct Manners {
     pub views: Vec<View>,
     /// Bytes of each view's feed.
     pub feed: usize,
+    /// Lines of each view that newcomers hear of what was said before.
+    pub history: usize,
     /// Said to each newcomer; empty for nothing.
     pub welcome: String,
     /// How long the room waits for a slow reader.
@@ -128,7 +130,7 @@ impl Room {
         let mut hall_of = [0; View::ALL.len()];
         for view in View::ALL.into_iter().filter(|view| manners.views.contains(view)) {
             hall_of[view.index()] = halls.len();
-            halls.push(Hall::new(view, manners.feed, manners.rules.raw)?);
+            halls.push(Hall::new(view, manners.feed, manners.history > 0, manners.rules.raw)?);
         }
         let has_names = manners.views.iter().any(|view| view.has_names());
         Ok(Self {
@@ -172,13 +174,14 @@ impl Room {
         self.people.is_some()
     }
 
-    /// Takes in a newcomer, one of `here`; returns what it is told: whole lines, or nothing.
-    pub fn join(&mut self, speaker: Speaker, here: usize) -> Vec<u8> {
+    /// Takes in a newcomer, one of `here`; returns its place and what it is told: whole lines, or nothing.
+    pub fn join(&mut self, speaker: Speaker, here: usize) -> (Cursor, Vec<u8>) {
         if let Some(people) = &mut self.people {
             people.join(speaker.key);
         }
         let told = Told::Welcome { text: &self.manners.welcome, name: self.name(speaker.key), here };
-        self.lines(speaker.view, &told)
+        let lines = self.lines(speaker.view, &told);
+        (self.halls[self.hall_of[speaker.view.index()]].join(self.manners.history), lines)
     }
 
     /// Tells the others that someone has come, one of `here`, unless they know.
@@ -243,11 +246,13 @@ impl Room {
 
     /// Tells everyone but the author.
     fn tell(&mut self, mut author: Option<(View, &mut Cursor)>, told: &Told<'_>) -> Result<(), Full> {
-        let at = self.time_of_day();
+        let has_times = self.halls.iter().any(|hall| hall.view() == View::Json);
+        let at = if has_times { (self.manners.time_of_day)() } else { String::new() };
         let mut result = Ok(());
-        for view in View::ALL.into_iter().filter(|view| self.manners.views.contains(view)) {
-            let own = author.as_mut().filter(|(here, _)| *here == view).map(|(_, cursor)| &mut **cursor);
-            match self.halls[self.hall_of[view.index()]].tell(own, told, &at) {
+        for hall in &mut self.halls {
+            let own =
+                author.as_mut().filter(|(here, _)| *here == hall.view()).map(|(_, cursor)| &mut **cursor);
+            match hall.tell(own, told, &at) {
                 Ok(is_told) => self.told += u64::from(is_told),
                 Err(full) => result = Err(full),
             }
@@ -321,10 +326,6 @@ impl Room {
         view.line(told, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
     }
 
-    fn time_of_day(&self) -> String {
-        if self.manners.views.contains(&View::Json) { (self.manners.time_of_day)() } else { String::new() }
-    }
-
     /// Counts a line that was too long to be told, and returns what its sender is told.
     pub fn refuse_line(&mut self) -> String {
         self.relayed.too_long += 1;
@@ -393,9 +394,9 @@ impl Room {
 
     /// Forgets what none of `readers` lacks, each with its view: give it every reader that is behind.
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
-        for view in View::ALL.into_iter().filter(|view| self.manners.views.contains(view)) {
-            let here = readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor);
-            self.halls[self.hall_of[view.index()]].release(here);
+        for hall in &mut self.halls {
+            let view = hall.view();
+            hall.release(readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor));
         }
     }
 
@@ -422,11 +423,7 @@ impl Room {
     /// The place that readers of a view had to reach, once the room has waited for it long enough.
     pub fn patience_ended(&mut self, now: Moment) -> Vec<(View, Mark)> {
         let timeout = self.manners.stall_timeout;
-        let mut ended = Vec::new();
-        for view in View::ALL.into_iter().filter(|view| self.manners.views.contains(view)) {
-            let hall = &mut self.halls[self.hall_of[view.index()]];
-            ended.extend(hall.patience_ended(timeout, now).map(|mark| (view, mark)));
-        }
-        ended
+        let ended = |hall: &mut Hall| Some((hall.view(), hall.patience_ended(timeout, now)?));
+        self.halls.iter_mut().filter_map(ended).collect()
     }
 }

@@ -256,3 +256,61 @@ fn readers_who_lag_are_told_from_those_who_are_near() {
     feed.release(std::iter::empty());
     assert!(feed.has_reached(mark));
 }
+
+#[test]
+fn who_joins_some_lines_back_is_owed_those_lines_and_no_more_than_half_a_feed_of_them() {
+    for seed in 0..50 {
+        let mut feed = Feed::with_history(FEED).unwrap();
+        let mut said = Vec::<Vec<u8>>::new();
+        for number in 0..200 {
+            let length = (number * 7 + seed * 13) % 23;
+            let line = format!("{number:.>length$}").into_bytes();
+            feed.append(None, &line).expect("nobody lacks anything");
+            feed.release(std::iter::empty());
+            said.push([line, b"\n".to_vec()].concat());
+            for lines in [0, 1, 2, 5, 100] {
+                let cursor = feed.join_back(lines);
+                let mut slices = Slices::default();
+                feed.owed(&cursor, &mut slices);
+                let mut expected = said[said.len().saturating_sub(lines)..].to_vec();
+                while expected.concat().len() > FEED / 2 {
+                    expected.remove(0);
+                }
+                assert_eq!(bytes(&slices), expected.concat(), "{lines} of {number} lines");
+                assert!(!cursor.is_mid_line());
+                feed.release(std::iter::empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn who_joins_back_keeps_what_it_is_owed_and_yields_where_others_need_the_feed() {
+    let mut feed = Feed::with_history(FEED).unwrap();
+    for number in 0..100 {
+        feed.append(None, format!("line {number}").as_bytes()).expect("nobody lacks anything");
+        feed.release(std::iter::empty());
+    }
+    let mut back = feed.join_back(5);
+    let owed = |feed: &Feed, cursor: &Cursor| {
+        let mut slices = Slices::default();
+        feed.owed(cursor, &mut slices);
+        bytes(&slices)
+    };
+    let history = (95..100).map(|number| format!("line {number}\n")).collect::<String>();
+    assert_eq!(owed(&feed, &back), history.as_bytes());
+    let mut more = Vec::new();
+    while feed.append(None, b"more").is_ok() {
+        more.extend_from_slice(b"more\n");
+    }
+    let all = [history.as_bytes(), &more].concat();
+    assert_eq!(owed(&feed, &back), all, "nothing was written over");
+    // The feed is full: a newcomer is owed no more than whoever lags already, and it is not made worse.
+    let room = feed.room();
+    let late = feed.join_back(1000);
+    let told = owed(&feed, &late);
+    assert!(all.ends_with(&told) && told.len() + "line 95\n".len() >= all.len(), "{} bytes", told.len());
+    assert_eq!(feed.room(), room);
+    feed.advance(&mut back, all.len());
+    assert!(!feed.is_behind(&mut back));
+}

@@ -221,6 +221,7 @@ pub fn manners(feed: usize) -> Manners {
     Manners {
         rules: Rules { max_line: feed / Room::LINES_PER_FEED, raw: false },
         feed,
+        history: 0,
         welcome: String::new(),
         stall_timeout: STALL_TIMEOUT,
         rate: None,

@@ -1,0 +1,292 @@
+//! One room in three views: who says something in one, and what is seen in each.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+
+mod common;
+
+use common::{Client, Server, WELCOME, eventually, program};
+use hubbub::view::View;
+use serde_json::Value;
+use std::net::SocketAddr;
+
+/// A server with a listener in each view.
+struct Room {
+    _server: Server,
+    addresses: [SocketAddr; 3],
+}
+
+impl Room {
+    #[track_caller]
+    fn open(options: &[&str]) -> Self {
+        let places = View::ALL.map(|view| format!("{}:127.0.0.1:0", view.name()));
+        let mut arguments = places.iter().flat_map(|place| ["-l", place]).collect::<Vec<_>>();
+        arguments.extend(options);
+        let mut server = Server::spawn(program(&arguments));
+        let plain = server.address();
+        let mut other = |view: View| {
+            let line = server.wait_for_log(&format!("({})", view.name()));
+            line.split(' ').find_map(|word| word.parse().ok()).unwrap()
+        };
+        let addresses = [plain, other(View::Named), other(View::Json)];
+        Self { _server: server, addresses }
+    }
+
+    /// Connects, and leaves what comes to be read.
+    #[track_caller]
+    fn connect(&self, view: View) -> Client {
+        Client::connect(self.addresses[view.index()])
+    }
+
+    /// One who has joined and read the welcome; its name where it is told.
+    #[track_caller]
+    fn join(&self, view: View) -> (Client, String) {
+        let mut client = self.connect(view);
+        let name = match view {
+            View::Plain => {
+                client.expects(WELCOME);
+                String::new()
+            }
+            View::Named => {
+                client.expects(WELCOME);
+                let told = text(&client.hears_line());
+                let name = told.strip_prefix("* you are ").and_then(|rest| rest.split(' ').next());
+                name.unwrap_or_else(|| panic!("{told}")).to_owned()
+            }
+            View::Json => {
+                let told = object(&client.hears_line());
+                assert_eq!((&told["type"], &told["text"]), (&"notice".into(), &WELCOME.into()));
+                told["name"].as_str().unwrap().to_owned()
+            }
+        };
+        (client, name)
+    }
+
+    /// One of each view, who have names that they chose.
+    #[track_caller]
+    fn three(&self) -> [Client; 3] {
+        let [(plain, _), (mut named, _), (mut json, _)] = View::ALL.map(|view| self.join(view));
+        named.says("/nick nora\n");
+        named.expects("* you are nora now");
+        json.says("/nick json\n");
+        assert_eq!(object(&json.hears_line())["text"], "you are json now");
+        [plain, named, json]
+    }
+}
+
+fn text(line: &[u8]) -> String {
+    String::from_utf8(line.to_vec()).unwrap()
+}
+
+/// A line of the json view, which has a time of day.
+#[track_caller]
+fn object(line: &[u8]) -> Value {
+    let value = serde_json::from_slice::<Value>(line).unwrap_or_else(|_| panic!("no object: {}", text(line)));
+    let at = value["at"].as_str().unwrap_or_else(|| panic!("no time: {value}"));
+    assert!(at.len() == 24 && at.ends_with('Z') && at.contains('T'), "{at}");
+    assert!(value["type"].is_string(), "{value}");
+    value
+}
+
+/// Whether a line tells who came, went or changed their name.
+fn is_about_people(line: &[u8]) -> bool {
+    let line = text(line);
+    let is_notice = line.starts_with("* ") && !line.starts_with("* private ");
+    is_notice
+        || ["join", "leave", "notice"].iter().any(|kind| line.starts_with(&format!("{{\"type\":\"{kind}\"")))
+}
+
+/// The next line that is not about comings and goings, which come when their time has come.
+#[track_caller]
+fn talk(client: &mut Client) -> String {
+    loop {
+        let line = client.hears_line();
+        if !is_about_people(&line) {
+            return text(&line);
+        }
+    }
+}
+
+/// What a message looks like in a view.
+fn shown(view: View, from: &str, said: &str) -> String {
+    match view {
+        View::Plain => said.to_owned(),
+        View::Named => format!("<{from}> {said}"),
+        View::Json => format!(r#"{{"type":"message","from":"{from}","text":"{said}","at":"#),
+    }
+}
+
+#[test]
+fn what_is_said_in_one_view_is_seen_in_each_in_its_own_form_and_not_by_who_said_it() {
+    let room = Room::open(&[]);
+    let mut listeners = room.three();
+    let mut speakers = View::ALL.map(|view| room.join(view).0);
+    let names = ["anon4", "vera", "bot"];
+    speakers[1].says("/nick vera\n");
+    speakers[2].says("/nick bot\n");
+    for from in View::ALL {
+        for said in ["hi", "<nora> hi", "* nora left", "/etc/passwd", "ünï 名前"] {
+            speakers[from.index()].says(format!("{said}\r\n"));
+            for to in View::ALL {
+                let listener = &mut listeners[to.index()];
+                let line = if to == View::Plain { text(&listener.hears_line()) } else { talk(listener) };
+                let expected = shown(to, names[from.index()], said);
+                let is_it = if to == View::Json { line.starts_with(&expected) } else { line == expected };
+                assert!(is_it, "{from:?} to {to:?}: {line}, not {expected}");
+            }
+        }
+    }
+    // The speakers heard each other, and none heard itself.
+    for (from, speaker) in speakers.iter_mut().enumerate() {
+        speaker.ends();
+        let heard = text(&speaker.hears_all());
+        let own = match from {
+            0 => heard.lines().filter(|line| *line == "hi").count().saturating_sub(2),
+            _ => heard.lines().filter(|line| line.contains(names[from]) && line.contains("passwd")).count(),
+        };
+        assert_eq!(own, 0, "{heard}");
+    }
+}
+
+#[test]
+fn in_the_plain_view_everything_is_a_message_and_nothing_is_a_command() {
+    let room = Room::open(&[]);
+    let [mut plain, mut named, _json] = room.three();
+    for line in ["/who", "/nick eve", "/quit", "//x", ""] {
+        plain.says(format!("{line}\n"));
+        assert_eq!(talk(&mut named), format!("<anon1> {line}"));
+    }
+    // Where there are commands, a blank line is nothing.
+    named.says("\n \t\r\n//x\n/me waves\n");
+    plain.expects("/x");
+    plain.expects("/me waves");
+}
+
+#[test]
+fn the_commands_are_answered_in_the_view_in_which_they_were_given() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, mut json] = room.three();
+    named.says("/who\n/help\n/nick\n/nick Json\n/nick anon7\n/msg\n/msg nobody hi\n/msg anon1 hi\n/me\n");
+    for answer in [
+        "* 3 here: anon1, json, nora",
+        "* 6 commands: /nick NAME",
+        "* a name is of letters, digits",
+        "* Json is somebody else's name",
+        "* names like anon7 are given to newcomers",
+        "* /msg needs a name and what to say",
+        "* nobody here is called nobody",
+        "* /me needs what you do",
+        "* anon1 sees plain lines alone",
+    ] {
+        let line = text(&named.hears_line());
+        assert!(line.starts_with(answer), "{line}, not {answer}");
+    }
+    json.says("/who\n/nick a b\n");
+    let (who, nick) = (object(&json.hears_line()), object(&json.hears_line()));
+    assert_eq!((&who["type"], &who["text"]), (&"notice".into(), &"3 here: anon1, json, nora".into()));
+    assert_eq!(nick["type"], "error");
+}
+
+#[test]
+fn what_is_said_to_one_alone_is_heard_by_that_one_alone() {
+    let room = Room::open(&[]);
+    let [mut plain, mut named, mut json] = room.three();
+    named.says("/msg JSON psst \"you\"\n");
+    named.expects("* private to json: psst \"you\"");
+    let heard = object(talk(&mut json).as_bytes());
+    let expected = ["private", "nora", "json", "psst \"you\""].map(Value::from);
+    assert_eq!(["type", "from", "to", "text"].map(|field| heard[field].clone()), expected);
+    json.says("/msg nora \x1B[2Jhi\n");
+    assert_eq!(object(&json.hears_line())["text"], "\\x1B[2Jhi");
+    named.expects("* private from json: \\x1B[2Jhi");
+    json.says("/msg json myself\n");
+    assert_eq!([(); 2].map(|()| object(&json.hears_line())["text"].clone()), ["myself", "myself"]);
+    plain.says("all of you\n");
+    assert_eq!(talk(&mut named), "<anon1> all of you");
+}
+
+#[test]
+fn who_stays_is_announced_and_missed_and_who_only_drops_by_is_neither() {
+    let room = Room::open(&[]);
+    let (mut named, name) = room.join(View::Named);
+    let (mut json, _) = room.join(View::Json);
+    // Somebody drops by, and says something: that is one line.
+    let mut comer = room.connect(View::Plain);
+    comer.says("just passing\n");
+    comer.ends();
+    comer.hears_all();
+    named.expects("<anon3> just passing");
+    assert_eq!(object(&json.hears_line())["from"], "anon3");
+    let (stayer, _) = room.join(View::Plain);
+    // Each is told of the others, in the order in which they came, and not of itself.
+    named.expects("* anon2 joined (3 here)");
+    named.expects("* anon4 joined (3 here)");
+    let joined = [(); 2].map(|()| object(&json.hears_line()));
+    assert_eq!(joined.each_ref().map(|line| &line["type"]), ["join"; 2]);
+    assert_eq!(joined.each_ref().map(|line| &line["from"]), [name.as_str(), "anon4"]);
+    assert_eq!(joined[1]["here"], 3);
+    drop(stayer);
+    named.expects("* anon4 left");
+    let left = object(&json.hears_line());
+    assert_eq!((&left["type"], &left["from"]), (&"leave".into(), &"anon4".into()));
+    named.says("/nick nora\n/quit\n");
+    named.expects("* you are nora now");
+    named.expects_end();
+    assert_eq!(object(&json.hears_line())["text"], "anon1 is now nora");
+    assert_eq!(object(&json.hears_line())["type"], "leave");
+}
+
+#[test]
+fn who_asks_and_leaves_at_once_is_answered() {
+    let room = Room::open(&[]);
+    for _ in 0..20 {
+        let mut asker = room.connect(View::Named);
+        asker.says("/who");
+        asker.ends();
+        let heard = text(&asker.hears_all());
+        assert!(heard.lines().last().is_some_and(|line| line.starts_with("* 1 here: anon")), "{heard}");
+    }
+}
+
+#[test]
+fn a_json_listener_says_nothing_that_is_no_object() {
+    let room = Room::open(&["-m", "2", "--max-line", "100"]);
+    let (mut one, _) = room.join(View::Json);
+    one.says([&[b'x'; 101][..], b"\n"].concat());
+    let told = object(&one.hears_line());
+    assert_eq!(told["type"], "error");
+    assert!(told["text"].as_str().unwrap().starts_with("that line was too long"), "{told}");
+    let mut stranger = room.connect(View::Json);
+    object(&stranger.hears_line());
+    stranger.says("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(object(&stranger.hears_line())["type"], "error");
+    stranger.expects_end();
+    drop(stranger);
+    let mut two = eventually("the stranger has gone", || {
+        let mut client = room.connect(View::Json);
+        (object(&client.hears_line())["type"] == "notice").then_some(client)
+    });
+    let mut third = room.connect(View::Json);
+    let told = object(&third.hears_line());
+    assert_eq!(told["text"], "the room is full, with 2 in it: try again later");
+    third.expects_end();
+    one.says("\x1B \"\\\t\u{85}ä\n");
+    let heard = object(talk(&mut two).as_bytes());
+    assert_eq!(heard["text"], "\\x1B \"\\\t\\x85ä");
+}
+
+#[test]
+fn newcomers_hear_what_was_said_last_with_the_time_at_which_it_was_said() {
+    let room = Room::open(&["--history", "2"]);
+    let (mut speaker, _) = room.join(View::Plain);
+    let (mut early, _) = room.join(View::Json);
+    speaker.says("one\ntwo\nthree\n");
+    let heard = [(); 3].map(|()| talk(&mut early));
+    let mut late = View::ALL.map(|view| room.join(view).0);
+    assert_eq!([(); 2].map(|()| talk(&mut late[0])), ["two", "three"]);
+    assert_eq!([(); 2].map(|()| talk(&mut late[1])), ["<anon1> two", "<anon1> three"]);
+    assert_eq!([(); 2].map(|()| talk(&mut late[2])), heard[1..]);
+    speaker.says("four\n");
+    for client in &mut late {
+        assert!(talk(client).contains("four"));
+    }
+}

@@ -226,6 +226,13 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Ends it now, if nothing can be written to it any more.
+    pub const fn give_up_deaf(&mut self) {
+        if matches!(self.state, State::Deaf { .. }) {
+            self.give_up();
+        }
+    }
+
     /// Whether it lacks anything that can still be written.
     pub fn is_owed(&mut self, room: &Room) -> bool {
         self.is_told() && (self.outbox.is_some() || room.feed(self.view).is_behind(&mut self.cursor))

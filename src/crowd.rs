@@ -378,7 +378,7 @@ impl<S: Socket> Crowd<S> {
 
     fn say_goodbye(&mut self, connection: &Connection<S>, goodbye: Goodbye, now: Moment) {
         self.counters.ended[goodbye.index()] += 1;
-        if matches!(goodbye, Goodbye::Broken(_) | Goodbye::Stopping) && connection.unfinished() > 0 {
+        if connection.unfinished() > 0 {
             self.counters.torn += 1;
         }
         // A cut or a fault is news however many come and go.

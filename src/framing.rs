@@ -195,7 +195,7 @@ impl Framer {
     }
 
     /// Whether the last byte of the line so far was CR, so that a NUL would end it.
-    fn is_after_cr(&self) -> bool {
+    pub fn is_after_cr(&self) -> bool {
         match self.stage {
             Stage::Skipping { after_cr } => after_cr,
             Stage::Flushed { after_cr: true } if self.partial.is_none() => true,

@@ -93,8 +93,9 @@ impl Goodbye {
             | Self::Stranger(_)
             | Self::RoomFull
             | Self::NetworkFull
-            | Self::NoDescriptor
             | Self::Silent => Level::Warn,
+            // One complaint a minute tells of all of them.
+            Self::NoDescriptor => Level::Debug,
             Self::Runaway | Self::Unwatched(_) => Level::Error,
         }
     }

@@ -172,7 +172,8 @@ fn options(matches: &Matches) -> Result<Options, String> {
     let stall_timeout = value(matches, "stall-timeout", |text| parse_seconds(text, A_MILLISECOND..=A_YEAR))?;
     let idle_timeout =
         value(matches, "idle-timeout", |text| parse_seconds(text, Duration::ZERO..=LONGEST_SILENCE))?;
-    let dead_after = value(matches, "dead-after", |text| parse_seconds(text, DeadAfter::LEAST..=A_YEAR))?;
+    let dead_after =
+        value(matches, "dead-after", |text| parse_seconds(text, DeadAfter::LEAST..=DeadAfter::MOST))?;
     let max_per_ip = value(matches, "max-per-ip", |text| parse_count(text, 0, usize::MAX))?;
     let rate = value(matches, "rate", |text| parse_count(text, 0, Rate::MOST))?;
     let report_every = value(matches, "report-every", |text| parse_seconds(text, Duration::ZERO..=A_YEAR))?;
@@ -340,6 +341,8 @@ mod tests {
             ["--stall-timeout", "99999999999999"],
             ["--report-every", "soon"],
             ["--flush-after", "1.5"],
+            ["--dead-after", "6"],
+            ["--dead-after", "86400"],
             ["--welcome", "two\nlines"],
         ] {
             let told = refusal(&arguments);

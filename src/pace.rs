@@ -6,12 +6,15 @@ use std::time::Duration;
 /// How fast one sender may say lines: so many a second in the long run, and ten seconds' worth at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    micros_a_line: u32,
+    /// In units of 10 ns, so that even the fastest is counted to a thousandth.
+    ticks_a_line: u32,
 }
 
 impl Rate {
     /// The most lines a second that can be told apart from no limit.
     pub const MOST: usize = 100_000;
+    /// Units of a second.
+    const TICKS: u32 = 100_000_000;
     /// How far ahead of its time one may talk.
     const BURST: Duration = Duration::from_secs(10);
     /// Who said too much waits at least so long, rather than be heard line by line.
@@ -20,12 +23,20 @@ impl Rate {
     /// So many lines a second; `None` for 0, which is no limit.
     pub fn new(lines: usize) -> Option<Self> {
         let lines = saturate(lines.min(Self::MOST));
-        Some(Self { micros_a_line: 1_000_000u32.checked_div(lines)? })
+        Some(Self { ticks_a_line: Self::TICKS.checked_div(lines)? })
     }
 
     /// What one line takes.
     const fn line(self) -> Duration {
-        Duration::from_micros(self.micros_a_line as u64)
+        Self::span(self.ticks_a_line)
+    }
+
+    const fn span(ticks: u32) -> Duration {
+        Duration::from_nanos(ticks as u64 * 10)
+    }
+
+    fn ticks(span: Duration) -> u32 {
+        saturate(usize::try_from(span.as_nanos() / 10).unwrap_or(usize::MAX))
     }
 }
 
@@ -34,7 +45,7 @@ impl Rate {
 pub struct Pace {
     /// As of `at`.
     recent: u32,
-    /// Microseconds by which the lines said lately are ahead of the rate, as of `at`.
+    /// Units of [`Rate`] by which the lines said lately are ahead of it, as of `at`.
     ahead: u32,
     /// The last time something was said, in milliseconds that wrap.
     at: u32,
@@ -62,19 +73,19 @@ impl Pace {
     pub fn note(&mut self, bytes: usize, quiet: usize, now: Moment) {
         let most = saturate(quiet).saturating_mul(Self::MEMORY);
         self.recent = self.recent(quiet, now).saturating_add(saturate(bytes)).min(most);
-        self.ahead = saturate(usize::try_from(self.ahead(now).as_micros()).unwrap_or(usize::MAX));
+        self.ahead = Rate::ticks(self.ahead(now));
         self.at = now.wrapping_millis();
     }
 
     /// Notes that a line was said just now, that is since the last [`note`](Self::note).
     pub const fn note_line(&mut self, rate: Rate) {
-        self.ahead = self.ahead.saturating_add(rate.micros_a_line);
+        self.ahead = self.ahead.saturating_add(rate.ticks_a_line);
     }
 
     /// How many lines the sender may say now.
     pub fn lines_left(&self, rate: Rate, now: Moment) -> usize {
-        let left = Rate::BURST.saturating_sub(self.ahead(now)).as_micros();
-        usize::try_from(left / u128::from(rate.micros_a_line)).unwrap_or(usize::MAX)
+        let left = Rate::ticks(Rate::BURST.saturating_sub(self.ahead(now)));
+        (left / rate.ticks_a_line) as usize
     }
 
     /// When the sender may say a line again, who may say none now.
@@ -90,7 +101,7 @@ impl Pace {
     }
 
     fn ahead(&self, now: Moment) -> Duration {
-        Duration::from_micros(u64::from(self.ahead)).saturating_sub(self.silence(now))
+        Rate::span(self.ahead).saturating_sub(self.silence(now))
     }
 
     /// Whether less was said lately than `quiet`, in bytes and in bytes a second.
@@ -164,10 +175,14 @@ mod tests {
 
     #[test]
     fn c9_ten_seconds_worth_of_lines_may_be_said_at_once_and_then_as_many_as_time_brings() {
-        for lines in [1, 3, 10, 700, Rate::MOST] {
+        for lines in [1, 3, 10, 700, 66_667, 90_910, Rate::MOST] {
             let rate = Rate::new(lines).expect("a limit");
             let mut pace = Pace::start(at(0));
-            assert_eq!(pace.lines_left(rate, at(0)), 10_000_000 / (1_000_000 / lines), "{lines} a second");
+            assert_eq!(
+                pace.lines_left(rate, at(0)),
+                1_000_000_000 / (100_000_000 / lines),
+                "{lines} a second"
+            );
             pace.note(1, 2048, at(0));
             while pace.lines_left(rate, at(0)) > 0 {
                 pace.note_line(rate);

@@ -149,7 +149,11 @@ impl Server {
                     // An error or a hang-up is found out by the read or write that it makes fail.
                     let readable = event.is_readable() || event.is_read_closed() || event.is_error();
                     let writable = event.is_writable() || event.is_write_closed() || event.is_error();
-                    self.crowd.note(Key::from_number(token.0), readable, writable, now);
+                    let key = Key::from_number(token.0);
+                    self.crowd.note(key, readable, writable, now);
+                    if event.is_error() || event.is_read_closed() && event.is_write_closed() {
+                        self.crowd.note_gone(key);
+                    }
                 }
                 token => self.doors.knocked(token),
             }

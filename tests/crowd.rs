@@ -792,17 +792,36 @@ fn c9_who_waits_for_its_rate_is_drained_when_the_server_stops() {
 }
 
 #[test]
-fn c9_the_rate_of_a_connection_that_cannot_be_written_to_is_the_same() {
-    let (mut table, [flooder, listener, speaker]) = with_rate(1);
-    table.says(&flooder, lines(20 * 12));
-    flooder.takes([], Take::Fail(ErrorKind::BrokenPipe));
-    table.says(&speaker, "are you there?\n");
-    assert_eq!(line_count(&listener), 11);
-    for _ in 0..5 {
-        table.passes(A_SECOND);
+fn c9_who_broke_off_while_over_its_rate_keeps_no_place_to_be_heard_for_hours() {
+    for is_reported in [true, false] {
+        let (mut table, [flooder, listener, speaker]) = with_rate(1);
+        table.says(&flooder, lines(20 * 12));
+        if is_reported {
+            table.crowd.note_gone(flooder.key);
+        }
+        flooder.takes([], Take::Fail(ErrorKind::BrokenPipe));
+        table.says(&speaker, "are you there?\n");
+        assert_eq!(line_count(&listener), 11);
+        assert!(flooder.is_gone());
+        assert_eq!(table.broken(), 1);
     }
-    assert_eq!(line_count(&listener), 13);
-    assert!(flooder.is_gone());
+}
+
+#[test]
+fn a13_with_a_rate_too_an_unfinished_line_before_a_reset_is_dropped() {
+    for lines_before in [0, 5, 12] {
+        let (mut table, [breaker, listener]) = with_rate(1);
+        breaker.will_read([&lines(20 * lines_before)[..], b"torn"].concat());
+        breaker.will_fail(ErrorKind::ConnectionReset);
+        table.is_readable(&breaker);
+        table.settle();
+        for _ in 0..5 {
+            table.passes(A_SECOND);
+        }
+        listener.has_heard(lines(20 * lines_before));
+        assert!(breaker.is_gone());
+        assert_eq!((table.broken(), table.crowd.counters.torn), (1, 1), "{lines_before}");
+    }
 }
 
 /// A room that does not keep who is silent for a minute.

@@ -11,7 +11,7 @@ use crate::roster::Key;
 use crate::socket::{Socket, retry};
 use log::{debug, error, log_enabled};
 use memchr::memchr2_iter;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 /// Reads of one who is closed at once: what it said before it was told to leave is less than that.
@@ -87,9 +87,12 @@ impl<S: Socket> Connection<S> {
         now: Moment,
     ) -> Option<usize> {
         let given = buffer.len();
-        let most = self.end_of_lines(buffer, lines, room.rules().raw);
-        let buffer = &mut buffer[..most];
-        match retry(|| self.socket.read(buffer)) {
+        let heard = match self.end_of_lines(buffer, lines, room.rules().raw) {
+            Ok(0) => Ok(0),
+            Ok(most) => retry(|| self.socket.read(&mut buffer[..most])),
+            Err(error) => Err(error),
+        };
+        match heard {
             Ok(0) => {
                 self.readable = false;
                 self.input_ended(key, room);
@@ -120,17 +123,23 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// How many bytes of `buffer` can be filled with no more than so many lines of what has arrived: the
-    /// others stay with the system, which holds back who sends them.
-    fn end_of_lines(&mut self, buffer: &mut [u8], lines: usize, raw: bool) -> usize {
+    /// How many bytes of `buffer` can be filled with no more than so many lines of what has arrived, 0 at the
+    /// end of the input: the others stay with the system, which holds back who sends them.
+    ///
+    /// An error is told once, here or by the read.
+    fn end_of_lines(&mut self, buffer: &mut [u8], lines: usize, raw: bool) -> io::Result<usize> {
         if lines >= buffer.len() {
-            return buffer.len();
+            return Ok(buffer.len());
         }
-        // The end of the input and an error are for the read to find.
-        let bytes = retry(|| self.socket.peek(buffer)).unwrap_or(0);
-        let other_end = if raw { b'\n' } else { 0 };
-        let mut ends = memchr2_iter(b'\n', other_end, &buffer[..bytes]);
-        ends.nth(lines.saturating_sub(1)).map_or(bytes.max(1), |end| end + 1)
+        let bytes = retry(|| self.socket.peek(buffer))?;
+        let arrived = &buffer[..bytes];
+        let after_cr = self.framer.is_after_cr();
+        let is_end = |&at: &usize| {
+            let is_preceded_by_cr = at.checked_sub(1).map_or(after_cr, |before| arrived[before] == b'\r');
+            arrived[at] == b'\n' || is_preceded_by_cr && !raw
+        };
+        let mut ends = memchr2_iter(b'\n', 0, arrived).filter(is_end);
+        Ok(ends.nth(lines.saturating_sub(1)).map_or(bytes, |end| end + 1))
     }
 
     /// Reads and drops what has arrived, within bounds, so that no reset destroys what it was told; returns

@@ -7,6 +7,7 @@ use crate::goodbye::Goodbye;
 use crate::roster::Key;
 use crate::socket::Socket;
 use crate::timers::Timers;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Bytes of one read: a larger one gains nothing, and others wait longer for their turn. With 1,000
@@ -44,6 +45,17 @@ impl<S: Socket> Crowd<S> {
             self.due.push(key);
         }
         true
+    }
+
+    /// Notes that a peer broke off: whoever did so while it was over its rate would else be heard, and keep
+    /// its place, for hours.
+    pub fn note_gone(&mut self, key: Key) {
+        if let Some(connection) = self.roster.get_mut(key)
+            && connection.line == Line::Resting
+        {
+            connection.over(Goodbye::Broken(ErrorKind::ConnectionReset));
+            self.over.push(key);
+        }
     }
 
     /// Reads each ready socket once, as far as the room takes it.
@@ -132,8 +144,9 @@ impl<S: Socket> Crowd<S> {
         if !connection.is_open() {
             return;
         }
-        // Who has said what was not yet read is not silent.
-        let silence = if connection.readable { Duration::ZERO } else { connection.silence(now) };
+        // Who has said what was not yet read is not silent, unless it is not read for what it does not read.
+        let has_said_more = connection.readable && connection.may_read(&self.room, now) != Permit::OnceTold;
+        let silence = if has_said_more { Duration::ZERO } else { connection.silence(now) };
         let left = idle_timeout.saturating_sub(silence);
         if left.is_zero() {
             let span = idle_timeout.as_secs_f64();
@@ -157,8 +170,11 @@ impl<S: Socket> Crowd<S> {
                 return self.over.push(key);
             }
         }
-        // Who has more to say that was not read is not silent.
-        if !connection.readable && self.room.has_room_for(connection.unfinished()) {
+        if connection.readable {
+            // Who has more to say that was not read is not silent: the read sets another deadline.
+            return;
+        }
+        if self.room.has_room_for(connection.unfinished()) {
             connection.flush(key, &mut self.room);
             self.due.push(key);
         } else if let Some(flush_after) = self.limits.flush_after {

@@ -125,6 +125,10 @@ impl After<'_> {
                 self.timers.set(Timer::Connection(key, Due::End), now.after(LINGER));
             }
         }
+        if connection.line == Line::Resting {
+            // Who cannot be told anything any more is not heard at its rate for hours either.
+            connection.give_up_deaf();
+        }
         if connection.phase() == Phase::Over {
             self.over.push(key);
         } else if connection.readable && connection.line == Line::Out {

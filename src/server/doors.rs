@@ -35,6 +35,8 @@ pub struct DeadAfter(u32);
 impl DeadAfter {
     /// Keepalive counts in seconds, and needs one for each of seven parts.
     pub const LEAST: Duration = Duration::from_secs(Self::PARTS as u64);
+    /// The most that keepalive can count: its first part may have 32,767 s (`MAX_TCP_KEEPIDLE` of Linux).
+    pub const MOST: Duration = Duration::from_secs(57_337);
     /// Of these parts of the time, 4 pass in silence, then 3 before as many probes are given up.
     const PARTS: u32 = 7;
     const SILENT_PARTS: u32 = 4;
@@ -241,6 +243,7 @@ impl Doors {
             match self.accept_at(index) {
                 Ok((socket, address)) => {
                     self.pause = PAUSES.0;
+                    self.keep_reserve();
                     return Knock::Someone(socket, self.doors[index].view, address);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.doors[index].ready = false,

@@ -126,17 +126,18 @@ impl Socket for FakeSocket {
     }
 
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut script = self.0.borrow_mut();
-        script.peeks += 1;
-        match script.input.front() {
-            Some(Ok(bytes)) => {
-                let count = bytes.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&bytes[..count]);
-                Ok(count)
-            }
-            Some(Err(kind)) => Err((*kind).into()),
-            None => Err(ErrorKind::WouldBlock.into()),
+        self.0.borrow_mut().peeks += 1;
+        let script = self.0.borrow();
+        if let (Some(Ok(bytes)), None) = (script.input.front(), script.read_always_fails)
+            && !bytes.is_empty()
+        {
+            let count = bytes.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&bytes[..count]);
+            return Ok(count);
         }
+        drop(script);
+        // The end is told as by a read, and the system tells an error once.
+        self.read(buffer)
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

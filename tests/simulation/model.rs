@@ -199,11 +199,12 @@ impl Model {
         let Some(mut person) = self.people.remove(&number) else { return };
         match goodbye {
             Goodbye::Stalled => self.check_stalled(number, &mut person, now),
+            // Who hears nothing any more, and is over its rate, is not heard to its end.
+            Goodbye::Broken(kind) if self.manners.rate.is_some() && person.stage == Stage::Deaf(kind) => {}
             _ => person.check_goodbye(number, goodbye, self.stopped, now),
         }
         self.counters.ended[goodbye.index()] += 1;
-        let is_torn = matches!(goodbye, Goodbye::Broken(_) | Goodbye::Stopping);
-        self.counters.torn += u64::from(is_torn && person.twin.unfinished() > 0);
+        self.counters.torn += u64::from(person.twin.unfinished() > 0);
     }
 
     /// Who is cut for reading slowly has not taken half a feed for as long as the room waits, and is more

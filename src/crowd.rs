@@ -24,7 +24,7 @@ use std::io;
 use std::time::Duration;
 
 /// What a deadline is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// Something that a connection waits for, or the room with it.
     Connection(Key, Due),
@@ -43,7 +43,7 @@ pub enum Timer {
 }
 
 /// What the deadline of a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Due {
     /// Its unfinished line becomes a message, or its ending is given up.
     End,
@@ -345,6 +345,7 @@ impl<S: Socket> Crowd<S> {
         let lists = [&self.held, &self.due, &self.behind, &self.over];
         self.room.is_swollen()
             || self.roster.is_swollen()
+            || self.networks.is_swollen()
             || self.ready.is_empty() && self.ready.capacity() > KEPT
             || lists.iter().any(|list| list.is_empty() && list.capacity() > KEPT)
     }
@@ -352,6 +353,7 @@ impl<S: Socket> Crowd<S> {
     /// Gives the memory that a burst took back to the system, as far as nobody uses it.
     pub fn give_back(&mut self) {
         self.room.give_back();
+        self.networks.give_back();
         self.roster.give_back();
         if self.ready.is_empty() {
             self.ready = VecDeque::new();

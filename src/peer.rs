@@ -12,7 +12,7 @@ pub struct Peer {
 
 /// What counts as one address where those who come from one are limited: an IPv4 address, or the first
 /// half of an IPv6 address, all of which one customer usually has (RFC 6177).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network([u8; 16]);
 
 impl Peer {

@@ -188,7 +188,10 @@ impl Server {
             Timer::Patience => {}
             Timer::Accept => self.doors.try_again(),
             Timer::Report => self.report(),
-            Timer::GiveBack => self.crowd.give_back(),
+            Timer::GiveBack => {
+                self.timers.give_back();
+                self.crowd.give_back();
+            }
             Timer::Log => self.log.try_again(),
             Timer::Stop => self.crowd.give_up_writing(),
         }
@@ -230,7 +233,7 @@ impl Server {
         {
             self.timers.set_if_none(Timer::Report, now.after(every));
         }
-        if self.crowd.is_swollen() {
+        if self.crowd.is_swollen() || self.timers.is_swollen() {
             self.timers.set_if_none(Timer::GiveBack, now.after(GIVE_BACK_AFTER));
         }
         if self.log.is_stuck() {

@@ -1,19 +1,22 @@
 //! How many are here from each network, where that is limited.
 
 use crate::peer::Network;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+/// Networks whose memory is kept in any case.
+const KEPT: usize = 256;
 
 /// Counts of those who are here, by where they come from; of nobody where there is no limit.
 #[derive(Debug)]
 pub struct Tally {
     most: Option<usize>,
-    counts: BTreeMap<Network, usize>,
+    counts: HashMap<Network, usize>,
 }
 
 impl Tally {
     /// Nobody yet, and at most `most` of one network.
-    pub const fn new(most: Option<usize>) -> Self {
-        Self { most, counts: BTreeMap::new() }
+    pub fn new(most: Option<usize>) -> Self {
+        Self { most, counts: HashMap::new() }
     }
 
     /// How many of that network there are, where there is no place for one more.
@@ -27,6 +30,19 @@ impl Tally {
         if self.most.is_some() {
             *self.counts.entry(network).or_default() += 1;
         }
+    }
+
+    /// Whether it keeps much memory that once was needed.
+    pub fn is_swollen(&self) -> bool {
+        self.counts.capacity() > 2 * KEPT && self.counts.len() < self.counts.capacity() / 4
+    }
+
+    /// Gives memory that is not needed back to the system.
+    pub fn give_back(&mut self) {
+        let kept = self.counts.iter().map(|(&network, &count)| (network, count)).collect::<Vec<_>>();
+        // Freed first, and so not merely cut short where it stands.
+        self.counts = HashMap::new();
+        self.counts.extend(kept);
     }
 
     /// One has gone.

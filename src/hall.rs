@@ -87,6 +87,14 @@ impl Hall {
         }
     }
 
+    /// Adds a line as it is, for everyone here but the author.
+    ///
+    /// # Errors
+    /// [`Full`] where the feed has no room for it; nobody is told.
+    pub fn append(&mut self, author: &mut Cursor, line: &[u8]) -> Result<(), Full> {
+        self.feed.append(Some(author), line)
+    }
+
     /// How much can be read from a sender who has `held` bytes of an unfinished line, where `kept` bytes of
     /// the feed are for others.
     pub fn space(&self, kept: usize, held: usize) -> Space {

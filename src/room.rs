@@ -237,8 +237,14 @@ impl Room {
     ) -> Result<Answer, Full> {
         let shown = self.safe(line);
         let bytes = shown.len() as u64 + 1;
-        let name = self.people.as_ref().map_or("", |people| people.name(speaker.key)).to_owned();
-        self.tell(Some((speaker.view, cursor)), &Told::Message { from: &name, text: &shown, is_action })?;
+        if let Some(people) = &self.people {
+            let name = people.name(speaker.key).to_owned();
+            self.tell(Some((speaker.view, cursor)), &Told::Message { from: &name, text: &shown, is_action })?;
+        } else {
+            // The plain view alone, where a message is what was said.
+            self.halls[0].append(cursor, &shown)?;
+            self.told += 1;
+        }
         self.relayed.lines += 1;
         self.relayed.bytes += bytes;
         Ok(Answer::None)

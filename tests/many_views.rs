@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{DEADLINE, Server, program};
+use common::{DEADLINE, Server};
 use hubbub::view::View;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -112,14 +112,7 @@ fn join(addresses: [SocketAddr; 3], poll: &Poll, number: usize, lines: usize) ->
 fn a_thousand_in_three_views_hear_the_same_lines_in_the_same_order() {
     // With more, and --release -- --nocapture, this is the measurement; it asserts no time.
     let lines = std::env::var("HUBBUB_LINES").map_or(2000, |lines| lines.parse().unwrap());
-    let places = View::ALL.map(|view| format!("{}:127.0.0.1:0", view.name()));
-    let arguments = places.iter().flat_map(|place| ["-l", place]).collect::<Vec<_>>();
-    let mut server = Server::spawn(program(&arguments));
-    let mut addresses = [server.address(); 3];
-    for view in [View::Named, View::Json] {
-        let line = server.wait_for_log(&format!("({})", view.name()));
-        addresses[view.index()] = line.split(' ').find_map(|word| word.parse().ok()).unwrap();
-    }
+    let (mut server, addresses) = Server::start_in_views(&[]);
     let poll = Poll::new().unwrap();
     let mut members = (0..CLIENTS).map(|number| join(addresses, &poll, number, lines)).collect::<Vec<_>>();
     let expects = |number: usize| if number < SPEAKERS { lines - lines / SPEAKERS } else { lines };

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Client, Server, WELCOME, eventually, program};
+use common::{Client, Server, WELCOME, eventually};
 use hubbub::view::View;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -18,16 +18,7 @@ struct Room {
 impl Room {
     #[track_caller]
     fn open(options: &[&str]) -> Self {
-        let places = View::ALL.map(|view| format!("{}:127.0.0.1:0", view.name()));
-        let mut arguments = places.iter().flat_map(|place| ["-l", place]).collect::<Vec<_>>();
-        arguments.extend(options);
-        let mut server = Server::spawn(program(&arguments));
-        let plain = server.address();
-        let mut other = |view: View| {
-            let line = server.wait_for_log(&format!("({})", view.name()));
-            line.split(' ').find_map(|word| word.parse().ok()).unwrap()
-        };
-        let addresses = [plain, other(View::Named), other(View::Json)];
+        let (server, addresses) = Server::start_in_views(options);
         Self { _server: server, addresses }
     }
 

@@ -9,6 +9,7 @@ pub mod random;
 pub mod table;
 pub mod twin;
 
+use hubbub::view::View;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -38,6 +39,21 @@ impl Server {
     #[track_caller]
     pub fn start(arguments: &[&str]) -> Self {
         Self::spawn(program(&[&["-l", "127.0.0.1:0"], arguments].concat()))
+    }
+
+    /// Starts the server on 127.0.0.1 with a listener in each view; where these listen.
+    #[track_caller]
+    pub fn start_in_views(arguments: &[&str]) -> (Self, [SocketAddr; 3]) {
+        let places = View::ALL.map(|view| format!("{}:127.0.0.1:0", view.name()));
+        let mut all = places.iter().flat_map(|place| ["-l", place]).collect::<Vec<_>>();
+        all.extend(arguments);
+        let mut server = Self::spawn(program(&all));
+        let mut addresses = [server.address; 3];
+        for view in [View::Named, View::Json] {
+            let line = server.wait_for_log(&format!("({})", view.name()));
+            addresses[view.index()] = line.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        }
+        (server, addresses)
     }
 
     /// Runs `command`, which ends up as a server that logs to standard error.

@@ -1,0 +1,70 @@
+//! What is said: bytes on their way to the server.
+
+use crate::stream::Stream;
+use memchr::memrchr;
+use std::io::{self, ErrorKind, Write};
+
+/// So much may be sent and still be kept.
+const KEPT: usize = 64 * 1024;
+
+/// Bytes that the server has not taken.
+#[derive(Debug, Default)]
+pub(crate) struct Speech {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Speech {
+    /// Appends `bytes`.
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// How many bytes are to be sent.
+    pub(crate) const fn owed(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Sends what `stream` takes now.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(crate) fn send(&mut self, stream: &mut Stream) -> io::Result<()> {
+        while self.owed() > 0 {
+            match stream.write(&self.bytes[self.sent..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => self.sent += bytes,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if self.owed() == 0 {
+            self.bytes.clear();
+            self.sent = 0;
+        } else if self.sent >= KEPT {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(())
+    }
+
+    /// The connection broke: a line of which the server has a part is sent from its beginning next time.
+    pub(crate) fn begin_line_again(&mut self) {
+        self.sent = memrchr(b'\n', &self.bytes[..self.sent]).map_or(0, |end| end + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_line_begins_again_and_a_whole_one_does_not() {
+        for (sent, owed) in [(0, "one\ntwo\n"), (2, "one\ntwo\n"), (4, "two\n"), (6, "two\n"), (8, "")] {
+            let mut speech = Speech { bytes: b"one\ntwo\n".to_vec(), sent };
+            speech.begin_line_again();
+            assert_eq!(&speech.bytes[speech.sent..], owed.as_bytes(), "after {sent}");
+        }
+    }
+}

@@ -267,6 +267,20 @@ fn a_closed_standard_output_ends_it_quietly_and_at_once() {
 }
 
 #[test]
+fn a_standard_output_that_is_closed_while_much_is_owed_ends_it_quietly() {
+    // More than a pipe takes.
+    let (address, _) = server_that_says("many lines\n".repeat(20_000).leak().as_bytes(), true);
+    let mut child = client(address, &["-f"]);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 11];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(wait_for_end(&mut child).code(), Some(0));
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!(errors, "");
+}
+
+#[test]
 fn a_full_disk_is_told() {
     let server = Server::start(&[]);
     let mut child = client(server.address(), &["-n", "1"]);

@@ -2,19 +2,27 @@
 //!
 //! ```text
 //!  options ──► script (poll): standard input ──► speech ──► stream ──► the server
-//!                             output ◄── hearing, look ◄─────┘
+//!          │                  output ◄── hearing, look ◄────┘│
+//!          │                                                 │
+//!          └► terminal: keys ──► link (poll, a thread): speech, hearing, look
+//!                       screen ◄──┘
 //! ```
 
 mod goodbye;
 mod hearing;
+mod keys;
+mod link;
 mod look;
 mod options;
 mod output;
 mod pause;
 mod ready;
+mod screen;
 mod script;
+mod signals;
 mod speech;
 mod stream;
+mod terminal;
 
 use hubbub::arguments;
 use look::{Look, wants_colour};
@@ -45,13 +53,19 @@ fn main() -> ExitCode {
 
 fn talk(options: &Options) -> Result<(), String> {
     let on_terminal = std::io::stdout().is_terminal();
+    let term = std::env::var_os("TERM");
+    let is_typed = on_terminal && std::io::stdin().is_terminal() && terminal::can_edit(term.as_deref());
     let look = Look {
         // Nobody wants their terminal driven by strangers.
         raw: options.raw && !on_terminal,
         timestamps: options.timestamps,
-        colour: on_terminal && wants_colour(std::env::var_os("NO_COLOR"), std::env::var_os("TERM")),
+        colour: on_terminal && wants_colour(std::env::var_os("NO_COLOR"), term),
     };
-    script::run(options, look)
+    if is_typed && !options.is_for_scripts() {
+        terminal::run(options, look)
+    } else {
+        script::run(options, look)
+    }
 }
 
 fn fail(why: &str, status: u8) -> ExitCode {

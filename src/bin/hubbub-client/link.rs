@@ -1,0 +1,244 @@
+//! The terminal's connection, on a thread of its own: the editing library waits for keys on the other.
+
+use crate::goodbye;
+use crate::hearing::Hearing;
+use crate::look::Look;
+use crate::pause::Pause;
+use crate::ready;
+use crate::screen::Screen;
+use crate::signals::Signals;
+use crate::speech::Speech;
+use crate::stream::Stream;
+use hubbub::address::Address;
+use hubbub::framing::text;
+use hubbub::os_error;
+use rustix::event::{PollFd, PollFlags};
+use rustyline::ExternalPrinter;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes read at once, and shown at once: one drawing of the line for all that arrives together.
+const READ: usize = 64 * 1024;
+/// How long connecting again may take: nothing is said meanwhile, not even that one wants to leave.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How often the editor is told that the connection is lost: it may be between two lines, and miss it.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// What the two threads tell each other.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    /// A byte here wakes the connection's thread.
+    waker: UnixStream,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_connected: bool,
+    /// Lines typed that the connection's thread has not taken.
+    typed: Vec<u8>,
+    is_leaving: bool,
+    lost: Option<Lost>,
+}
+
+/// There is no connection, and will not be.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    /// Lines that came and are not shown.
+    pub(crate) unshown: String,
+    pub(crate) why: String,
+}
+
+impl Desk {
+    pub(crate) fn new(waker: UnixStream, is_connected: bool) -> Self {
+        Self { state: Mutex::new(State { is_connected, ..State::default() }), waker }
+    }
+
+    /// Says `line`, or as many as it is; false where there is no connection.
+    pub(crate) fn say(&self, line: &str) -> bool {
+        let mut state = self.state();
+        if state.is_connected {
+            state.typed.extend_from_slice(line.as_bytes());
+            state.typed.push(b'\n');
+            self.wake();
+        }
+        state.is_connected
+    }
+
+    /// Tells the connection's thread to leave; whether there is something to wait for.
+    pub(crate) fn leave(&self) -> bool {
+        let mut state = self.state();
+        state.is_leaving = true;
+        self.wake();
+        state.is_connected
+    }
+
+    /// Whether there is no connection, and will not be.
+    pub(crate) fn lost(&self) -> Option<Lost> {
+        self.state().lost.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        // Where it is full, there are bytes enough.
+        _ = (&self.waker).write(b"w");
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+enum End {
+    Left,
+    Lost(String),
+}
+
+/// The connection's thread.
+#[derive(Debug)]
+pub(crate) struct Link<P> {
+    pub(crate) address: Address,
+    pub(crate) reconnect: bool,
+    pub(crate) look: Look,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) screen: Arc<Screen>,
+    pub(crate) signals: Signals,
+    pub(crate) printer: P,
+    pub(crate) wake: UnixStream,
+    pub(crate) speech: Speech,
+}
+
+impl<P: ExternalPrinter> Link<P> {
+    /// Talks over `connected`, or says why it is none, and over those that come after it.
+    pub(crate) fn run(mut self, connected: Result<Stream, String>) {
+        let mut pause = Pause::new();
+        let mut next = connected;
+        loop {
+            let since = Instant::now();
+            let why = match next {
+                Ok(stream) => match self.talk(stream) {
+                    End::Left => return,
+                    End::Lost(why) => why,
+                },
+                Err(why) => why,
+            };
+            if !self.reconnect || self.signals.came() {
+                return self.give_up(why);
+            }
+            let pause = pause.next(since.elapsed());
+            self.note(&format!("{why}; connecting again in {} s", pause.as_secs()));
+            if self.rests_until(Instant::now() + pause) {
+                return;
+            }
+            next = Stream::connect(&self.address, Some(Instant::now() + ANSWER));
+            if next.is_ok() {
+                self.note("connected again");
+            }
+        }
+    }
+
+    fn talk(&mut self, mut stream: Stream) -> End {
+        self.desk.state().is_connected = true;
+        let mut hearing = Hearing::new(self.look, None);
+        let mut is_deaf = false;
+        let end = loop {
+            let mut server = PollFlags::IN;
+            server.set(PollFlags::OUT, !is_deaf && self.speech.owed() > 0);
+            let mut descriptors = [PollFd::new(&stream, server), PollFd::new(&self.wake, PollFlags::IN)];
+            if let Err(why) = ready::wait(&mut descriptors, None) {
+                break why;
+            }
+            if self.is_to_leave() {
+                if self.signals.came() {
+                    return End::Lost(String::new());
+                }
+                goodbye::leave(stream, std::mem::take(&mut self.speech));
+                return End::Left;
+            }
+            // What the server said before it stopped listening is still to be read.
+            is_deaf = is_deaf || self.speech.send(&mut stream).is_err();
+            let mut shown = Vec::new();
+            let end = hear(&mut stream, &mut hearing, &mut shown);
+            self.show(shown);
+            if let Some(why) = end {
+                break why;
+            }
+        };
+        self.desk.state().is_connected = false;
+        self.is_to_leave();
+        self.speech.begin_line_again();
+        End::Lost(end)
+    }
+
+    /// Takes what the editor's thread left; whether that is the wish to leave.
+    fn is_to_leave(&mut self) -> bool {
+        while matches!(self.wake.read(&mut [0; 64]), Ok(1..)) {}
+        let mut state = self.desk.state();
+        self.speech.say(&std::mem::take(&mut state.typed));
+        state.is_leaving || self.signals.came()
+    }
+
+    /// Waits; whether it is to leave instead.
+    fn rests_until(&mut self, end: Instant) -> bool {
+        while ready::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(end)) == Ok(true) {
+            if self.is_to_leave() {
+                if self.signals.came() {
+                    self.give_up(String::new());
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    fn show(&mut self, lines: Vec<u8>) {
+        if !lines.is_empty() {
+            // All of it is UTF-8, for it was made safe.
+            let text = String::from_utf8_lossy(&lines).into_owned();
+            self.screen.show(&mut self.printer, text);
+        }
+    }
+
+    /// Shows a line of our own.
+    fn note(&mut self, what: &str) {
+        let mut line = text::safe(format!("hubbub-client: {what}").as_bytes()).into_owned();
+        line.push(b'\n');
+        self.show(line);
+    }
+
+    /// Gets the editor's thread out of waiting for keys.
+    fn give_up(&self, why: String) {
+        let unshown = self.screen.settle();
+        self.desk.state().lost = Some(Lost { unshown, why });
+        loop {
+            self.signals.interrupt();
+            if self.screen.closes_within(AGAIN) {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads once; what ended the connection, if something did.
+fn hear(stream: &mut Stream, hearing: &mut Hearing, shown: &mut Vec<u8>) -> Option<String> {
+    let mut buffer = [0; READ];
+    match stream.read(&mut buffer) {
+        Ok(0) => {
+            hearing.finish(shown);
+            Some("connection lost: the server ended it".to_owned())
+        }
+        Ok(bytes) => {
+            hearing.hear(&buffer[..bytes], shown);
+            None
+        }
+        Err(error) if is_passing(&error) => None,
+        Err(error) => Some(format!("connection lost: {}", os_error::text(&error))),
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

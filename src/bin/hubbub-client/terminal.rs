@@ -1,0 +1,136 @@
+//! Talk on a terminal: a line is typed below what others say.
+
+use crate::keys::{ClearLine, Watch};
+use crate::link::{Desk, Link};
+use crate::look::Look;
+use crate::options::Options;
+use crate::screen::Screen;
+use crate::signals::Signals;
+use crate::speech::Speech;
+use crate::stream::Stream;
+use hubbub::os_error;
+use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+use rustyline::{ColorMode, Config, Editor, EventHandler, KeyEvent};
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+const PROMPT: &str = ":";
+/// Lines of the session that the arrow keys bring back.
+const HISTORY: usize = 1000;
+/// A little more than the connection's thread takes to leave in order.
+const LEAVING: Duration = Duration::from_millis(2500);
+/// Terminals on which the editing library does not edit.
+const WITHOUT_EDITING: [&str; 3] = ["dumb", "cons25", "emacs"];
+
+/// Whether a line can be edited on a terminal of that name.
+pub(crate) fn can_edit(term: Option<&OsStr>) -> bool {
+    let is_without = |term: &OsStr| WITHOUT_EDITING.iter().any(|without| term.eq_ignore_ascii_case(without));
+    !term.is_some_and(is_without)
+}
+
+/// Talks as `options` ask, to the end.
+///
+/// # Errors
+/// One line that says why it did not end as asked.
+pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
+    let connected = Stream::connect(&options.address, None);
+    let connected = if options.reconnect { connected } else { Ok(connected?) };
+    let cannot = |error: &io::Error| format!("cannot use the terminal: {}", os_error::text(error));
+    let (waker, wake) = pair().map_err(|error| cannot(&error))?;
+    let signals = Signals::watch(&waker).map_err(|error| cannot(&error))?;
+    let screen = Arc::new(Screen::default());
+    let unfit = |error: ReadlineError| cannot(&io::Error::other(error));
+    let mut editor = editor(&screen).map_err(unfit)?;
+    let link = Link {
+        address: options.address.clone(),
+        reconnect: options.reconnect,
+        look,
+        desk: Arc::new(Desk::new(waker, connected.is_ok())),
+        screen: Arc::clone(&screen),
+        signals: signals.clone(),
+        printer: editor.create_external_printer().map_err(unfit)?,
+        wake,
+        speech: Speech::default(),
+    };
+    let desk = Arc::clone(&link.desk);
+    let (done, leaving) = channel::<()>();
+    let talk = move || {
+        link.run(connected);
+        drop(done);
+    };
+    thread::Builder::new().spawn(talk).map_err(|error| cannot(&error))?;
+    let ended = type_lines(&mut editor, &desk);
+    screen.close();
+    // What the connection's thread waits to have shown now fails.
+    drop(editor);
+    signals.take_effect();
+    if ended.is_ok() && desk.leave() {
+        // Whether it is done or late.
+        _ = leaving.recv_timeout(LEAVING);
+    }
+    ended
+}
+
+fn pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (waker, wake) = UnixStream::pair()?;
+    waker.set_nonblocking(true)?;
+    wake.set_nonblocking(true)?;
+    Ok((waker, wake))
+}
+
+fn editor(screen: &Arc<Screen>) -> rustyline::Result<Editor<Watch, DefaultHistory>> {
+    // It asks about colours where it draws, also where nothing gets one.
+    let config = Config::builder().color_mode(ColorMode::Forced);
+    let config = config.auto_add_history(true).max_history_size(HISTORY)?.build();
+    let mut editor = Editor::with_config(config)?;
+    editor.set_helper(Some(Watch::new(Arc::clone(screen))));
+    editor.bind_sequence(KeyEvent::ctrl('c'), EventHandler::Conditional(Box::new(ClearLine)));
+    Ok(editor)
+}
+
+/// Says each line that is typed, until one leaves.
+fn type_lines(editor: &mut Editor<Watch, DefaultHistory>, desk: &Desk) -> Result<(), String> {
+    let mut kept = (String::new(), String::new());
+    loop {
+        let typed = editor.readline_with_initial(PROMPT, (&kept.0, &kept.1));
+        if let Some(lost) = desk.lost() {
+            tell(&lost.unshown);
+            return Err(lost.why);
+        }
+        kept = (String::new(), String::new());
+        match typed {
+            Ok(line) if line.trim() == "exit" => return Ok(()),
+            // Nobody says nothing by pressing Enter once more.
+            Ok(line) if line.is_empty() => {}
+            Ok(line) => {
+                let is_said = desk.say(&line);
+                if line.trim() == "/quit" {
+                    return Ok(());
+                }
+                if !is_said {
+                    tell("hubbub-client: not connected, so this was not said\n");
+                    kept.0 = line;
+                }
+            }
+            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
+            // A key that is not UTF-8 costs nothing but itself.
+            Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+                kept = editor.helper().map(Watch::line).unwrap_or_default();
+            }
+            Err(error) => return Err(format!("cannot read the terminal: {error}")),
+        }
+    }
+}
+
+/// Writes to the terminal while no line is typed.
+fn tell(text: &str) {
+    let mut out = io::stdout();
+    // Where there is no terminal any more, the next line cannot be read either.
+    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

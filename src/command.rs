@@ -50,7 +50,7 @@ impl<'a> Command<'a> {
             b"/nick" => Self::Nick(trimmed(rest)),
             b"/who" => Self::Who,
             b"/msg" => {
-                let (to, text) = split_word(rest);
+                let (to, text) = split_word(trimmed_start(rest));
                 Self::Message { to, text }
             }
             b"/me" => Self::Act(rest),
@@ -69,12 +69,17 @@ fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn trimmed(mut text: &[u8]) -> &[u8] {
+fn trimmed_start(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_blank(*first)
     {
         text = rest;
     }
+    text
+}
+
+fn trimmed(text: &[u8]) -> &[u8] {
+    let mut text = trimmed_start(text);
     while let [rest @ .., last] = text
         && is_blank(*last)
     {
@@ -108,6 +113,7 @@ mod tests {
             ("/who", Command::Who),
             ("/who ", Command::Who),
             ("/msg bob hi  there", Command::Message { to: b"bob", text: b"hi  there" }),
+            ("/msg  bob hi", Command::Message { to: b"bob", text: b"hi" }),
             ("/msg bob", Command::Message { to: b"bob", text: b"" }),
             ("/msg", Command::Message { to: b"", text: b"" }),
             ("/me waves", Command::Act(b"waves")),

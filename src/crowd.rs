@@ -248,6 +248,13 @@ impl<S: Socket> Crowd<S> {
     /// Hands on what was said to one alone.
     fn deliver_letters(&mut self) {
         for letter in self.room.take_letters() {
+            if let Some(to) = self.roster.get_mut(letter.to)
+                && to.is_outbox_full()
+                && to.writable
+            {
+                // It may read well, and have had no time for it.
+                self.counters.written += to.write(&self.room) as u64;
+            }
             let taken = match self.roster.get_mut(letter.to) {
                 Some(to) if !to.view().has_names() => {
                     Err("sees plain lines alone, and hears nothing private")
@@ -265,10 +272,9 @@ impl<S: Socket> Crowd<S> {
                 Ok(()) => self.room.read_letter(&letter, from.view(), true),
                 Err(why) => self.room.return_letter(&letter, from.view(), why),
             };
-            if !from.is_outbox_full() {
-                from.tell(&told);
-                self.due.push(letter.from);
-            }
+            // It is heard no further than there is room for this.
+            from.tell(&told);
+            self.due.push(letter.from);
         }
     }
 

@@ -40,7 +40,9 @@ pub struct Feed {
     used: usize,
     /// Whether what nobody lacks is kept until its place is needed.
     remembers: bool,
-    /// The offset whose byte stands first in the ring; at most `tail`.
+    /// How far back so many lines begin, as of a head: newcomers come again and again while nobody speaks.
+    lines_back: Option<(u64, usize, u64)>,
+    /// The offset whose byte stands first in the ring; at most `head`, and at most a ring behind it and `tail`.
     origin: u64,
     tail: u64,
     head: u64,
@@ -176,7 +178,7 @@ impl Feed {
     /// The system has not so much memory.
     pub fn new(size: usize) -> io::Result<Self> {
         let ring = MmapMut::map_anon(size.max(1))?;
-        Ok(Self { ring, used: 0, remembers: false, origin: 0, tail: 0, head: 0 })
+        Ok(Self { ring, used: 0, remembers: false, lines_back: None, origin: 0, tail: 0, head: 0 })
     }
 
     /// The same, which can also be joined some lines back.
@@ -223,14 +225,18 @@ impl Feed {
     pub fn join_back(&mut self, lines: usize) -> Cursor {
         let mut cursor = self.join();
         if self.remembers {
-            cursor.at = self.lines_back(lines);
+            cursor.at = match self.lines_back {
+                Some((head, of, at)) if (head, of) == (self.head, lines) => at,
+                _ => self.find_lines_back(lines),
+            };
+            self.lines_back = Some((self.head, lines, cursor.at));
             self.tail = self.tail.min(cursor.at);
         }
         cursor
     }
 
     /// The offset at which the last `lines` lines begin, or those of them that can be had.
-    fn lines_back(&self, lines: usize) -> u64 {
+    fn find_lines_back(&self, lines: usize) -> u64 {
         let half = self.head.saturating_sub(self.size() as u64 / 2);
         // Where others lag by more already, nobody joins behind them.
         let oldest = if self.room() < self.size() / 2 { self.tail } else { half };
@@ -348,7 +354,7 @@ impl Feed {
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
         let slowest = readers.map(|cursor| cursor.at).fold(self.head, u64::min);
         self.tail = self.tail.max(slowest);
-        if self.tail - self.origin >= self.size() as u64 {
+        if self.tail >= self.origin + self.size() as u64 {
             self.origin += self.size() as u64;
         }
     }

@@ -2,11 +2,14 @@
 
 use crate::roster::Key;
 use std::collections::HashMap;
+use unicode_normalization::UnicodeNormalization;
 
 /// Characters of the longest name.
 const LONGEST: usize = 24;
 /// What names are that people do not choose.
 const ANONYMOUS: &str = "anon";
+/// People whose memory is kept in any case.
+const KEPT: usize = 256;
 /// Bytes of names in a list, so that an answer stays a line; those who are left out are counted.
 const LONGEST_LIST: usize = 2048;
 
@@ -18,6 +21,8 @@ pub struct People {
     keys: HashMap<String, Key>,
     /// How many there ever were: the number of the last newcomer.
     last: u64,
+    /// What [`list`](Self::list) tells, while it is true: who asks again and again costs little.
+    list: Option<String>,
 }
 
 #[derive(Debug)]
@@ -57,6 +62,7 @@ impl People {
     /// A newcomer, under the next name of those that are never given again.
     pub fn join(&mut self, key: Key) {
         self.last += 1;
+        self.list = None;
         let name = format!("{ANONYMOUS}{}", self.last);
         self.keys.insert(folded(&name), key);
         self.people.insert(key, Person { name, is_announced: false });
@@ -72,11 +78,12 @@ impl People {
         self.keys.get(&folded(name)).copied()
     }
 
-    /// Gives one who is here another name; returns the old one.
+    /// Gives one who is here another name, in its normal form; returns the old one.
     ///
     /// # Errors
     /// Why it cannot be theirs; the old one stays.
     pub fn rename(&mut self, key: Key, name: &str) -> Result<String, Unfit> {
+        let name = &normal(name);
         if !is_name(name) {
             return Err(Unfit::Form);
         }
@@ -88,6 +95,7 @@ impl People {
         if is_anonymous(name) && !is_their_own {
             return Err(Unfit::Anonymous);
         }
+        self.list = None;
         self.keys.remove(&folded(&person.name));
         self.keys.insert(folded(name), key);
         Ok(std::mem::replace(&mut person.name, name.to_owned()))
@@ -109,16 +117,34 @@ impl People {
     pub fn leave(&mut self, key: Key) -> Option<String> {
         let person = self.people.remove(&key)?;
         self.keys.remove(&folded(&person.name));
-        if self.people.is_empty() {
-            // Nobody keeps memory for a crowd that has gone.
-            self.people = HashMap::new();
-            self.keys = HashMap::new();
-        }
+        self.list = None;
         Some(person.name).filter(|_| person.is_announced)
     }
 
+    /// Whether much memory is kept that a crowd once took.
+    pub fn is_swollen(&self) -> bool {
+        self.people.capacity() > 2 * KEPT && self.people.len() < self.people.capacity() / 4
+    }
+
+    /// Gives the memory that a crowd took back to the system.
+    pub fn give_back(&mut self) {
+        let kept = std::mem::take(&mut self.people).into_iter().collect::<Vec<_>>();
+        self.keys = HashMap::new();
+        self.list = None;
+        for (key, Person { name, is_announced }) in kept {
+            // Anew, and so not where it stood among those of the crowd.
+            self.keys.insert(folded(&name), key);
+            self.people.insert(key, Person { name: name.as_str().to_owned(), is_announced });
+        }
+    }
+
     /// How many are here, and who, in the order of their names.
-    pub fn list(&self) -> String {
+    pub fn list(&mut self) -> &str {
+        let list = self.list.take().unwrap_or_else(|| self.make_list());
+        self.list.insert(list)
+    }
+
+    fn make_list(&self) -> String {
         let mut names = self.people.values().map(|person| person.name.as_str()).collect::<Vec<_>>();
         names.sort_unstable();
         let count = names.len();
@@ -139,9 +165,16 @@ impl People {
     }
 }
 
-/// Whether it can be a name: letters and digits of any script, and `_ - .`.
+/// One form of all that differ in how they are encoded, and not in what they show (NFKC of Unicode's Annex 15).
+fn normal(name: &str) -> String {
+    name.nfkc().collect()
+}
+
+/// Whether it can be a name: letters and digits of any script that can be seen, and `_ - .`.
 fn is_name(name: &str) -> bool {
-    let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    let is_filler = |letter| matches!(letter, '\u{115F}' | '\u{1160}');
+    let fits =
+        |letter: char| letter.is_alphanumeric() && !is_filler(letter) || matches!(letter, '_' | '-' | '.');
     !name.is_empty() && name.chars().count() <= LONGEST && name.chars().all(fits)
 }
 
@@ -149,9 +182,10 @@ fn is_anonymous(name: &str) -> bool {
     folded(name).strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
 }
 
-/// The same for all names that differ in case alone: up first, for letters whose lower forms differ.
+/// The same for all names that differ in case alone: down, up and down again, for letters that have more
+/// than one form of either.
 fn folded(name: &str) -> String {
-    name.to_uppercase().to_lowercase()
+    normal(&normal(name).to_lowercase().to_uppercase().to_lowercase())
 }
 
 #[cfg(test)]
@@ -181,7 +215,7 @@ mod tests {
     fn a_name_is_one_persons_in_whatever_case_until_they_leave_it() {
         let (mut people, keys) = people(2);
         assert_eq!(people.rename(keys[0], "Straße"), Ok("anon1".to_owned()));
-        for taken in ["Straße", "STRASSE", "strasse", "straße"] {
+        for taken in ["Straße", "STRASSE", "strasse", "straße", "straẞe", "STRAẞE"] {
             assert_eq!(people.rename(keys[1], taken), Err(Unfit::Taken), "{taken}");
             assert_eq!(people.find(taken), Some(keys[0]), "{taken}");
         }
@@ -191,6 +225,20 @@ mod tests {
         people.leave(keys[0]);
         assert_eq!(people.rename(keys[1], "BOB"), Ok("strasse".to_owned()));
         assert_eq!(people.find("anon2"), None);
+    }
+
+    #[test]
+    fn what_shows_the_same_is_the_same_name() {
+        let (mut people, keys) = people(2);
+        for (one, other) in [
+            ("\u{1F71}", "\u{3AC}"),
+            ("\u{8C48}", "\u{F900}"),
+            ("한", "\u{1112}\u{1161}\u{11AB}"),
+            ("ﬁn", "fin"),
+        ] {
+            assert!(people.rename(keys[0], one).is_ok(), "{one}");
+            assert_eq!(people.rename(keys[1], other), Err(Unfit::Taken), "{one} and {other}");
+        }
     }
 
     #[test]
@@ -217,7 +265,7 @@ mod tests {
         let (mut people, keys) = people(3);
         people.rename(keys[2], "alice").expect("a name");
         assert_eq!(people.list(), "3 here: alice, anon1, anon2");
-        let (crowd, _) = self::people(5000);
+        let (mut crowd, _) = self::people(5000);
         let list = crowd.list();
         assert!(list.starts_with("5000 here: anon1, ") && list.len() <= LONGEST_LIST + 32, "{list}");
         let (named, more) = list.rsplit_once(" and ").expect("not all");

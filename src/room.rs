@@ -219,7 +219,7 @@ impl Room {
             Command::Nick(name) => Ok(self.rename(speaker, cursor, name)),
             Command::Message { to, text } => Ok(self.post(speaker, to, text)),
             Command::Who => {
-                let list = self.people.as_ref().map(People::list).unwrap_or_default();
+                let list = self.people.as_mut().map(|people| people.list().to_owned()).unwrap_or_default();
                 Ok(Answer::Lines(self.lines(speaker.view, &Told::Notice(&list))))
             }
             Command::Help => Ok(Answer::Lines(self.lines(speaker.view, &Told::Notice(Command::HELP)))),
@@ -272,8 +272,9 @@ impl Room {
         let name = String::from_utf8_lossy(&shown);
         let old = match people.rename(speaker.key, &name) {
             Ok(old) => old,
-            Err(unfit) => return self.refuse(speaker, &unfit.told(&name)),
+            Err(unfit) => return self.refuse(speaker, &unfit.told(shortened(&name))),
         };
+        let name = people.name(speaker.key).to_owned();
         if old != name && people.is_announced(speaker.key) {
             _ = self.tell(Some((speaker.view, cursor)), &Told::Renamed { old: &old, new: &name });
         }
@@ -284,17 +285,25 @@ impl Room {
     fn post(&mut self, speaker: Speaker, to: &[u8], text: &[u8]) -> Answer {
         let shown = text::safe(to);
         let name = String::from_utf8_lossy(&shown);
-        if name.is_empty() || text.is_empty() {
+        if name.is_empty() || text.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
             return self.refuse(speaker, "/msg needs a name and what to say: /msg alice hi");
         }
         match self.people.as_ref().and_then(|people| people.find(&name)) {
-            None => self.refuse(speaker, &format!("nobody here is called {name}: /who tells who is here")),
+            None => {
+                let name = shortened(&name);
+                self.refuse(speaker, &format!("nobody here is called {name}: /who tells who is here"))
+            }
             Some(to) => {
                 let text = self.safe(text).into_owned();
                 self.letters.push(Letter { from: speaker.key, to, text });
                 Answer::None
             }
         }
+    }
+
+    /// Bytes of what was said to one alone and not yet handed on.
+    pub fn letter_bytes(&self) -> usize {
+        self.letters.iter().map(|letter| letter.text.len()).sum()
     }
 
     /// Takes what was said to one alone and not yet handed on.
@@ -391,11 +400,15 @@ impl Room {
     /// Whether much memory is kept that a burst once took.
     pub fn is_swollen(&self) -> bool {
         self.halls.iter().any(|hall| hall.feed().is_swollen())
+            || self.people.as_ref().is_some_and(People::is_swollen)
     }
 
     /// Gives the memory that a burst took back to the system.
     pub fn give_back(&mut self) {
         self.halls.iter_mut().for_each(Hall::give_back);
+        if let Some(people) = &mut self.people {
+            people.give_back();
+        }
     }
 
     /// Forgets what none of `readers` lacks, each with its view: give it every reader that is behind.
@@ -406,9 +419,9 @@ impl Room {
         }
     }
 
-    /// Bytes that can be appended now, in the feed that has the least.
+    /// Bytes that can be appended now, in all feeds together.
     pub fn room(&self) -> usize {
-        self.halls.iter().map(|hall| hall.feed().room()).min().unwrap_or(0)
+        self.halls.iter().map(|hall| hall.feed().room()).sum()
     }
 
     /// Notes whether senders have to wait for readers; returns when the room's patience ends.
@@ -432,4 +445,10 @@ impl Room {
         let ended = |hall: &mut Hall| Some((hall.view(), hall.patience_ended(timeout, now)?));
         self.halls.iter_mut().filter_map(ended).collect()
     }
+}
+
+/// The beginning of what cannot be a name, for an answer.
+fn shortened(name: &str) -> &str {
+    const MOST: usize = 40;
+    name.char_indices().nth(MOST).map_or(name, |(end, _)| &name[..end])
 }

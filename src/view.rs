@@ -132,6 +132,7 @@ impl View {
         match self {
             Self::Plain => plain(told),
             Self::Named => named(told).map(Cow::Owned),
+            Self::Json if matches!(told, Told::Welcome { text: "", .. }) => None,
             Self::Json => Some(Cow::Owned(json(told, at))),
         }
     }
@@ -184,8 +185,10 @@ fn json(told: &Told<'_>, at: &str) -> Vec<u8> {
             .with("text", format!("{old} is now {new}").as_bytes())
             .with("from", old.as_bytes())
             .with("name", new.as_bytes()),
-        Told::Private { from, to, text, .. } => {
-            Object::of("private").with("from", from.as_bytes()).with("to", to.as_bytes()).with("text", text)
+        Told::Private { from, to, text, is_echo } => {
+            let object = Object::of("private").with("from", from.as_bytes()).with("to", to.as_bytes());
+            let object = object.with("text", text);
+            if is_echo { object.with_bare("echo", "true") } else { object }
         }
         Told::Welcome { text, name, here } => Object::of("notice")
             .with("text", text.as_bytes())
@@ -308,7 +311,7 @@ mod tests {
                 private(true),
                 "nothing",
                 "* private to bob: psst",
-                r#"{"type":"private","from":"alice","to":"bob","text":"psst","#,
+                r#"{"type":"private","from":"alice","to":"bob","text":"psst","echo":true,"#,
             ),
             (
                 welcome,

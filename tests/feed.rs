@@ -314,3 +314,35 @@ fn who_joins_back_keeps_what_it_is_owed_and_yields_where_others_need_the_feed() 
     feed.advance(&mut back, all.len());
     assert!(!feed.is_behind(&mut back));
 }
+
+#[test]
+fn who_joined_back_and_does_not_read_costs_no_one_a_byte_however_often_the_ring_turned() {
+    for turns in [0, 1, 2, 5] {
+        let mut feed = Feed::with_history(FEED).unwrap();
+        let say = |feed: &mut Feed, number: usize| feed.append(None, format!("line {number}").as_bytes());
+        let mut number = 0;
+        while number * 8 < turns * FEED + 40 {
+            say(&mut feed, number).expect("nobody lacks anything");
+            feed.release(std::iter::empty());
+            number += 1;
+        }
+        let stuck = feed.join_back(3);
+        let mut reader = feed.join();
+        let first = number;
+        for _ in 0..10 {
+            feed.release([&stuck, &reader].into_iter());
+            say(&mut feed, number).expect("there is room for some");
+            number += 1;
+        }
+        let said = |from: usize| (from..number).map(|number| format!("line {number}\n")).collect::<String>();
+        for (cursor, from) in [(&stuck, first - 3), (&reader, first)] {
+            let mut slices = Slices::default();
+            feed.owed(cursor, &mut slices);
+            assert_eq!(String::from_utf8_lossy(&bytes(&slices)), said(from), "after {turns} turns");
+        }
+        feed.advance(&mut reader, said(first).len());
+        feed.release([&stuck, &reader].into_iter());
+        feed.release([&reader].into_iter());
+        assert_eq!(feed.room(), FEED, "once the stuck one is gone");
+    }
+}

@@ -97,6 +97,13 @@ fn talk(client: &mut Client) -> String {
     }
 }
 
+/// The next line that does not tell who came.
+#[track_caller]
+fn next_but_comings(client: &mut Client) -> String {
+    let lines = std::iter::repeat_with(|| text(&client.hears_line()));
+    lines.into_iter().find(|line| !line.contains(" joined (")).unwrap()
+}
+
 /// What a message looks like in a view.
 fn shown(view: View, from: &str, said: &str) -> String {
     match view {
@@ -280,4 +287,34 @@ fn newcomers_hear_what_was_said_last_with_the_time_at_which_it_was_said() {
     for client in &mut late {
         assert!(talk(client).contains("four"));
     }
+}
+
+#[test]
+fn whatever_is_asked_at_once_is_answered_to_the_end() {
+    let room = Room::open(&[]);
+    for view in [View::Named, View::Json] {
+        let (mut asker, _) = room.join(view);
+        asker.says("/help\n".repeat(300) + "/who\n");
+        asker.ends();
+        let heard = text(&asker.hears_all());
+        let answers = heard.lines().filter(|line| line.contains("6 commands: ")).count();
+        assert_eq!((answers, heard.lines().last().map(|line| line.contains(" here: "))), (300, Some(true)));
+    }
+}
+
+#[test]
+fn a_thousand_lines_for_one_who_reads_them_all_arrive_and_each_is_confirmed() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, mut json] = room.three();
+    let reader = std::thread::spawn(move || {
+        for number in 0..1000 {
+            let heard = object(talk(&mut json).as_bytes());
+            assert_eq!((&heard["text"], &heard["echo"]), (&format!("line {number}").into(), &Value::Null));
+        }
+    });
+    named.says((0..1000).map(|number| format!("/msg json line {number}\n")).collect::<String>());
+    for number in 0..1000 {
+        assert_eq!(next_but_comings(&mut named), format!("* private to json: line {number}"));
+    }
+    reader.join().unwrap();
 }

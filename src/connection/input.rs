@@ -1,5 +1,6 @@
 //! What one client says: reading, and what the framing makes of it.
 
+use super::output::OUTBOX_FULL;
 use super::{Connection, Phase, State};
 use crate::clock::Moment;
 use crate::feed::Full;
@@ -87,8 +88,15 @@ impl<S: Socket> Connection<S> {
         now: Moment,
     ) -> Option<usize> {
         let given = buffer.len();
-        let heard = match self.end_of_lines(buffer, lines, room.rules().raw) {
+        let asks = self.view.has_names() && self.phase() == Phase::Staying;
+        let heard = match self.end_of_lines(buffer, lines, asks, room.rules().raw) {
             Ok(0) => Ok(0),
+            Ok(most) if asks => {
+                // Heard before it is read, for who is not given its answers is heard no further.
+                self.note_said(most, given, room, now);
+                let taken = self.take_in(key, &buffer[..most], room);
+                retry(|| self.socket.read(&mut buffer[..taken]))
+            }
             Ok(most) => retry(|| self.socket.read(&mut buffer[..most])),
             Err(error) => Err(error),
         };
@@ -99,10 +107,8 @@ impl<S: Socket> Connection<S> {
                 None
             }
             Ok(bytes) => {
-                if self.phase() != Phase::Draining {
-                    // Who fills what it was given has more to say: that is no person typing.
-                    let said = if bytes == given { bytes.max(room.quiet()) } else { bytes };
-                    self.pace.note(said, room.quiet(), now);
+                if !asks && self.phase() != Phase::Draining {
+                    self.note_said(bytes, given, room, now);
                     self.take_in(key, &buffer[..bytes], room);
                 }
                 Some(bytes)
@@ -123,12 +129,25 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Books what was said, of so many bytes that could have been.
+    fn note_said(&mut self, bytes: usize, given: usize, room: &Room, now: Moment) {
+        // Who fills what it was given has more to say: that is no person typing.
+        let said = if bytes == given { bytes.max(room.quiet()) } else { bytes };
+        self.pace.note(said, room.quiet(), now);
+    }
+
     /// How many bytes of `buffer` can be filled with no more than so many lines of what has arrived, 0 at the
     /// end of the input: the others stay with the system, which holds back who sends them.
     ///
     /// An error is told once, here or by the read.
-    fn end_of_lines(&mut self, buffer: &mut [u8], lines: usize, raw: bool) -> io::Result<usize> {
-        if lines >= buffer.len() {
+    fn end_of_lines(
+        &mut self,
+        buffer: &mut [u8],
+        lines: usize,
+        is_looked_at: bool,
+        raw: bool,
+    ) -> io::Result<usize> {
+        if lines >= buffer.len() && !is_looked_at {
             return Ok(buffer.len());
         }
         let bytes = retry(|| self.socket.peek(buffer))?;
@@ -149,16 +168,22 @@ impl<S: Socket> Connection<S> {
         reads.take_while(|&bytes| bytes > 0).sum()
     }
 
-    fn take_in(&mut self, key: Key, mut input: &[u8], room: &mut Room) {
+    /// Takes what was said, up to what its answers leave room for; returns how many bytes that were.
+    fn take_in(&mut self, key: Key, said: &[u8], room: &mut Room) -> usize {
         let rules = *room.rules();
+        let mut input = said;
         let mut line = Held::default();
         while let Some(event) = self.framer.next(&rules, &mut input, &mut line) {
             self.act_on(key, event, room);
             if self.phase() != Phase::Staying {
-                // A stranger: what follows is no chat.
-                return;
+                // A stranger, or one who took leave: what follows is no chat.
+                return said.len();
+            }
+            if self.view.has_names() && self.untold() + room.letter_bytes() > OUTBOX_FULL {
+                break;
             }
         }
+        said.len() - input.len()
     }
 
     /// Takes the unfinished line as a message.
@@ -235,8 +260,6 @@ impl<S: Socket> Connection<S> {
         }
         match room.hear(self.speaker(key), &mut self.cursor, text) {
             Ok(Answer::None) => {}
-            // Who asks much and reads none of it is answered some.
-            Ok(Answer::Lines(lines)) if self.is_outbox_full() => drop(lines),
             Ok(Answer::Lines(lines)) => self.tell(&lines),
             Ok(Answer::Quit) => self.end(Goodbye::Left, room),
             Err(Full) => {

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 
 /// Text for one connection alone is not added, and its sender not read, beyond this many bytes. One
 /// read more may add its telnet answers, no longer than what was read.
-const OUTBOX_FULL: usize = 4096;
+pub(super) const OUTBOX_FULL: usize = 4096;
 
 impl<S: Socket> Connection<S> {
     /// Whether it has so much text for it alone to take that no more is added but what it has to be told.

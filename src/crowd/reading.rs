@@ -104,8 +104,8 @@ impl<S: Socket> Crowd<S> {
                     timers.cancel(Timer::Connection(key, Due::End));
                 }
             }
+            self.deliver_letters();
         }
-        self.deliver_letters();
     }
 
     /// A deadline of `key` has come.

@@ -301,9 +301,10 @@ impl Room {
         }
     }
 
-    /// Bytes of what was said to one alone and not yet handed on.
+    /// Bytes at most that whoever said the letters not yet handed on is told of them.
     pub fn letter_bytes(&self) -> usize {
-        self.letters.iter().map(|letter| letter.text.len()).sum()
+        // In the json view a quotation mark becomes two bytes.
+        self.letters.iter().map(|letter| 2 * letter.text.len() + View::Json.around()).sum()
     }
 
     /// Takes what was said to one alone and not yet handed on.

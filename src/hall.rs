@@ -3,6 +3,7 @@
 use crate::clock::Moment;
 use crate::feed::{Cursor, Feed, Full, Mark};
 use crate::view::{Told, View};
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -13,7 +14,13 @@ pub struct Hall {
     raw: bool,
     feed: Feed,
     wait: Option<Wait>,
+    /// Notices that found no room, in their order: told once there is some.
+    missed: VecDeque<Vec<u8>>,
 }
+
+/// Notices that are kept while there is no room for them: as many as come and go while a stuck reader is
+/// waited for, unless they do it for nothing else.
+const MOST_MISSED: usize = 4096;
 
 /// Senders wait because somebody reads slowly: until the slowest has reached the mark.
 #[derive(Debug)]
@@ -58,7 +65,7 @@ impl Hall {
     /// The system has not as much memory as the feed may take.
     pub fn new(view: View, size: usize, has_history: bool, raw: bool) -> io::Result<Self> {
         let feed = if has_history { Feed::with_history(size)? } else { Feed::new(size)? };
-        Ok(Self { view, raw, feed, wait: None })
+        Ok(Self { view, raw, feed, wait: None, missed: VecDeque::new() })
     }
 
     /// How it shows the room.
@@ -85,6 +92,17 @@ impl Hall {
             Some(line) => self.feed.append(author, &line).map(|()| true),
             None => Ok(false),
         }
+    }
+
+    /// Tells everyone here but the author of a change that matters to those who keep a list, now or once there
+    /// is room for it; whether it was told.
+    pub fn notify(&mut self, author: Option<&mut Cursor>, told: &Told<'_>, at: &str) -> bool {
+        let Some(line) = self.view.line(told, at) else { return false };
+        let is_told = self.missed.is_empty() && self.feed.append(author, &line).is_ok();
+        if !is_told && self.missed.len() < MOST_MISSED {
+            self.missed.push_back(line.into_owned());
+        }
+        is_told
     }
 
     /// Adds a line as it is, for everyone here but the author.
@@ -122,8 +140,17 @@ impl Hall {
     }
 
     /// Forgets what none of `readers` lacks: give it every reader here that is behind.
-    pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
+    ///
+    /// Returns how many notices that had found no room were told.
+    pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) -> usize {
         self.feed.release(readers);
+        let waiting = self.missed.len();
+        while let Some(line) = self.missed.front()
+            && self.feed.append(None, line).is_ok()
+        {
+            self.missed.pop_front();
+        }
+        waiting - self.missed.len()
     }
 
     /// Gives the memory that a burst took back to the system.

@@ -187,15 +187,14 @@ impl Room {
     /// Tells the others that someone has come, one of `here`, unless they know.
     pub fn announce(&mut self, speaker: Speaker, cursor: &mut Cursor, here: usize) {
         if let Some(name) = self.people.as_mut().and_then(|people| people.announce(speaker.key)) {
-            // Where a feed has no room, its readers have to do without it.
-            _ = self.tell(Some((speaker.view, cursor)), &Told::Joined { name: &name, here });
+            self.notify(Some((speaker.view, cursor)), &Told::Joined { name: &name, here });
         }
     }
 
     /// Someone has gone; tells the others, if they knew.
     pub fn leave(&mut self, key: Key) {
         if let Some(name) = self.people.as_mut().and_then(|people| people.leave(key)) {
-            _ = self.tell(None, &Told::Left { name: &name });
+            self.notify(None, &Told::Left { name: &name });
         }
     }
 
@@ -252,8 +251,7 @@ impl Room {
 
     /// Tells everyone but the author.
     fn tell(&mut self, mut author: Option<(View, &mut Cursor)>, told: &Told<'_>) -> Result<(), Full> {
-        let has_times = self.halls.iter().any(|hall| hall.view() == View::Json);
-        let at = if has_times { (self.manners.time_of_day)() } else { String::new() };
+        let at = self.time_of_day();
         let mut result = Ok(());
         for hall in &mut self.halls {
             let own =
@@ -266,6 +264,21 @@ impl Room {
         result
     }
 
+    /// Tells everyone but whom it is about of a change among the people.
+    fn notify(&mut self, mut whom: Option<(View, &mut Cursor)>, told: &Told<'_>) {
+        let at = self.time_of_day();
+        for hall in &mut self.halls {
+            let own = whom.as_mut().filter(|(here, _)| *here == hall.view()).map(|(_, cursor)| &mut **cursor);
+            self.told += u64::from(hall.notify(own, told, &at));
+        }
+    }
+
+    /// The time of day, where a view shows it.
+    fn time_of_day(&self) -> String {
+        let has_times = self.halls.iter().any(|hall| hall.view() == View::Json);
+        if has_times { (self.manners.time_of_day)() } else { String::new() }
+    }
+
     fn rename(&mut self, speaker: Speaker, cursor: &mut Cursor, name: &[u8]) -> Answer {
         let Some(people) = &mut self.people else { return Answer::None };
         let shown = text::safe(name);
@@ -276,7 +289,7 @@ impl Room {
         };
         let name = people.name(speaker.key).to_owned();
         if old != name && people.is_announced(speaker.key) {
-            _ = self.tell(Some((speaker.view, cursor)), &Told::Renamed { old: &old, new: &name });
+            self.notify(Some((speaker.view, cursor)), &Told::Renamed { old: &old, new: &name });
         }
         Answer::Lines(self.lines(speaker.view, &Told::Notice(&format!("you are {name} now"))))
     }
@@ -416,7 +429,8 @@ impl Room {
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
         for hall in &mut self.halls {
             let view = hall.view();
-            hall.release(readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor));
+            let here = readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor);
+            self.told += hall.release(here) as u64;
         }
     }
 

@@ -10,6 +10,7 @@ use hubbub::goodbye::Goodbye;
 use hubbub::pace::Rate;
 use hubbub::room::Manners;
 use hubbub::roster::Key;
+use hubbub::view::View;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -951,4 +952,35 @@ fn c17_a_fast_paste_waits_for_a_slow_reader_who_is_never_cut() {
     }
     assert!(slow.heard() == paste && fast.heard() == paste);
     assert_eq!(table.stalled(), 0);
+}
+
+#[test]
+fn e6_notices_for_which_there_is_no_room_are_told_in_their_order_once_there_is() {
+    let views = vec![View::Plain, View::Named];
+    let mut table = Table::with(Manners { views, ..manners(4096) }, limits());
+    let (named, healthy, flooder) =
+        (table.join_view(View::Named), table.join_view(View::Named), table.join());
+    let goers = (0..200).map(|_| table.join()).collect::<Vec<_>>();
+    table.settle();
+    for _ in 0..3 {
+        table.passes(A_SECOND);
+    }
+    named.takes([], Take::NotNow);
+    table.says(&flooder, lines(20 * 500));
+    assert!(flooder.unread() > 0, "it waits for the one who does not read");
+    for goer in &goers {
+        goer.will_end();
+        table.is_readable(goer);
+    }
+    table.settle();
+    table.gives_all(&named);
+    for reader in [&named, &healthy] {
+        let heard = String::from_utf8(reader.heard()).unwrap();
+        let left = heard.lines().filter(|line| line.ends_with(" left")).collect::<Vec<_>>();
+        assert_eq!(left.len(), 200);
+        assert!(
+            left.iter().enumerate().all(|(index, line)| *line == format!("* anon{} left", index + 4)),
+            "{left:?}"
+        );
+    }
 }

@@ -2,25 +2,24 @@
 //!
 //! Nothing here waits: the server tells which sockets are ready and calls the steps of a turn.
 
+mod admitting;
+mod letters;
 mod reading;
 mod writing;
 
 use crate::clock::Moment;
-use crate::connection::{Connection, Line, Phase, Refusal};
+use crate::connection::{Connection, Line, Phase};
 use crate::counters::Counters;
 use crate::descriptors::Places;
 use crate::goodbye::Goodbye;
 use crate::logbudget::LogBudget;
-use crate::peer::Peer;
 use crate::room::Room;
 use crate::roster::{Key, Roster};
 use crate::socket::Socket;
 use crate::tally::Tally;
 use crate::timers::Timers;
-use crate::view::View;
-use log::{Level, info, log, log_enabled, warn};
+use log::{Level, log, log_enabled, warn};
 use std::collections::VecDeque;
-use std::io;
 use std::time::Duration;
 
 /// What a deadline is for.
@@ -74,8 +73,6 @@ pub struct Limits {
     pub farewell: Duration,
 }
 
-/// The others are not told of those who come and go within so much time.
-const UNANNOUNCED: Duration = Duration::from_secs(2);
 /// Places that each list of connections has at first, and is given back to after a burst. Else the list
 /// that grew last would stand on top of malloc's memory, and all below it would stay resident.
 const KEPT: usize = 1024;
@@ -155,127 +152,6 @@ impl<S: Socket> Crowd<S> {
     pub fn has_work(&self) -> bool {
         !(self.ready.is_empty() && self.due.is_empty() && self.over.is_empty())
             || self.room.told() != self.told
-    }
-
-    /// Takes in a newcomer whose socket `watch` registers under its key, or tells it why not; `None`
-    /// where it was closed at once.
-    pub fn admit(
-        &mut self,
-        socket: S,
-        view: View,
-        peer: Peer,
-        timers: &mut Timers<Timer>,
-        now: Moment,
-        watch: impl FnOnce(&mut S, Key) -> io::Result<()>,
-    ) -> Option<Key> {
-        self.counters.accepted += 1;
-        let refusal = self.refusal(peer);
-        let mut newcomer = Connection::new(socket, view, peer, &self.room, now);
-        if let Some(refusal) = &refusal {
-            newcomer.turn_away(refusal, &self.room);
-            if self.turned_away >= self.limits.places.turned_away {
-                self.send_off(newcomer, refusal.goodbye, now);
-                return None;
-            }
-        }
-        let key = self.roster.insert(newcomer);
-        if let Some(newcomer) = self.roster.get_mut(key)
-            && let Err(error) = watch(newcomer.socket(), key)
-        {
-            let goodbye = Goodbye::Unwatched(error.kind());
-            newcomer.refuse("the server cannot take you in: try again later", goodbye, &self.room);
-            if let Some(newcomer) = self.roster.remove(key) {
-                self.send_off(newcomer, goodbye, now);
-            }
-            return None;
-        }
-        self.due.push(key);
-        if refusal.is_some() {
-            self.turned_away += 1;
-            return Some(key);
-        }
-        let here = self.online();
-        if let Some(newcomer) = self.roster.get_mut(key) {
-            newcomer.join(key, &mut self.room, here);
-            if newcomer.is_behind(&self.room) {
-                // By what was said before it came.
-                self.behind.push(key);
-            }
-        }
-        if self.room.has_names() {
-            timers.set(Timer::Connection(key, Due::Announcement), now.after(UNANNOUNCED));
-        }
-        self.networks.add(peer.network());
-        if let Some(idle_timeout) = self.limits.idle_timeout {
-            timers.set(Timer::Connection(key, Due::Silence), now.after(idle_timeout));
-        }
-        if self.may_log(Level::Info, now) {
-            info!("{peer} joined, {} online", self.online());
-        }
-        Some(key)
-    }
-
-    /// Why there is no place for one more from there, if there is none.
-    fn refusal(&self, peer: Peer) -> Option<Refusal> {
-        let clients = self.limits.places.clients;
-        if self.online() >= clients {
-            let told = format!("the room is full, with {clients} in it: try again later");
-            return Some(Refusal { goodbye: Goodbye::RoomFull, told });
-        }
-        let here = self.networks.full(peer.network())?;
-        let told = format!("too many from your address, with {here} here: try again later");
-        Some(Refusal { goodbye: Goodbye::NetworkFull, told })
-    }
-
-    /// Tells someone why not for whom there is not even a descriptor to keep, and closes at once.
-    pub fn send_away(&mut self, socket: S, view: View, peer: Peer, now: Moment) {
-        self.counters.accepted += 1;
-        let told = "the server is full, for it can open no more connections: try again later".to_owned();
-        let refusal = Refusal { goodbye: Goodbye::NoDescriptor, told };
-        let mut newcomer = Connection::new(socket, view, peer, &self.room, now);
-        newcomer.turn_away(&refusal, &self.room);
-        self.send_off(newcomer, refusal.goodbye, now);
-    }
-
-    /// Tells someone who is not in the roster what it is owed, as far as that goes at once.
-    fn send_off(&mut self, mut newcomer: Connection<S>, goodbye: Goodbye, now: Moment) {
-        self.counters.written += newcomer.write(&self.room) as u64;
-        newcomer.settle(&self.room);
-        self.counters.read += newcomer.drain(&mut self.buffer) as u64;
-        self.say_goodbye(&newcomer, goodbye, now);
-    }
-
-    /// Hands on what was said to one alone.
-    fn deliver_letters(&mut self) {
-        for letter in self.room.take_letters() {
-            if let Some(to) = self.roster.get_mut(letter.to)
-                && to.is_outbox_full()
-                && to.writable
-            {
-                // It may read well, and have had no time for it.
-                self.counters.written += to.write(&self.room) as u64;
-            }
-            let taken = match self.roster.get_mut(letter.to) {
-                Some(to) if !to.view().has_names() => {
-                    Err("sees plain lines alone, and hears nothing private")
-                }
-                Some(to) if to.is_outbox_full() => Err("does not read what is there, and was not told"),
-                Some(to) if to.is_open() => {
-                    to.tell(&self.room.read_letter(&letter, to.view(), false));
-                    self.due.push(letter.to);
-                    Ok(())
-                }
-                _ => Err("is leaving"),
-            };
-            let Some(from) = self.roster.get_mut(letter.from) else { continue };
-            let told = match taken {
-                Ok(()) => self.room.read_letter(&letter, from.view(), true),
-                Err(why) => self.room.return_letter(&letter, from.view(), why),
-            };
-            // It is heard no further than there is room for this.
-            from.tell(&told);
-            self.due.push(letter.from);
-        }
     }
 
     /// Waits for slow readers, or ends those for whom the room waited long enough.

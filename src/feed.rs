@@ -1,7 +1,7 @@
 //! One bounded ring of lines that all readers share.
 //!
 //! Broadcast is one append. A reader owns no copy of what it has yet to receive: it owns a
-//! [`Cursor`], an offset into the feed that may stand in the middle of a line. Only this file knows
+//! [`Cursor`], an offset into the feed that may stand in the middle of a line. Only this module knows
 //! what an offset is.
 //!
 //! ```text
@@ -16,18 +16,16 @@
 //! behind, remembers where its own lines stand and skips them when it comes to them. So a place in the
 //! ring costs nothing but its bytes, and nobody can be taken for the author of someone else's line.
 
+mod cursor;
+mod slices;
+
+pub use cursor::Cursor;
+use cursor::NO_END;
+pub use slices::Slices;
+
 use memchr::{memchr, memrchr_iter};
 use memmap2::MmapMut;
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::ops::Range;
-
-/// Stretches of its own lines that one reader remembers, 16 bytes each: who has said so much between
-/// the lines of others without reading them is not read either.
-const MOST_OWN: usize = 256;
-/// Slices of one vectored write. A reader lacks one or two; who speaks between the lines of others
-/// lacks one more for each time it spoke. What does not fit goes with the next write.
-const SLICES: usize = 32;
+use std::io;
 
 /// Bytes of the ring that are kept when nobody lacks anything: room for the talk of people.
 const KEPT: usize = 16 * 1024;
@@ -48,78 +46,6 @@ pub struct Feed {
     head: u64,
 }
 
-/// A reader's place in the feed, and the way past its own lines.
-#[derive(Debug, Clone)]
-pub struct Cursor {
-    at: u64,
-    /// Its own lines ahead, in order and apart; boxed, for nearly nobody has any and everybody has
-    /// the pointer.
-    #[expect(clippy::box_collection, reason = "8 bytes an idle reader instead of 32")]
-    own: Option<Box<VecDeque<Range<u64>>>>,
-    /// Bytes from `at` on that it can be owed at most; [`NO_END`] for a reader who stays.
-    left: u32,
-    mid_line: bool,
-}
-
-/// More than any feed holds.
-const NO_END: u32 = u32::MAX;
-
-impl Cursor {
-    /// Whether it can remember one more stretch of its own lines: else it has to read first.
-    pub fn may_say_more(&self) -> bool {
-        self.own.as_ref().is_none_or(|own| own.len() < MOST_OWN)
-    }
-
-    /// The offset from which on nothing is owed to it, in a feed that ends at `head`.
-    fn end(&self, head: u64) -> u64 {
-        if self.left == NO_END { head } else { head.min(self.at + u64::from(self.left)) }
-    }
-
-    /// From now on nothing from `end` on is owed to it.
-    fn end_at(&mut self, end: u64) {
-        let left = u32::try_from(distance(self.at, end)).unwrap_or(NO_END);
-        self.left = self.left.min(left);
-    }
-
-    fn move_to(&mut self, at: u64) {
-        if self.left != NO_END {
-            let passed = u32::try_from(distance(self.at, at)).unwrap_or(NO_END);
-            self.left = self.left.saturating_sub(passed);
-        }
-        self.at = at;
-    }
-
-    /// The stretch of its own lines that it comes to next.
-    fn next_own(&self) -> Option<&Range<u64>> {
-        self.own.as_ref()?.front()
-    }
-
-    /// What it said last, and is behind, stands in `lines`.
-    fn remember(&mut self, lines: Range<u64>) {
-        let own = self.own.get_or_insert_default();
-        match own.back_mut() {
-            Some(last) if last.end == lines.start => last.end = lines.end,
-            _ => own.push_back(lines),
-        }
-    }
-
-    /// Skips its own lines where it has come to them.
-    fn pass_own(&mut self) {
-        while let Some(end) = self.next_own().filter(|own| own.start == self.at).map(|own| own.end) {
-            self.move_to(end);
-            if let Some(own) = &mut self.own {
-                own.pop_front();
-            }
-        }
-        self.own.take_if(|own| own.is_empty());
-    }
-
-    /// Whether the reader has been given a part of a line, and nothing else may come before the rest.
-    pub const fn is_mid_line(&self) -> bool {
-        self.mid_line
-    }
-}
-
 /// A place that readers are expected to reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark(u64);
@@ -127,49 +53,6 @@ pub struct Mark(u64);
 /// The feed has no room for a line: nothing of it was appended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
-
-/// What is owed to one reader, in order, as slices of memory that others own.
-#[derive(Debug)]
-pub struct Slices<'a> {
-    slices: [IoSlice<'a>; SLICES],
-    count: usize,
-    bytes: usize,
-}
-
-impl Default for Slices<'_> {
-    fn default() -> Self {
-        Self { slices: [IoSlice::new(&[]); SLICES], count: 0, bytes: 0 }
-    }
-}
-
-impl<'a> Slices<'a> {
-    /// The slices, none of them empty.
-    pub fn as_slices(&self) -> &[IoSlice<'a>] {
-        &self.slices[..self.count]
-    }
-
-    /// Bytes in all slices.
-    pub const fn len(&self) -> usize {
-        self.bytes
-    }
-
-    /// Whether nothing is owed.
-    pub const fn is_empty(&self) -> bool {
-        self.bytes == 0
-    }
-
-    /// Adds `slice` at the end; whether there was a place for it.
-    pub fn push(&mut self, slice: &'a [u8]) -> bool {
-        if slice.is_empty() {
-            return true;
-        }
-        let Some(place) = self.slices.get_mut(self.count) else { return false };
-        *place = IoSlice::new(slice);
-        self.count += 1;
-        self.bytes += slice.len();
-        true
-    }
-}
 
 impl Feed {
     /// A feed of `size` bytes, at least 1. Memory that no line ever reached is not resident.

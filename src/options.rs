@@ -4,7 +4,7 @@ use crate::address::host_and_port;
 use crate::arguments::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, parse_size, value};
 use crate::pace::Rate;
 use crate::room::Room;
-use crate::server::doors::{DeadAfter, Listen};
+use crate::server::listen::{DeadAfter, Listen};
 use crate::view::View;
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;

@@ -1,12 +1,13 @@
 //! Who hears what, and who may speak how much while others are slow.
 
-use crate::clock::Moment;
+mod space;
+
 use crate::command::Command;
 use crate::counters::count;
-use crate::feed::{Cursor, Feed, Full, Mark};
+use crate::feed::{Cursor, Feed, Full};
 use crate::framing::{Rules, text};
-use crate::hall::{Hall, Space};
-use crate::pace::{Pace, Rate};
+use crate::hall::Hall;
+use crate::pace::Rate;
 use crate::people::People;
 use crate::roster::Key;
 use crate::view::{Told, View};
@@ -105,22 +106,6 @@ impl Room {
     /// At most so much of the feed can be one line, so that a line always finds room, even made of
     /// controls, beside a reader who is half a feed behind and whom nobody may cut for that.
     pub const LINES_PER_FEED: usize = 16;
-    /// This part of the feed is kept for people while a flood waits.
-    const KEPT_FOR_PEOPLE: usize = 8;
-    /// Who said less than this lately is a person, in bytes and in bytes a second: a typed line, however
-    /// long. As many as 60 of them fit into what 1 MiB keeps for people.
-    const QUIET: usize = 2048;
-    /// At least so many of them fit into what a smaller feed keeps.
-    const FEWEST_PEOPLE: usize = 8;
-    /// While a flood waits, one person's read takes at most such a share of what is left for people, so
-    /// that many who turn out to be floods do not use it up; but not less than a typed line.
-    const SHARES: usize = 8;
-    /// Bytes of a typed line, generously.
-    const TYPED: usize = 512;
-    /// A flood is not read for less than this part of the feed, 16 KiB of 1 MiB: it waits until there
-    /// is room for a read that is worth its call.
-    const LEAST_READ: usize = 64;
-
     /// An empty room.
     ///
     /// # Errors
@@ -360,105 +345,6 @@ impl Room {
         self.relayed.too_long += 1;
         let most = count(self.manners.rules.max_line as u64, "byte");
         format!("that line was too long and nobody saw it: {most} is the most")
-    }
-
-    /// How much may be read from a sender who has `held` bytes of an unfinished line, so that all of it is
-    /// sure to find room in every view; none where the sender has to wait.
-    pub fn may_read(&self, pace: &Pace, held: usize, now: Moment) -> Space {
-        let flood = self.space_in_a_flood(held);
-        if flood.is_some() {
-            return flood;
-        }
-        let quiet = self.quiet();
-        // Whoever comes anew each time may use half of what is kept, and no more.
-        let for_others = if pace.is_new(now) { self.manners.feed / Self::KEPT_FOR_PEOPLE / 2 } else { 0 };
-        let Space { bytes: left, lines } = self.space(for_others, held);
-        let bytes = if pace.is_one_line(held, quiet, now) {
-            // The rest of a line that a person began, and its line end.
-            left.min((self.manners.rules.max_line + 2).saturating_sub(held))
-        } else if pace.is_quiet(quiet, now) {
-            (left / Self::SHARES).max(left.min(Self::TYPED)).min(quiet)
-        } else {
-            0
-        };
-        Space { bytes, lines }
-    }
-
-    /// Whether senders who wait for room may try again.
-    pub fn has_room_for_a_flood(&self) -> bool {
-        self.space_in_a_flood(0).is_some()
-    }
-
-    /// What may be read from a sender however much it says.
-    fn space_in_a_flood(&self, held: usize) -> Space {
-        let space = self.space(self.manners.feed / Self::KEPT_FOR_PEOPLE, held);
-        let is_worth_a_call = space.bytes >= (self.manners.feed / Self::LEAST_READ).max(1);
-        if is_worth_a_call { space } else { Space::NONE }
-    }
-
-    fn space(&self, kept: usize, held: usize) -> Space {
-        let spaces = self.halls.iter().map(|hall| hall.space(kept, held));
-        spaces.fold(Space::ENDLESS, Space::and)
-    }
-
-    /// Whether an unfinished line of `held` bytes finds room.
-    pub fn has_room_for(&self, held: usize) -> bool {
-        self.halls.iter().all(|hall| hall.has_room_for(held))
-    }
-
-    /// Bytes a second that a person does not exceed.
-    pub fn quiet(&self) -> usize {
-        Self::QUIET.min(self.manners.feed / Self::KEPT_FOR_PEOPLE / Self::FEWEST_PEOPLE).max(1)
-    }
-
-    /// Whether much memory is kept that a burst once took.
-    pub fn is_swollen(&self) -> bool {
-        self.halls.iter().any(|hall| hall.feed().is_swollen())
-            || self.people.as_ref().is_some_and(People::is_swollen)
-    }
-
-    /// Gives the memory that a burst took back to the system.
-    pub fn give_back(&mut self) {
-        self.halls.iter_mut().for_each(Hall::give_back);
-        if let Some(people) = &mut self.people {
-            people.give_back();
-        }
-    }
-
-    /// Forgets what none of `readers` lacks, each with its view: give it every reader that is behind.
-    pub fn release<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
-        for hall in &mut self.halls {
-            let view = hall.view();
-            let here = readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor);
-            self.told += hall.release(here) as u64;
-        }
-    }
-
-    /// Bytes that can be appended now, in all feeds together.
-    pub fn room(&self) -> usize {
-        self.halls.iter().map(|hall| hall.feed().room()).sum()
-    }
-
-    /// Notes whether senders have to wait for readers; returns when the room's patience ends.
-    pub fn wait(&mut self, senders_wait: bool, now: Moment) -> Option<Moment> {
-        let kept = self.manners.feed / Self::KEPT_FOR_PEOPLE;
-        let worth = (self.manners.feed / Self::LEAST_READ).max(1);
-        let timeout = self.manners.stall_timeout;
-        let is_cause = |hall: &Hall| hall.space(kept, 0).bytes < worth;
-        // Where none is short of room for whoever says little, some are for one in a long line.
-        let any_cause = self.halls.iter().any(is_cause);
-        let waits = self.halls.iter_mut().map(|hall| {
-            let is_waited_for = senders_wait && hall.is_behind() && (is_cause(hall) || !any_cause);
-            hall.wait(is_waited_for, timeout, now)
-        });
-        waits.flatten().min()
-    }
-
-    /// The place that readers of a view had to reach, once the room has waited for it long enough.
-    pub fn patience_ended(&mut self, now: Moment) -> Vec<(View, Mark)> {
-        let timeout = self.manners.stall_timeout;
-        let ended = |hall: &mut Hall| Some((hall.view(), hall.patience_ended(timeout, now)?));
-        self.halls.iter_mut().filter_map(ended).collect()
     }
 }
 

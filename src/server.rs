@@ -1,6 +1,7 @@
 //! The loop: one poll, and in each turn the same steps in the same order.
 
 pub mod doors;
+pub mod listen;
 mod signals;
 
 use crate::clock::{Clock, Moment};

@@ -318,3 +318,80 @@ fn a_thousand_lines_for_one_who_reads_them_all_arrive_and_each_is_confirmed() {
     }
     reader.join().unwrap();
 }
+
+#[test]
+fn what_is_done_in_one_view_is_told_in_each_that_tells_such_things() {
+    let room = Room::open(&[]);
+    let [mut plain, mut named, mut json] = room.three();
+    for (from, view) in [("ann", View::Named), ("bot", View::Json)] {
+        let (mut actor, given) = room.join(view);
+        // Once the others know of them.
+        eventually("its coming is told", || {
+            text(&named.hears_line()).starts_with(&format!("* {given} joined")).then_some(())
+        });
+        eventually("its coming is told", || {
+            (object(&json.hears_line())["from"] == given.as_str()).then_some(())
+        });
+        actor.says(format!("/nick {from}\n/me waves\n/msg nora psst\n/msg json psst\n/quit\nunheard\n"));
+        actor.hears_all();
+        let about = |line: String| (!line.starts_with("* anon1 joined")).then_some(line);
+        let mut next = || about(text(&named.hears_line())).unwrap_or_else(|| text(&named.hears_line()));
+        // What is for one alone may come before what all are told, and does not change its order.
+        let mut heard = [(); 4].map(|()| next());
+        heard.sort_unstable();
+        let mut expected = [
+            format!("* {given} is now {from}"),
+            format!("<{from}> * waves"),
+            format!("* private from {from}: psst"),
+            format!("* {from} left"),
+        ];
+        expected.sort_unstable();
+        assert_eq!(heard, expected);
+        let objects = [(); 4].map(|()| object(&json.hears_line()));
+        let mut kinds = objects.each_ref().map(|line| line["type"].as_str().unwrap());
+        kinds.sort_unstable();
+        assert_eq!(kinds, ["leave", "message", "notice", "private"]);
+        assert!(objects.iter().all(|line| line["from"] == from || line["name"] == from), "{objects:?}");
+        // In the plain view there is only what was said.
+        plain.expects("/me waves");
+    }
+    let (mut last, _) = room.join(View::Plain);
+    last.says("bye\n");
+    plain.expects("bye");
+}
+
+#[test]
+fn each_refusal_is_an_object_in_the_json_view_and_a_notice_in_the_named_one() {
+    let room = Room::open(&["--max-per-ip", "2", "--idle-timeout", "0.5", "--report-every", "0"]);
+    for view in [View::Named, View::Json] {
+        let told = |client: &mut Client| match view {
+            View::Json => {
+                let line = object(&client.hears_line());
+                assert_eq!(line["type"], "error", "{line}");
+                line["text"].as_str().unwrap().to_owned()
+            }
+            _ => text(&client.hears_line()).strip_prefix("* ").unwrap().to_owned(),
+        };
+        let two = [room.join(view).0, room.join(view).0];
+        let mut third = room.connect(view);
+        assert!(told(&mut third).starts_with("too many from your address, with 2 here"));
+        third.expects_end();
+        for mut client in two {
+            assert!(told(&mut client).starts_with("you said nothing for 0.5 s"));
+            client.expects_end();
+        }
+        for stranger in [&b"SSH-2.0-x\r\n"[..], b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x00\x05hello"] {
+            let (mut client, _) = eventually("there is a place again", || {
+                let mut client = room.connect(view);
+                let is_in = text(&client.hears_line()).contains(WELCOME);
+                is_in.then_some((client, ()))
+            });
+            if view == View::Named {
+                client.hears_line();
+            }
+            client.says(stranger);
+            assert!(told(&mut client).contains("this is a chat room"));
+            client.expects_end();
+        }
+    }
+}

@@ -88,7 +88,8 @@ fn trimmed(text: &[u8]) -> &[u8] {
     text
 }
 
-const fn is_blank(byte: u8) -> bool {
+/// Whether a byte separates words.
+pub const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 

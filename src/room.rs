@@ -2,7 +2,7 @@
 
 mod space;
 
-use crate::command::Command;
+use crate::command::{Command, is_blank};
 use crate::counters::count;
 use crate::feed::{Cursor, Feed, Full};
 use crate::framing::{Rules, text};
@@ -106,6 +106,7 @@ impl Room {
     /// At most so much of the feed can be one line, so that a line always finds room, even made of
     /// controls, beside a reader who is half a feed behind and whom nobody may cut for that.
     pub const LINES_PER_FEED: usize = 16;
+
     /// An empty room.
     ///
     /// # Errors
@@ -239,9 +240,7 @@ impl Room {
         let at = self.time_of_day();
         let mut result = Ok(());
         for hall in &mut self.halls {
-            let own =
-                author.as_mut().filter(|(here, _)| *here == hall.view()).map(|(_, cursor)| &mut **cursor);
-            match hall.tell(own, told, &at) {
+            match hall.tell(in_view(&mut author, hall.view()), told, &at) {
                 Ok(is_told) => self.told += u64::from(is_told),
                 Err(full) => result = Err(full),
             }
@@ -253,8 +252,7 @@ impl Room {
     fn notify(&mut self, mut whom: Option<(View, &mut Cursor)>, told: &Told<'_>) {
         let at = self.time_of_day();
         for hall in &mut self.halls {
-            let own = whom.as_mut().filter(|(here, _)| *here == hall.view()).map(|(_, cursor)| &mut **cursor);
-            self.told += u64::from(hall.notify(own, told, &at));
+            self.told += u64::from(hall.notify(in_view(&mut whom, hall.view()), told, &at));
         }
     }
 
@@ -283,7 +281,7 @@ impl Room {
     fn post(&mut self, speaker: Speaker, to: &[u8], text: &[u8]) -> Answer {
         let shown = text::safe(to);
         let name = String::from_utf8_lossy(&shown);
-        if name.is_empty() || text.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+        if name.is_empty() || text.iter().all(|&byte| is_blank(byte)) {
             return self.refuse(speaker, "/msg needs a name and what to say: /msg alice hi");
         }
         match self.people.as_ref().and_then(|people| people.find(&name)) {
@@ -346,6 +344,11 @@ impl Room {
         let most = count(self.manners.rules.max_line as u64, "byte");
         format!("that line was too long and nobody saw it: {most} is the most")
     }
+}
+
+/// The place of one whom something is from or about, where they read in that view.
+fn in_view<'a>(one: &'a mut Option<(View, &mut Cursor)>, view: View) -> Option<&'a mut Cursor> {
+    one.as_mut().filter(|(of, _)| *of == view).map(|(_, cursor)| &mut **cursor)
 }
 
 /// The beginning of what cannot be a name, for an answer.

@@ -76,9 +76,9 @@ impl<S: Socket> Connection<S> {
         self.pace.silence(now)
     }
 
-    /// Reads once into `buffer`, at most `lines` lines, of the one with that key; passes on what was said, and notes the end of the
-    /// input; returns the bytes read, or `None` where there is nothing until the socket is reported
-    /// readable, or for good.
+    /// Reads once into `buffer`, at most `lines` lines, of the one with that key; passes on what was said,
+    /// and notes the end of the input; returns the bytes read, or `None` where there is nothing until the
+    /// socket is reported readable, or for good.
     pub fn hear(
         &mut self,
         key: Key,
@@ -95,6 +95,10 @@ impl<S: Socket> Connection<S> {
                 // Heard before it is read, for who is not given its answers is heard no further.
                 self.note_said(most, given, room, now);
                 let taken = self.take_in(key, &buffer[..most], room);
+                if taken == 0 {
+                    // A read of nothing would look like the end.
+                    return Some(0);
+                }
                 retry(|| self.socket.read(&mut buffer[..taken]))
             }
             Ok(most) => retry(|| self.socket.read(&mut buffer[..most])),

@@ -34,7 +34,7 @@ impl Room {
         }
         let quiet = self.quiet();
         // Whoever comes anew each time may use half of what is kept, and no more.
-        let for_others = if pace.is_new(now) { self.manners.feed / Self::KEPT_FOR_PEOPLE / 2 } else { 0 };
+        let for_others = if pace.is_new(now) { self.kept_for_people() / 2 } else { 0 };
         let Space { bytes: left, lines } = self.space(for_others, held);
         let bytes = if pace.is_one_line(held, quiet, now) {
             // The rest of a line that a person began, and its line end.
@@ -54,9 +54,19 @@ impl Room {
 
     /// What may be read from a sender however much it says.
     fn space_in_a_flood(&self, held: usize) -> Space {
-        let space = self.space(self.manners.feed / Self::KEPT_FOR_PEOPLE, held);
-        let is_worth_a_call = space.bytes >= (self.manners.feed / Self::LEAST_READ).max(1);
+        let space = self.space(self.kept_for_people(), held);
+        let is_worth_a_call = space.bytes >= self.least_read();
         if is_worth_a_call { space } else { Space::NONE }
+    }
+
+    /// Bytes of each feed that a flood leaves to people.
+    const fn kept_for_people(&self) -> usize {
+        self.manners.feed / Self::KEPT_FOR_PEOPLE
+    }
+
+    /// Bytes of the least read of a flood that is worth its call.
+    fn least_read(&self) -> usize {
+        (self.manners.feed / Self::LEAST_READ).max(1)
     }
 
     fn space(&self, kept: usize, held: usize) -> Space {
@@ -71,7 +81,7 @@ impl Room {
 
     /// Bytes a second that a person does not exceed.
     pub fn quiet(&self) -> usize {
-        Self::QUIET.min(self.manners.feed / Self::KEPT_FOR_PEOPLE / Self::FEWEST_PEOPLE).max(1)
+        Self::QUIET.min(self.kept_for_people() / Self::FEWEST_PEOPLE).max(1)
     }
 
     /// Whether much memory is kept that a burst once took.
@@ -104,12 +114,11 @@ impl Room {
 
     /// Notes whether senders have to wait for readers; returns when the room's patience ends.
     pub fn wait(&mut self, senders_wait: bool, now: Moment) -> Option<Moment> {
-        let kept = self.manners.feed / Self::KEPT_FOR_PEOPLE;
-        let worth = (self.manners.feed / Self::LEAST_READ).max(1);
+        let (kept, worth) = (self.kept_for_people(), self.least_read());
         let timeout = self.manners.stall_timeout;
         let is_cause = |hall: &Hall| hall.space(kept, 0).bytes < worth;
         // Where none is short of room for whoever says little, some are for one in a long line.
-        let any_cause = self.halls.iter().any(is_cause);
+        let any_cause = senders_wait && self.halls.iter().any(is_cause);
         let waits = self.halls.iter_mut().map(|hall| {
             let is_waited_for = senders_wait && hall.is_behind() && (is_cause(hall) || !any_cause);
             hall.wait(is_waited_for, timeout, now)

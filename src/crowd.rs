@@ -183,7 +183,7 @@ impl<S: Socket> Crowd<S> {
             }
             if connection.is_member {
                 self.room.leave(key);
-                self.networks.remove(connection.peer().network());
+                self.networks.remove(connection.peer());
             } else {
                 self.turned_away -= 1;
             }

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> Result<End, String> {
     let log = LogFile::open(options.log_file.as_deref()).map_err(|error| error.to_string())?;
     hubbub::logfile::start(&log, options.level);
-    let doors = Doors::open(&options.listen, options.dead_after).map_err(|error| error.to_string())?;
+    let doors = Doors::open(&options.listen, options.settings).map_err(|error| error.to_string())?;
     let asked = options.max_clients.unwrap_or(Key::MOST);
     let places = Places::find(doors.count(), asked)?;
     if options.max_clients.is_some_and(|asked| asked > places.clients) {

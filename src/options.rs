@@ -4,7 +4,7 @@ use crate::address::host_and_port;
 use crate::arguments::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, parse_size, value};
 use crate::pace::Rate;
 use crate::room::Room;
-use crate::server::listen::{DeadAfter, Listen};
+use crate::server::listen::{DeadAfter, Listen, Place, Settings};
 use crate::view::View;
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;
@@ -17,6 +17,8 @@ const WELCOME: &str = "Welcome to the anonymous chat room.";
 /// The longest welcome: it is kept for each newcomer until it is written.
 const LONGEST_WELCOME: usize = 4096;
 const MAX_LINE: usize = 8192;
+/// For the user and the group that the server runs as.
+const UNIX_MODE: u32 = 0o660;
 /// Room for a burst while its readers are served. With 1,000 saturated clients a delivery cost 8.0 ns of CPU
 /// time with 64 KiB, 5.5 with 256 KiB, 4.9 with 1 MiB and 4.8 with 4 MiB (medians of three runs in turn).
 const FEED: usize = 1024 * 1024;
@@ -58,8 +60,8 @@ pub struct Options {
     pub rate: Option<Rate>,
     /// Silence after which one has to leave, if there is a limit.
     pub idle_timeout: Option<Duration>,
-    /// When a peer that is gone without a word is found out.
-    pub dead_after: DeadAfter,
+    /// How to listen there.
+    pub settings: Settings,
     /// Silence after which an unfinished line is a message.
     pub flush_after: Option<Duration>,
     /// Relay bytes as they come.
@@ -94,6 +96,7 @@ fn parser() -> Parser {
     let mut parser = Parser::new();
     parser.parsing_style(ParsingStyle::FloatingFrees);
     parser.optmulti("l", "listen", "", "[VIEW:]ADDR");
+    parser.optopt("", "unix-mode", "", "MODE");
     parser.optopt("w", "welcome", "", "TEXT");
     parser.optopt("", "history", "", "LINES");
     parser.optopt("m", "max-clients", "", "N");
@@ -126,7 +129,8 @@ Usage: hubbub [OPTIONS]
 Options:
   -l, --listen [VIEW:]ADDR  listen here; may be repeated           [plain:127.0.0.1:9090]
                             ADDR: PORT or :PORT (all interfaces, IPv4 and IPv6), HOST:PORT,
-                            [IPV6]:PORT. VIEW: plain, named or json
+                            [IPV6]:PORT, unix:PATH. VIEW: plain, named or json
+      --unix-mode MODE      who may connect to unix sockets, as file permissions    [0660]
   -w, --welcome TEXT        line sent to each newcomer; '' for none [{WELCOME}]
       --history LINES       replay the last LINES lines to each newcomer            [0]
   -m, --max-clients N       at most N connections (2 is a one-to-one chat)          [what the descriptor limit allows]
@@ -157,7 +161,8 @@ fn options(matches: &Matches) -> Result<Options, String> {
         listen.push(parse_listen(&place).map_err(|why| format!("--listen {place}: {why}"))?);
     }
     if listen.is_empty() {
-        listen.push(Listen { view: View::Plain, host: Some("127.0.0.1".to_owned()), port: 9090 });
+        let place = Place::Tcp { host: Some("127.0.0.1".to_owned()), port: 9090 };
+        listen.push(Listen { view: View::Plain, place });
     }
     let feed = value(matches, "feed", |text| parse_size(text, FEEDS))?.unwrap_or(FEED);
     let longest = feed / Room::LINES_PER_FEED;
@@ -174,6 +179,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         value(matches, "idle-timeout", |text| parse_seconds(text, Duration::ZERO..=LONGEST_SILENCE))?;
     let dead_after =
         value(matches, "dead-after", |text| parse_seconds(text, DeadAfter::LEAST..=DeadAfter::MOST))?;
+    let unix_mode = value(matches, "unix-mode", parse_mode)?;
     let max_per_ip = value(matches, "max-per-ip", |text| parse_count(text, 0, usize::MAX))?;
     let rate = value(matches, "rate", |text| parse_count(text, 0, Rate::MOST))?;
     let report_every = value(matches, "report-every", |text| parse_seconds(text, Duration::ZERO..=A_YEAR))?;
@@ -192,7 +198,10 @@ fn options(matches: &Matches) -> Result<Options, String> {
         stall_timeout: stall_timeout.unwrap_or(Duration::from_secs(5)),
         rate: rate.and_then(Rate::new),
         idle_timeout: idle_timeout.filter(|timeout| !timeout.is_zero()),
-        dead_after: dead_after.and_then(DeadAfter::new).unwrap_or_default(),
+        settings: Settings {
+            dead_after: dead_after.and_then(DeadAfter::new).unwrap_or_default(),
+            unix_mode: unix_mode.unwrap_or(UNIX_MODE),
+        },
         flush_after: flush_after
             .filter(|&millis| millis > 0)
             .map(|millis| Duration::from_millis(millis as u64)),
@@ -218,21 +227,35 @@ fn parse_welcome(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// `[VIEW:]ADDR`, where ADDR is `PORT`, `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
+/// Permissions in octal digits, as chmod(1) takes them.
+fn parse_mode(text: &str) -> Result<u32, String> {
+    let is_octal = (1..=4).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    let mode = is_octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
+    mode.filter(|&mode| mode <= 0o777)
+        .ok_or_else(|| "must be octal permissions from 0000 to 0777, such as 0660".to_owned())
+}
+
+/// `[VIEW:]ADDR`, where ADDR is `PORT`, `:PORT`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
 fn parse_listen(text: &str) -> Result<Listen, String> {
     let (view, address) = split_view(text)?;
-    let (host, port) = host_and_port(address)?;
-    Ok(Listen { view, host, port })
+    let place = match address.strip_prefix("unix:") {
+        Some("") => return Err("needs a path".to_owned()),
+        Some(path) => Place::Unix(path.into()),
+        None => {
+            let (host, port) = host_and_port(address)?;
+            Place::Tcp { host, port }
+        }
+    };
+    Ok(Listen { view, place })
 }
 
 fn split_view(text: &str) -> Result<(View, &str), String> {
     let Some((first, rest)) = text.split_once(':') else { return Ok((View::Plain, text)) };
-    let view = View::by_name(first);
-    if first == "unix" || view.is_some() && rest.starts_with("unix:") {
-        return Err("unix sockets are not known: listen on a port".to_owned());
-    }
-    if let Some(view) = view {
+    if let Some(view) = View::by_name(first) {
         return Ok((view, rest));
+    }
+    if first == "unix" {
+        return Ok((View::Plain, text));
     }
     let is_word = first.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && first.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -247,7 +270,10 @@ mod tests {
     use super::*;
 
     fn listen(text: &str) -> Result<(Option<String>, u16), String> {
-        parse_listen(text).map(|listen| (listen.host, listen.port))
+        parse_listen(text).map(|listen| match listen.place {
+            Place::Tcp { host, port } => (host, port),
+            Place::Unix(path) => panic!("{text} was taken as the path {}", path.display()),
+        })
     }
 
     fn refusal(arguments: &[&str]) -> String {
@@ -291,8 +317,9 @@ mod tests {
             ("named:", "port"),
             ("json:127.0.0.1", "port"),
             ("loud:127.0.0.1:9090", "unknown view"),
-            ("unix:/tmp/x", "unix"),
-            ("plain:unix:/tmp/x", "unix"),
+            ("unix:", "path"),
+            ("named:unix:", "path"),
+            ("loud:unix:/tmp/x", "unknown view"),
             ("loud2:127.0.0.1:9090", "unknown view"),
         ] {
             let told = listen(text).expect_err(text);
@@ -301,9 +328,32 @@ mod tests {
     }
 
     #[test]
+    fn a_unix_socket_is_any_path_in_any_view() {
+        for (text, view, path) in [
+            ("unix:/run/room", View::Plain, "/run/room"),
+            ("unix:json:x", View::Plain, "json:x"),
+            ("plain:unix:room", View::Plain, "room"),
+            ("named:unix:/a:b/c d", View::Named, "/a:b/c d"),
+            ("json:unix:unix:", View::Json, "unix:"),
+        ] {
+            let place = Place::Unix(path.into());
+            assert_eq!(parse_listen(text), Ok(Listen { view, place }), "{text}");
+        }
+    }
+
+    #[test]
+    fn permissions_are_octal() {
+        assert_eq!(taken(&[]).settings.unix_mode, 0o660);
+        assert_eq!(taken(&["--unix-mode", "777"]).settings.unix_mode, 0o777);
+        for mode in ["", "8", "1777", "00660", "rw", "-1", "+60", "0x1"] {
+            assert!(refusal(&["--unix-mode", mode]).contains("octal"), "{mode}");
+        }
+    }
+
+    #[test]
     fn without_options_the_room_is_the_contracts() {
         let options = taken(&[]);
-        assert_eq!(options.listen[0].to_string(), "127.0.0.1:9090");
+        assert_eq!(options.listen[0].place.to_string(), "127.0.0.1:9090");
         assert_eq!((options.max_line, options.feed), (8192, 1 << 20));
         assert_eq!(options.stall_timeout, Duration::from_secs(5));
         assert_eq!(options.report_every, Some(Duration::from_secs(5)));

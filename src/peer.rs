@@ -3,11 +3,25 @@
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 
-/// An address and port of a peer, in less space than the standard one; IPv4 as its mapped IPv6.
+/// A peer, in less space than the standard address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    address: [u8; 16],
-    port: u16,
+pub enum Peer {
+    /// An address and port of the network; IPv4 as its mapped IPv6.
+    Remote {
+        /// The octets of the address.
+        address: [u8; 16],
+        /// The port.
+        port: u16,
+    },
+    /// A process of this machine, by its unix socket.
+    Local {
+        /// The number of the process that connected.
+        pid: u32,
+        /// The user as whom it ran.
+        uid: u32,
+    },
+    /// The same, where the system does not tell which.
+    Unknown,
 }
 
 /// What counts as one address where those who come from one are limited: an IPv4 address, or the first
@@ -16,13 +30,14 @@ pub struct Peer {
 pub struct Network([u8; 16]);
 
 impl Peer {
-    /// The network that it comes from.
-    pub fn network(&self) -> Network {
-        let mut network = self.address;
+    /// The network that it comes from; none where it comes from this machine's file system, whose
+    /// permissions limit who comes.
+    pub fn network(&self) -> Option<Network> {
+        let Self::Remote { address: mut network, .. } = *self else { return None };
         if Ipv6Addr::from(network).to_ipv4_mapped().is_none() {
             network[8..].fill(0);
         }
-        Network(network)
+        Some(Network(network))
     }
 }
 
@@ -32,13 +47,19 @@ impl From<SocketAddr> for Peer {
             std::net::IpAddr::V4(address) => address.to_ipv6_mapped(),
             std::net::IpAddr::V6(address) => address,
         };
-        Self { address: address.octets(), port: peer.port() }
+        Self::Remote { address: address.octets(), port: peer.port() }
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        SocketAddr::new(Ipv6Addr::from(self.address).to_canonical(), self.port).fmt(f)
+        match *self {
+            Self::Remote { address, port } => {
+                SocketAddr::new(Ipv6Addr::from(address).to_canonical(), port).fmt(f)
+            }
+            Self::Local { pid, uid } => write!(f, "pid {pid} uid {uid}"),
+            Self::Unknown => f.write_str("a local process"),
+        }
     }
 }
 
@@ -71,5 +92,6 @@ mod tests {
             let address = given.parse::<SocketAddr>().expect(given);
             assert_eq!(Peer::from(address).to_string(), shown);
         }
+        assert_eq!(Peer::Local { pid: 7, uid: 1000 }.to_string(), "pid 7 uid 1000");
     }
 }

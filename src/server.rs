@@ -2,7 +2,9 @@
 
 pub mod doors;
 pub mod listen;
+mod listener;
 mod signals;
+mod unix;
 
 use crate::clock::{Clock, Moment};
 use crate::counters::count;
@@ -10,11 +12,11 @@ use crate::crowd::{Crowd, Timer};
 use crate::logfile::LogFile;
 use crate::peer::Peer;
 use crate::roster::Key;
+use crate::socket::Stream;
 use crate::timers::Timers;
 use crate::view::View;
 use doors::{Doors, Knock};
 use log::{debug, error, info, warn};
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use signals::{Signal, Signals};
 use std::io;
@@ -39,7 +41,7 @@ pub struct Server {
     poll: Poll,
     doors: Doors,
     signals: Signals,
-    crowd: Crowd<TcpStream>,
+    crowd: Crowd<Stream>,
     timers: Timers<Timer>,
     clock: Clock,
     log: LogFile,
@@ -73,7 +75,7 @@ impl Server {
     /// Those of the system's poll and signal calls.
     pub fn new(
         mut doors: Doors,
-        crowd: Crowd<TcpStream>,
+        crowd: Crowd<Stream>,
         log: LogFile,
         report_every: Option<Duration>,
     ) -> io::Result<Self> {
@@ -208,19 +210,17 @@ impl Server {
                     self.timers.set(Timer::Accept, retry_at);
                     return;
                 }
-                Knock::Someone(socket, view, address) => {
-                    self.admit(socket, view, Peer::from(address), now);
-                }
-                Knock::OneTooMany(socket, view, address) => {
+                Knock::Someone(socket, view, peer) => self.admit(socket, view, peer, now),
+                Knock::OneTooMany(socket, view, peer) => {
                     self.crowd.counters.accept_failures += 1;
-                    self.crowd.send_away(socket, view, Peer::from(address), now);
+                    self.crowd.send_away(socket, view, peer, now);
                     self.doors.keep_reserve();
                 }
             }
         }
     }
 
-    fn admit(&mut self, socket: TcpStream, view: View, peer: Peer, now: Moment) {
+    fn admit(&mut self, socket: Stream, view: View, peer: Peer, now: Moment) {
         let registry = self.poll.registry();
         self.crowd.admit(socket, view, peer, &mut self.timers, now, |socket, key| {
             registry.register(socket, Token(key.number()), Interest::READABLE | Interest::WRITABLE)

@@ -1,7 +1,11 @@
 //! All that a connection needs of its socket: the one place to add another kind.
 
+use mio::event::Source;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Tries of one interrupted call: a socket that is interrupted for ever is ended instead.
 const MOST_TRIES: usize = 10_000;
@@ -30,25 +34,77 @@ pub trait Socket {
     fn shutdown_write(&mut self);
 }
 
-impl Socket for mio::net::TcpStream {
+/// A connected socket of the system, TCP or unix, which never blocks.
+#[derive(Debug)]
+pub struct Stream(OwnedFd);
+
+impl Stream {
+    /// The socket of `descriptor`, connected or about to be, and not blocking.
+    pub fn new(descriptor: impl Into<OwnedFd>) -> Self {
+        Self(descriptor.into())
+    }
+
+    /// Tells the peer that nothing more comes. A peer that is gone already is no error.
+    pub fn shutdown_write(&self) {
+        _ = shutdown(&self.0, Shutdown::Write);
+    }
+}
+
+impl Socket for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Read::read(self, buffer)
+        Ok(recv(&self.0, buffer, RecvFlags::empty())?.0)
     }
 
     fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Self::peek(self, buffer)
+        Ok(recv(&self.0, buffer, RecvFlags::PEEK)?.0)
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
+        Ok(match slices {
             // A plain send is the cheaper call, and nearly every write is one slice.
-            [slice] => Write::write(self, slice),
-            _ => self.write_vectored(slices),
-        }
+            [slice] => send(&self.0, slice, SendFlags::NOSIGNAL)?,
+            _ => rustix::io::writev(&self.0, slices)?,
+        })
     }
 
     fn shutdown_write(&mut self) {
-        _ = self.shutdown(Shutdown::Write);
+        Self::shutdown_write(self);
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Socket::read(self, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Socket::write(self, &[IoSlice::new(bytes)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Source for Stream {
+    fn register(&mut self, registry: &Registry, token: Token, changes: Interest) -> io::Result<()> {
+        SourceFd(&self.0.as_raw_fd()).register(registry, token, changes)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, changes: Interest) -> io::Result<()> {
+        SourceFd(&self.0.as_raw_fd()).reregister(registry, token, changes)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        SourceFd(&self.0.as_raw_fd()).deregister(registry)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How many are here from each network, where that is limited.
 
-use crate::peer::Network;
+use crate::peer::{Network, Peer};
 use std::collections::HashMap;
 
 /// Networks whose memory is kept in any case.
@@ -19,15 +19,18 @@ impl Tally {
         Self { most, counts: HashMap::new() }
     }
 
-    /// How many of that network there are, where there is no place for one more.
-    pub fn full(&self, network: Network) -> Option<usize> {
+    /// How many come from where `peer` does, where there is no place for one more.
+    pub fn full(&self, peer: Peer) -> Option<usize> {
+        let network = peer.network()?;
         let count = self.counts.get(&network).copied().unwrap_or(0);
         self.most.is_some_and(|most| count >= most).then_some(count)
     }
 
     /// One more has come.
-    pub fn add(&mut self, network: Network) {
-        if self.most.is_some() {
+    pub fn add(&mut self, peer: Peer) {
+        if self.most.is_some()
+            && let Some(network) = peer.network()
+        {
             *self.counts.entry(network).or_default() += 1;
         }
     }
@@ -46,8 +49,10 @@ impl Tally {
     }
 
     /// One has gone.
-    pub fn remove(&mut self, network: Network) {
-        if let Some(count) = self.counts.get_mut(&network) {
+    pub fn remove(&mut self, peer: Peer) {
+        if let Some(network) = peer.network()
+            && let Some(count) = self.counts.get_mut(&network)
+        {
             *count -= 1;
             if *count == 0 {
                 self.counts.remove(&network);
@@ -59,30 +64,41 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::Peer;
     use std::net::SocketAddr;
 
     #[test]
     fn a_network_is_full_until_one_of_it_has_gone_and_costs_nothing_once_all_have() {
-        let network = |last| Peer::from(SocketAddr::from(([10, 0, 0, last], 1))).network();
+        let peer = |last| Peer::from(SocketAddr::from(([10, 0, 0, last], 1)));
         let mut tally = Tally::new(Some(2));
         for _ in 0..2 {
-            assert_eq!(tally.full(network(1)), None);
-            tally.add(network(1));
+            assert_eq!(tally.full(peer(1)), None);
+            tally.add(peer(1));
         }
-        assert_eq!((tally.full(network(1)), tally.full(network(2))), (Some(2), None));
-        tally.remove(network(1));
-        assert_eq!(tally.full(network(1)), None);
-        tally.remove(network(1));
+        assert_eq!((tally.full(peer(1)), tally.full(peer(2))), (Some(2), None));
+        tally.remove(peer(1));
+        assert_eq!(tally.full(peer(1)), None);
+        tally.remove(peer(1));
         assert!(tally.counts.is_empty());
     }
 
     #[test]
     fn without_a_limit_nobody_is_counted() {
-        let network = Peer::from(SocketAddr::from(([10, 0, 0, 1], 1))).network();
+        let peer = Peer::from(SocketAddr::from(([10, 0, 0, 1], 1)));
         let mut tally = Tally::new(None);
-        tally.add(network);
-        assert_eq!((tally.full(network), tally.counts.len()), (None, 0));
-        tally.remove(network);
+        tally.add(peer);
+        assert_eq!((tally.full(peer), tally.counts.len()), (None, 0));
+        tally.remove(peer);
+    }
+
+    #[test]
+    fn who_comes_through_the_file_system_is_of_no_network() {
+        let mut tally = Tally::new(Some(1));
+        let peer = Peer::Local { pid: 1, uid: 0 };
+        for _ in 0..3 {
+            assert_eq!(tally.full(peer), None);
+            tally.add(peer);
+        }
+        tally.remove(peer);
+        assert!(tally.counts.is_empty());
     }
 }

@@ -65,7 +65,7 @@ impl<S: Socket> Crowd<S> {
         if self.room.has_names() {
             timers.set(Timer::Connection(key, Due::Announcement), now.after(UNANNOUNCED));
         }
-        self.networks.add(peer.network());
+        self.networks.add(peer);
         if let Some(idle_timeout) = self.limits.idle_timeout {
             timers.set(Timer::Connection(key, Due::Silence), now.after(idle_timeout));
         }
@@ -82,7 +82,7 @@ impl<S: Socket> Crowd<S> {
             let told = format!("the room is full, with {clients} in it: try again later");
             return Some(Refusal { goodbye: Goodbye::RoomFull, told });
         }
-        let here = self.networks.full(peer.network())?;
+        let here = self.networks.full(peer)?;
         let told = format!("too many from your address, with {here} here: try again later");
         Some(Refusal { goodbye: Goodbye::NetworkFull, told })
     }

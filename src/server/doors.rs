@@ -1,16 +1,21 @@
 //! The listeners: binding them, and accepting through whatever goes wrong.
 
-use super::listen::{CannotListen, DeadAfter, Listen, OwnName, addresses, bind, is_not_here};
+use super::listen::{CannotListen, Listen, OwnName, Place, Settings, addresses, bind, is_not_here};
+use super::listener::Listener;
+use super::unix::{self, SocketFile};
 use crate::clock::Moment;
 use crate::os_error;
+use crate::peer::Peer;
+use crate::socket::Stream;
 use crate::view::View;
 use log::{info, warn};
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use rustix::io::Errno;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What takes the place of a connection's descriptor until there is none for it.
@@ -22,11 +27,29 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Door {
-    listener: TcpListener,
+    /// Before the listener, for it is only removed while that keeps anyone from taking its place.
+    _file: Option<SocketFile>,
+    listener: Listener,
     view: View,
-    address: SocketAddr,
+    place: Where,
     /// The system has not said since the last report that nobody waits.
     ready: bool,
+}
+
+/// Where a listener is.
+#[derive(Debug)]
+enum Where {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => Place::Unix(path.clone()).fmt(f),
+        }
+    }
 }
 
 /// All listeners, and the pause that they make together when the system has nothing left.
@@ -46,10 +69,10 @@ pub struct Doors {
 /// Who was at the door.
 #[derive(Debug)]
 pub enum Knock {
-    /// A newcomer, how it sees the room, and its address.
-    Someone(TcpStream, View, SocketAddr),
+    /// A newcomer, how it sees the room, and who it is.
+    Someone(Stream, View, Peer),
     /// A newcomer for whom the reserve was given up: to be told so, and closed before the next is accepted.
-    OneTooMany(TcpStream, View, SocketAddr),
+    OneTooMany(Stream, View, Peer),
     /// Someone who gave up while waiting.
     Left,
     /// Nobody, until a listener is reported ready.
@@ -69,12 +92,12 @@ impl Doors {
     ///
     /// # Errors
     /// The first place that cannot be listened at.
-    pub fn open(places: &[Listen], dead_after: DeadAfter) -> Result<Self, CannotListen> {
+    pub fn open(places: &[Listen], settings: Settings) -> Result<Self, CannotListen> {
         // Asked first, for it may take as long as a resolver that does not answer.
-        let own_name = places.iter().any(Listen::is_everywhere).then(OwnName::find);
+        let own_name = places.iter().any(|listen| listen.place.is_everywhere()).then(OwnName::find);
         let mut doors = Vec::new();
         for place in places {
-            open_one(place, dead_after, &mut doors)?;
+            open_one(place, settings, &mut doors)?;
         }
         Ok(Self {
             doors,
@@ -90,11 +113,15 @@ impl Doors {
     /// Says in the log where the room is now open.
     pub(super) fn announce(&self) {
         for door in &self.doors {
-            info!("listening on {} ({})", door.address, door.view.name());
+            info!("listening on {} ({})", door.place, door.view.name());
         }
         let Some(own_name) = &self.own_name else { return };
-        for door in self.doors.iter().filter(|door| door.address.ip().is_unspecified()) {
-            info!("this machine is {}", own_name.at(door.address.port()));
+        for door in &self.doors {
+            if let Where::Tcp(address) = door.place
+                && address.ip().is_unspecified()
+            {
+                info!("this machine is {}", own_name.at(address.port()));
+            }
         }
     }
 
@@ -105,7 +132,7 @@ impl Doors {
 
     pub(super) fn register(&mut self, registry: &Registry) -> io::Result<()> {
         for (index, door) in self.doors.iter_mut().enumerate() {
-            registry.register(&mut door.listener, token(index), Interest::READABLE)?;
+            door.listener.register(registry, token(index))?;
         }
         Ok(())
     }
@@ -140,17 +167,17 @@ impl Doors {
             };
             self.next = index + 1;
             match self.accept_at(index) {
-                Ok((socket, address)) => {
+                Ok((socket, peer)) => {
                     self.pause = PAUSES.0;
                     self.keep_reserve();
-                    return Knock::Someone(socket, self.doors[index].view, address);
+                    return Knock::Someone(socket, self.doors[index].view, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.doors[index].ready = false,
                 Err(error) if is_the_newcomers(&error) => return Knock::Left,
                 Err(error) if is_out_of_descriptors(&error) => match self.accept_by_reserve(index) {
-                    Ok((socket, address)) => {
+                    Ok((socket, peer)) => {
                         self.complain(&error, now);
-                        return Knock::OneTooMany(socket, self.doors[index].view, address);
+                        return Knock::OneTooMany(socket, self.doors[index].view, peer);
                     }
                     // Without a descriptor the system does not even say that nobody waits.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -164,12 +191,12 @@ impl Doors {
         Knock::Nobody
     }
 
-    fn accept_at(&self, index: usize) -> io::Result<(TcpStream, SocketAddr)> {
+    fn accept_at(&self, index: usize) -> io::Result<(Stream, Peer)> {
         self.doors[index].listener.accept()
     }
 
     /// Gives up the reserve for whoever waits there, and takes it again where nobody does.
-    fn accept_by_reserve(&mut self, index: usize) -> io::Result<(TcpStream, SocketAddr)> {
+    fn accept_by_reserve(&mut self, index: usize) -> io::Result<(Stream, Peer)> {
         self.reserve = None;
         let accepted = self.accept_at(index);
         if accepted.is_err() {
@@ -232,21 +259,32 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-fn open_one(place: &Listen, dead_after: DeadAfter, doors: &mut Vec<Door>) -> Result<(), CannotListen> {
-    let cannot = |why| CannotListen { place: place.to_string(), why };
+fn open_one(listen: &Listen, settings: Settings, doors: &mut Vec<Door>) -> Result<(), CannotListen> {
+    let cannot = |why| CannotListen { place: listen.place.to_string(), why };
+    let view = listen.view;
+    let (host, port) = match &listen.place {
+        Place::Tcp { host, port } => (host.as_deref(), *port),
+        Place::Unix(path) => {
+            let (listener, file) = unix::bind(path, settings.unix_mode).map_err(cannot)?;
+            let (listener, place) = (Listener::Unix(listener), Where::Unix(path.clone()));
+            doors.push(Door { _file: Some(file), listener, view, place, ready: false });
+            return Ok(());
+        }
+    };
     let mut opened = None;
     let mut missing = None;
-    for mut address in addresses(place).map_err(cannot)? {
+    for mut address in addresses(host, port).map_err(cannot)? {
         if let Some(port) = opened {
             // Asked for any port, all addresses of a host get the same one.
             address.set_port(port);
         }
-        match bind(address, dead_after) {
+        match bind(address, settings.dead_after) {
             Ok(listener) => {
                 let address = listener.local_addr().map_err(cannot)?;
                 opened = Some(address.port());
-                doors.push(Door { listener, view: place.view, address, ready: false });
-                if place.host.is_none() {
+                let (listener, place) = (Listener::Tcp(listener), Where::Tcp(address));
+                doors.push(Door { _file: None, listener, view, place, ready: false });
+                if host.is_none() {
                     break;
                 }
             }

@@ -1,4 +1,4 @@
-//! Where to listen, and sockets that do.
+//! Where to listen, and sockets of the network that do.
 
 use crate::os_error;
 use crate::view::View;
@@ -8,15 +8,17 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Connections that may wait to be accepted: a whole room that reconnects after a restart.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 /// Bytes that the kernel keeps for a reader, before its own doubling. Less makes each write wait for
 /// the peer's delayed acknowledgement; more is memory for those who do not read. With 1,000 saturated
 /// clients a delivery cost 6.9 ns of CPU time with 64 KiB, 4.9 with 128 KiB and 4.8 with 256 KiB; and 9.1
 /// or 7.4 where `TCP_NOTSENT_LOWAT` kept what is not yet sent under 16 or 64 KiB, which is not set therefore.
 const SEND_BUFFER: usize = 128 * 1024;
+
 /// How soon a peer that is gone without a word is found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadAfter(u32);
@@ -72,29 +74,52 @@ impl Default for DeadAfter {
 pub struct Listen {
     /// How the room is shown there.
     pub view: View,
-    /// The host, or none for all interfaces.
-    pub host: Option<String>,
-    /// The port; 0 for any.
-    pub port: u16,
+    /// The place itself.
+    pub place: Place,
 }
 
-impl Listen {
+/// A place at which one can listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A port of the network.
+    Tcp {
+        /// The host, or none for all interfaces.
+        host: Option<String>,
+        /// The port; 0 for any.
+        port: u16,
+    },
+    /// A unix socket at a path.
+    Unix(PathBuf),
+}
+
+impl Place {
     /// Whether it is all interfaces.
     pub(super) fn is_everywhere(&self) -> bool {
+        let Self::Tcp { host, .. } = self else { return false };
         let is_unspecified =
             |host: &String| host.parse().is_ok_and(|address: IpAddr| address.is_unspecified());
-        self.host.as_ref().is_none_or(is_unspecified)
+        host.as_ref().is_none_or(is_unspecified)
     }
 }
 
-impl fmt::Display for Listen {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            None => write!(f, "[::]:{}", self.port),
-            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
-            Some(host) => write!(f, "{host}:{}", self.port),
+        match self {
+            Self::Tcp { host: None, port } => write!(f, "[::]:{port}"),
+            Self::Tcp { host: Some(host), port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host: Some(host), port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// How to listen, at whichever place.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// When a peer of the network that is gone without a word is found out.
+    pub dead_after: DeadAfter,
+    /// Who may connect to unix sockets, as the permission bits of a file.
+    pub unix_mode: u32,
 }
 
 /// Nobody can listen there; says where and why.
@@ -111,14 +136,11 @@ impl fmt::Display for CannotListen {
 }
 
 /// All interfaces are one socket for both families where there is IPv6, else one for IPv4.
-pub(super) fn addresses(place: &Listen) -> io::Result<Vec<SocketAddr>> {
-    let Some(host) = &place.host else {
-        return Ok(vec![
-            (Ipv6Addr::UNSPECIFIED, place.port).into(),
-            (Ipv4Addr::UNSPECIFIED, place.port).into(),
-        ]);
+pub(super) fn addresses(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let Some(host) = host else {
+        return Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
     };
-    let found = (host.as_str(), place.port).to_socket_addrs()?;
+    let found = (host, port).to_socket_addrs()?;
     // An IPv4 address in IPv6's clothes is listened at as what it is.
     let mut addresses = found
         .map(|address| match address.ip().to_canonical() {
@@ -135,7 +157,7 @@ pub(super) fn is_not_here(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT))
 }
 
-/// A listening socket whose options all that it accepts inherit.
+/// A socket that listens there.
 pub(super) fn bind(address: SocketAddr, dead_after: DeadAfter) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -143,22 +165,27 @@ pub(super) fn bind(address: SocketAddr, dead_after: DeadAfter) -> io::Result<Tcp
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.set_tcp_keepalive(&dead_after.keepalive())?;
-    set_user_timeout(SockRef::from(&socket), dead_after.user_timeout())?;
+    set_options(&SockRef::from(&socket), dead_after)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// Sets the options of a listener that all whom it accepts inherit.
+pub(super) fn set_options(socket: &SockRef<'_>, dead_after: DeadAfter) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_keepalive(&dead_after.keepalive())?;
+    set_user_timeout(socket, dead_after.user_timeout())
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn set_user_timeout(socket: SockRef<'_>, timeout: Duration) -> io::Result<()> {
+fn set_user_timeout(socket: &SockRef<'_>, timeout: Duration) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(timeout))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn set_user_timeout(_: SockRef<'_>, _: Duration) -> io::Result<()> {
+fn set_user_timeout(_: &SockRef<'_>, _: Duration) -> io::Result<()> {
     Ok(())
 }
 
@@ -189,7 +216,7 @@ mod tests {
     use super::*;
 
     fn found(host: &str) -> Vec<SocketAddr> {
-        addresses(&Listen { view: View::Plain, host: Some(host.to_owned()), port: 7 }).expect(host)
+        addresses(Some(host), 7).expect(host)
     }
 
     #[test]

@@ -13,7 +13,9 @@ use hubbub::view::View;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -445,6 +447,15 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         Self { stream, heard: Vec::new() }
+    }
+
+    /// Connects to a unix socket, and leaves what comes to be read.
+    #[track_caller]
+    pub fn connect_to_path(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        // Reading, writing and shutting down are the same calls for either kind of socket.
+        Self { stream: OwnedFd::from(stream).into(), heard: Vec::new() }
     }
 
     /// The connection itself.

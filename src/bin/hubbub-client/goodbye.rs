@@ -2,7 +2,7 @@
 
 use crate::ready;
 use crate::speech::Speech;
-use crate::stream::Stream;
+use hubbub::socket::Stream;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) fn leave(mut stream: Stream, mut speech: Speech) {
             return;
         }
         if !has_ended && speech.owed() == 0 {
-            stream.end();
+            stream.shutdown_write();
             has_ended = true;
         }
         let wanted = if has_ended { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };

@@ -1,5 +1,6 @@
 //! The terminal's connection, on a thread of its own: the editing library waits for keys on the other.
 
+use crate::connect::connect;
 use crate::goodbye;
 use crate::hearing::Hearing;
 use crate::look::Look;
@@ -8,10 +9,10 @@ use crate::ready;
 use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::speech::Speech;
-use crate::stream::Stream;
 use hubbub::address::Address;
 use hubbub::framing::text;
 use hubbub::os_error;
+use hubbub::socket::Stream;
 use rustix::event::{PollFd, PollFlags};
 use rustyline::ExternalPrinter;
 use std::io::{self, ErrorKind, Read, Write};
@@ -133,7 +134,7 @@ impl<P: ExternalPrinter> Link<P> {
             if self.rests_until(Instant::now() + pause) {
                 return;
             }
-            next = Stream::connect(&self.address, Some(Instant::now() + ANSWER));
+            next = connect(&self.address, Some(Instant::now() + ANSWER));
             if next.is_ok() {
                 self.note("connected again");
             }

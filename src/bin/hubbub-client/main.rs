@@ -1,13 +1,14 @@
 //! hubbub-client: talks in a room, on a terminal or from a script.
 //!
 //! ```text
-//!  options ──► script (poll): standard input ──► speech ──► stream ──► the server
+//!  options ──► script (poll): standard input ──► speech ──► connect ──► the server
 //!          │                  output ◄── hearing, look ◄────┘│
 //!          │                                                 │
 //!          └► terminal: keys ──► link (poll, a thread): speech, hearing, look
 //!                       screen ◄──┘
 //! ```
 
+mod connect;
 mod goodbye;
 mod hearing;
 mod keys;
@@ -21,7 +22,6 @@ mod screen;
 mod script;
 mod signals;
 mod speech;
-mod stream;
 mod terminal;
 
 use hubbub::arguments;

@@ -3,6 +3,7 @@
 //! One loop waits for the server, standard input and standard output together, so that whichever is slow
 //! holds up only what depends on it.
 
+use crate::connect::connect;
 use crate::goodbye;
 use crate::hearing::Hearing;
 use crate::look::Look;
@@ -11,7 +12,7 @@ use crate::output::Output;
 use crate::pause::Pause;
 use crate::ready;
 use crate::speech::Speech;
-use crate::stream::Stream;
+use hubbub::socket::Stream;
 use hubbub::{arguments, os_error};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -111,7 +112,7 @@ impl<'a> Script<'a> {
         if self.is_late() {
             return Err(self.too_late());
         }
-        let stream = match Stream::connect(&self.options.address, self.deadline) {
+        let stream = match connect(&self.options.address, self.deadline) {
             Ok(stream) => stream,
             Err(_) if self.is_late() => return Err(self.too_late()),
             Err(why) => return Err(Failure::Lost(why)),
@@ -204,7 +205,7 @@ impl Talk<'_, '_> {
         let stays = self.script.options.follow || self.script.options.count.is_some();
         let is_silent = self.script.input.is_none() && self.script.speech.owed() == 0;
         if is_silent && !stays && !self.has_ended {
-            self.stream.end();
+            self.stream.shutdown_write();
             self.has_ended = true;
         }
     }

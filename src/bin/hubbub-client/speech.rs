@@ -1,6 +1,6 @@
 //! What is said: bytes on their way to the server.
 
-use crate::stream::Stream;
+use hubbub::socket::Stream;
 use memchr::memrchr;
 use std::io::{self, ErrorKind, Write};
 

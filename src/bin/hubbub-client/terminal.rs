@@ -1,5 +1,6 @@
 //! Talk on a terminal: a line is typed below what others say.
 
+use crate::connect::connect;
 use crate::keys::{ClearLine, Watch};
 use crate::link::{Desk, Link};
 use crate::look::Look;
@@ -7,7 +8,6 @@ use crate::options::Options;
 use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::speech::Speech;
-use crate::stream::Stream;
 use hubbub::os_error;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -39,7 +39,7 @@ pub(crate) fn can_edit(term: Option<&OsStr>) -> bool {
 /// # Errors
 /// One line that says why it did not end as asked.
 pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
-    let connected = Stream::connect(&options.address, None);
+    let connected = connect(&options.address, None);
     let connected = if options.reconnect { connected } else { Ok(connected?) };
     let cannot = |error: &io::Error| format!("cannot use the terminal: {}", os_error::text(error));
     let (waker, wake) = pair().map_err(|error| cannot(&error))?;

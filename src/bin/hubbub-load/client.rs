@@ -1,7 +1,7 @@
 //! One connection to the server: what has come in part, and what is still to be sent.
 
 use crate::protocol::{Protocol, Told};
-use crate::stream::Stream;
+use hubbub::socket::Stream;
 use std::io::{ErrorKind, Read, Write};
 
 /// How far a connection has come.

@@ -2,7 +2,8 @@
 
 use crate::client::{Client, Received, State};
 use crate::ledger;
-use crate::stream::{Stream, Target};
+use crate::target::{self, Target};
+use hubbub::socket::Stream;
 use mio::{Registry, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Read};
@@ -68,7 +69,7 @@ impl Extras {
         let mut silent = Vec::new();
         for index in 0..stuck + usize::from(slow.is_some()) {
             let mut client = Client::new(target.connect_with(RECEIVE_BUFFER)?, hello);
-            client.stream().register(registry, Token(first + index))?;
+            target::watch(client.stream(), registry, Token(first + index))?;
             silent.push(client);
         }
         let slow = slow.map(|rate| Slow { rate, read: 0 });
@@ -169,7 +170,7 @@ impl Churn {
             match target.connect() {
                 Ok(mut stream) => {
                     let entry = self.comers.vacant_entry();
-                    stream.register(registry, Token(first + entry.key()))?;
+                    target::watch(&mut stream, registry, Token(first + entry.key()))?;
                     entry.insert(stream);
                 }
                 Err(_) => self.failed += 1,
@@ -181,7 +182,7 @@ impl Churn {
     /// Whoever was let in, or not, leaves: a server that greets tells which.
     fn goes(&mut self, index: usize, greets: bool) {
         let Some(stream) = self.comers.get_mut(index) else { return };
-        let is_in = match stream.take_error() {
+        let is_in = match target::take_error(stream) {
             Ok(None) if greets => {
                 let mut word = [0; 2];
                 match stream.read(&mut word) {

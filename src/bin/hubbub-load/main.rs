@@ -1,7 +1,7 @@
 //! hubbub-load: measures a chat server under load, and checks that everyone hears everything.
 //!
 //! ```text
-//!  options ──► run ──► swarm (poll) ──► client, extras ──► stream ──► the server
+//!  options ──► run ──► swarm (poll) ──► client, extras ──► target ──► the server
 //!               │        │    talk, schedule: what is due     │
 //!               │        └──► ledger ◄── protocol ◄───────────┘
 //!               ▼             line, check: what a line is, who heard it in which order
@@ -19,16 +19,16 @@ mod report;
 mod run;
 mod schedule;
 mod slowest;
-mod stream;
 mod swarm;
 mod talk;
+mod target;
 mod usage;
 
 use hubbub::{arguments, os_error};
 use options::{Asked, Options};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
-use stream::Target;
+use target::Target;
 
 const WENT_WRONG: u8 = 1;
 const WRONG_COMMAND_LINE: u8 = 2;

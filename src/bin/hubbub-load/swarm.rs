@@ -5,8 +5,8 @@ use crate::extras::Extras;
 use crate::ledger::{self, Ledger};
 use crate::protocol::{Protocol, Told};
 use crate::schedule::Schedule;
-use crate::stream::Target;
 use crate::talk::{TICK, Talk};
+use crate::target::{self, Target};
 use hubbub::framing::text;
 use hubbub::os_error;
 use mio::event::Event;
@@ -138,7 +138,7 @@ impl Swarm {
                 Err(error) => return Err(os_error::text(&error)),
             };
             let token = Token(self.clients.len());
-            stream.register(self.poll.registry(), token).map_err(|error| system(&error))?;
+            target::watch(&mut stream, self.poll.registry(), token).map_err(|error| system(&error))?;
             self.clients.push(Client::new(stream, self.protocol.hello()));
             self.connecting += 1;
         }
@@ -213,7 +213,7 @@ impl Swarm {
         let client = &mut self.clients[index];
         if client.state == State::Connecting {
             self.connecting -= 1;
-            if let Ok(Some(error)) = client.stream().take_error() {
+            if let Ok(Some(error)) = target::take_error(client.stream()) {
                 return Err(os_error::text(&error));
             }
             client.state = State::Connected;

@@ -2,9 +2,10 @@
 
 use hubbub::address::Address;
 use hubbub::os_error;
+use hubbub::socket::Stream;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, Socket, Type};
-use std::io::{self, ErrorKind, Read, Write};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,52 +23,14 @@ const RECEIVE_BUFFER: usize = 128 * 1024;
 /// How long an address may take to answer, where a name has several.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// A stream of bytes to the server.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Tcp(mio::net::TcpStream),
-    Unix(mio::net::UnixStream),
+/// Has every change of `stream` reported under `token`.
+pub(crate) fn watch(stream: &mut Stream, registry: &Registry, token: Token) -> io::Result<()> {
+    registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
 }
 
-impl Stream {
-    /// Has every change of it reported under `token`.
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let changes = Interest::READABLE | Interest::WRITABLE;
-        match self {
-            Self::Tcp(stream) => registry.register(stream, token, changes),
-            Self::Unix(stream) => registry.register(stream, token, changes),
-        }
-    }
-
-    /// Why it could not be connected, or broke.
-    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        match self {
-            Self::Tcp(stream) => stream.take_error(),
-            Self::Unix(stream) => stream.take_error(),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Why it could not be connected, or broke.
+pub(crate) fn take_error(stream: &Stream) -> io::Result<Option<io::Error>> {
+    SockRef::from(stream).take_error()
 }
 
 /// The server's address, and the next source to connect from.
@@ -126,7 +89,7 @@ impl Target {
     /// The same, where the kernel is asked to keep no more than `receive_buffer` bytes for it.
     pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<Stream> {
         let address = match &self.place {
-            Place::Unix(path) => return mio::net::UnixStream::connect(path).map(Stream::Unix),
+            Place::Unix(path) => return mio::net::UnixStream::connect(path).map(Stream::new),
             Place::Tcp(address) => *address,
         };
         let can_spread = matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback());
@@ -137,7 +100,7 @@ impl Target {
             match connect(address, self.source, receive_buffer) {
                 Ok(stream) => {
                     self.left = self.left.saturating_sub(1);
-                    return Ok(Stream::Tcp(stream));
+                    return Ok(stream);
                 }
                 Err(error) if is_out_of_ports(&error) && can_spread => self.next_source(),
                 Err(error) => return Err(error),
@@ -163,7 +126,7 @@ fn first_that_answers(found: &[SocketAddr]) -> Option<SocketAddr> {
     }
 }
 
-fn connect(address: SocketAddr, source: u32, receive_buffer: usize) -> io::Result<mio::net::TcpStream> {
+fn connect(address: SocketAddr, source: u32, receive_buffer: usize) -> io::Result<Stream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -175,7 +138,7 @@ fn connect(address: SocketAddr, source: u32, receive_buffer: usize) -> io::Resul
     }
     match socket.connect(&SockAddr::from(address)) {
         Err(error) if !is_on_its_way(&error) => Err(error),
-        _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+        _ => Ok(Stream::new(socket)),
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A server at a port and at `path`.
 #[track_caller]
@@ -179,26 +179,35 @@ fn a_place_at_which_no_socket_can_be_is_told_with_the_reason() {
     assert_eq!(refused.2, format!("hubbub: cannot listen on {place}: Permission denied\n"));
 }
 
+/// Ended with the test, however that ends.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
 #[test]
 fn of_several_that_find_a_stale_file_at_once_one_gets_it() {
     let folder = Folder::new("unix-race");
     let path = folder.path("room");
-    for _ in 0..5 {
-        drop(UnixListener::bind(&path).unwrap());
-        let mut command = program(&["-l", &at(&path)]);
-        command.stderr(Stdio::null());
-        let mut servers = (0..6).map(|_| command.spawn().unwrap()).collect::<Vec<Child>>();
-        let lives = |server: &mut Child| server.try_wait().unwrap().is_none();
-        eventually("all but one have given up", || {
-            (servers.iter_mut().filter_map(|server| lives(server).then_some(())).count() == 1).then_some(())
-        });
-        eventually("the one listens", || std::os::unix::net::UnixStream::connect(&path).ok());
-        for mut server in servers {
-            _ = server.kill();
-            server.wait().unwrap();
-        }
-        fs::remove_file(&path).unwrap();
-    }
+    drop(UnixListener::bind(&path).unwrap());
+    // Each takes so long to remove it that all have found it by then.
+    let start = |number: usize| {
+        let mut command = Command::new("strace");
+        command.args(["-D", "-e", "inject=unlink,unlinkat:delay_enter=200000", "-o"]);
+        command.arg(folder.path(&format!("trace{number}"))).arg(env!("CARGO_BIN_EXE_hubbub"));
+        command.args(["-l", &at(&path)]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Started(command.spawn().unwrap())
+    };
+    let mut servers = [0, 1, 2].map(start);
+    eventually("all but one have given up", || {
+        let lives = |server: &mut Started| server.0.try_wait().unwrap().is_none();
+        (servers.iter_mut().map(lives).filter(|&lives| lives).count() == 1).then_some(())
+    });
+    eventually("the one listens", || std::os::unix::net::UnixStream::connect(&path).ok());
 }
 
 #[test]

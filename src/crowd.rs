@@ -35,6 +35,10 @@ pub enum Timer {
     Accept,
     /// A line about who is online.
     Report,
+    /// The supervisor is told who is online.
+    Status,
+    /// The supervisor is given a sign of life.
+    Watchdog,
     /// The log is tried again.
     Log,
     /// The server stops waiting for those who are still owed something.

@@ -20,7 +20,8 @@
 //! - [`feed`]: the one ring of lines, and the cursors of its readers.
 //! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them, [`tally`] counts
 //!   where they come from.
-//! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes and [`server::listen`] where.
+//! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes and [`server::listen`] where; [`systemd`] may start it,
+//!   hand it its listeners and be told how it is.
 //!
 //! Around them: [`options`] with [`arguments`] and [`address`], [`logfile`], [`logbudget`], [`descriptors`], [`counters`], [`os_error`].
 
@@ -48,6 +49,8 @@ pub mod room;
 pub mod roster;
 pub mod server;
 pub mod socket;
+#[cfg_attr(not(all(feature = "systemd", target_os = "linux")), path = "systemd_absent.rs")]
+pub mod systemd;
 pub mod tally;
 pub mod timers;
 pub mod view;

@@ -11,6 +11,7 @@ use hubbub::room::{Manners, Room};
 use hubbub::roster::Key;
 use hubbub::server::doors::Doors;
 use hubbub::server::{End, Server};
+use hubbub::systemd::{self, Supervisor};
 use log::warn;
 use std::io::Write;
 use std::process::ExitCode;
@@ -36,9 +37,16 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: &Options) -> Result<End, String> {
+    // First: whatever is opened before takes the numbers of what was handed over.
+    let inherited = systemd::inherited()?;
     let log = LogFile::open(options.log_file.as_deref()).map_err(|error| error.to_string())?;
     hubbub::logfile::start(&log, options.level);
-    let doors = Doors::open(&options.listen, options.settings).map_err(|error| error.to_string())?;
+    let supervisor = Supervisor::find();
+    let places = match &options.listen[..] {
+        [] if inherited.is_empty() => &[options::default_listen()],
+        places => places,
+    };
+    let doors = Doors::open(inherited, places, options.settings).map_err(|error| error.to_string())?;
     let asked = options.max_clients.unwrap_or(Key::MOST);
     let places = Places::find(doors.count(), asked)?;
     if options.max_clients.is_some_and(|asked| asked > places.clients) {
@@ -46,7 +54,7 @@ fn serve(options: &Options) -> Result<End, String> {
     }
     let manners = Manners {
         rules: Rules { max_line: options.max_line, raw: options.raw },
-        views: options.listen.iter().map(|listen| listen.view).collect(),
+        views: doors.views(),
         feed: options.feed,
         history: options.history,
         welcome: options.welcome.clone(),
@@ -64,7 +72,7 @@ fn serve(options: &Options) -> Result<End, String> {
         flush_after: options.flush_after,
         farewell: options.stall_timeout,
     };
-    Server::new(doors, Crowd::new(room, limits), log, options.report_every)
+    Server::new(doors, Crowd::new(room, limits), log, options.report_every, supervisor)
         .and_then(Server::run)
         .map_err(|error| format!("cannot wait for events: {}", os_error::text(&error)))
 }

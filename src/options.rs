@@ -40,7 +40,7 @@ pub enum Asked {
 /// How to serve.
 #[derive(Debug)]
 pub struct Options {
-    /// Where; never empty.
+    /// Where, if it was said.
     pub listen: Vec<Listen>,
     /// The line sent to each newcomer; empty for none.
     pub welcome: String,
@@ -160,10 +160,6 @@ fn options(matches: &Matches) -> Result<Options, String> {
     for place in matches.opt_strs("listen") {
         listen.push(parse_listen(&place).map_err(|why| format!("--listen {place}: {why}"))?);
     }
-    if listen.is_empty() {
-        let place = Place::Tcp { host: Some("127.0.0.1".to_owned()), port: 9090 };
-        listen.push(Listen { view: View::Plain, place });
-    }
     let feed = value(matches, "feed", |text| parse_size(text, FEEDS))?.unwrap_or(FEED);
     let longest = feed / Room::LINES_PER_FEED;
     let longest_ever = FEEDS.end() / Room::LINES_PER_FEED;
@@ -225,6 +221,12 @@ fn parse_welcome(text: &str) -> Result<String, String> {
         return Err(format!("must be at most {LONGEST_WELCOME} bytes long"));
     }
     Ok(text.to_owned())
+}
+
+/// Where to listen if nothing else was said.
+pub fn default_listen() -> Listen {
+    let place = Place::Tcp { host: Some("127.0.0.1".to_owned()), port: 9090 };
+    Listen { view: View::Plain, place }
 }
 
 /// Permissions in octal digits, as chmod(1) takes them.
@@ -353,7 +355,8 @@ mod tests {
     #[test]
     fn without_options_the_room_is_the_contracts() {
         let options = taken(&[]);
-        assert_eq!(options.listen[0].place.to_string(), "127.0.0.1:9090");
+        assert_eq!(options.listen, []);
+        assert_eq!(default_listen().place.to_string(), "127.0.0.1:9090");
         assert_eq!((options.max_line, options.feed), (8192, 1 << 20));
         assert_eq!(options.stall_timeout, Duration::from_secs(5));
         assert_eq!(options.report_every, Some(Duration::from_secs(5)));

@@ -2,7 +2,7 @@
 
 pub mod doors;
 pub mod listen;
-mod listener;
+pub mod listener;
 mod signals;
 mod unix;
 
@@ -13,6 +13,7 @@ use crate::logfile::LogFile;
 use crate::peer::Peer;
 use crate::roster::Key;
 use crate::socket::Stream;
+use crate::systemd::Supervisor;
 use crate::timers::Timers;
 use crate::view::View;
 use doors::{Doors, Knock};
@@ -30,6 +31,8 @@ const MOST_POLL_FAILURES: u32 = 5;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long memory that a burst took is kept: a burst that follows soon needs it again.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(1);
+/// How soon the supervisor knows of what changed.
+const STATUS_AFTER: Duration = Duration::from_secs(1);
 /// How often a log that does not take lines is tried again.
 const LOG_RETRY: Duration = Duration::from_secs(1);
 
@@ -48,6 +51,9 @@ pub struct Server {
     report_every: Option<Duration>,
     /// As of the last report, by which the next is known to be worth making.
     reported: State,
+    supervisor: Supervisor,
+    /// As the supervisor was told last.
+    shown: State,
     stopping: bool,
 }
 
@@ -78,6 +84,7 @@ impl Server {
         crowd: Crowd<Stream>,
         log: LogFile,
         report_every: Option<Duration>,
+        supervisor: Supervisor,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut signals = Signals::new()?;
@@ -93,6 +100,8 @@ impl Server {
             log,
             report_every,
             reported: State::default(),
+            supervisor,
+            shown: State::default(),
             stopping: false,
         })
     }
@@ -106,6 +115,9 @@ impl Server {
         let mut failures = 0;
         // Not before: who reads this line may send newcomers or a signal at once.
         self.doors.announce();
+        self.supervisor.ready();
+        self.show_status();
+        self.show_life();
         let end = loop {
             let asked = self.sleep();
             match self.poll.poll(&mut events, asked) {
@@ -191,6 +203,8 @@ impl Server {
             Timer::Patience => {}
             Timer::Accept => self.doors.try_again(),
             Timer::Report => self.report(),
+            Timer::Status => self.show_status(),
+            Timer::Watchdog => self.show_life(),
             Timer::GiveBack => {
                 self.timers.give_back();
                 self.crowd.give_back();
@@ -234,6 +248,9 @@ impl Server {
         {
             self.timers.set_if_none(Timer::Report, now.after(every));
         }
+        if self.supervisor.exists() && self.shown != self.state() {
+            self.timers.set_if_none(Timer::Status, now.after(STATUS_AFTER));
+        }
         if self.crowd.is_swollen() || self.timers.is_swollen() {
             self.timers.set_if_none(Timer::GiveBack, now.after(GIVE_BACK_AFTER));
         }
@@ -256,6 +273,20 @@ impl Server {
         info!("{} online, {} relayed since the last report", state.online, count(lines, "line"));
         self.crowd.log_what_was_not();
         self.reported = state;
+    }
+
+    /// Tells the supervisor who is online.
+    fn show_status(&mut self) {
+        self.shown = self.state();
+        self.supervisor.status(&format!("{} online, {}", self.shown.online, self.crowd.room().relayed()));
+    }
+
+    /// Tells the supervisor that the loop goes round, and will again.
+    fn show_life(&mut self) {
+        if let Some(every) = self.supervisor.watchdog() {
+            self.supervisor.alive();
+            self.timers.set(Timer::Watchdog, self.clock.now().after(every));
+        }
     }
 
     fn heed(&mut self, signal: Signal, now: Moment) -> Option<End> {
@@ -281,9 +312,10 @@ impl Server {
 
     fn stop(&mut self, now: Moment) {
         self.stopping = true;
+        self.supervisor.stopping();
         info!("stopping; a second signal stops at once");
         self.doors.close();
-        for timer in [Timer::Accept, Timer::Report] {
+        for timer in [Timer::Accept, Timer::Report, Timer::Status] {
             self.timers.cancel(timer);
         }
         debug!("{} online are given what they are owed", self.crowd.online());

@@ -1,7 +1,7 @@
 //! The listeners: binding them, and accepting through whatever goes wrong.
 
 use super::listen::{CannotListen, Listen, OwnName, Place, Settings, addresses, bind, is_not_here};
-use super::listener::Listener;
+use super::listener::{Inherited, Listener, Where};
 use super::unix::{self, SocketFile};
 use crate::clock::Moment;
 use crate::os_error;
@@ -11,11 +11,8 @@ use crate::view::View;
 use log::{info, warn};
 use mio::{Registry, Token};
 use rustix::io::Errno;
-use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// What takes the place of a connection's descriptor until there is none for it.
@@ -34,22 +31,6 @@ struct Door {
     place: Where,
     /// The system has not said since the last report that nobody waits.
     ready: bool,
-}
-
-/// Where a listener is.
-#[derive(Debug)]
-enum Where {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Where {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => Place::Unix(path.clone()).fmt(f),
-        }
-    }
 }
 
 /// All listeners, and the pause that they make together when the system has nothing left.
@@ -88,14 +69,25 @@ impl Doors {
     /// Newcomers accepted in one turn, so that those who are in are served between them.
     pub const ACCEPTS: usize = 256;
 
-    /// Listens at each of `places`.
+    /// Listens at each of `places`, and where others made it listen before.
     ///
     /// # Errors
     /// The first place that cannot be listened at.
-    pub fn open(places: &[Listen], settings: Settings) -> Result<Self, CannotListen> {
-        // Asked first, for it may take as long as a resolver that does not answer.
-        let own_name = places.iter().any(|listen| listen.place.is_everywhere()).then(OwnName::find);
+    pub fn open(
+        inherited: Vec<Inherited>,
+        places: &[Listen],
+        settings: Settings,
+    ) -> Result<Self, CannotListen> {
         let mut doors = Vec::new();
+        for Inherited { view, socket } in inherited {
+            let cannot = |why| CannotListen { place: "an inherited socket".to_owned(), why };
+            let (listener, place) = Listener::adopt(socket, settings.dead_after).map_err(cannot)?;
+            doors.push(Door { _file: None, listener, view, place, ready: false });
+        }
+        // Asked first, for it may take as long as a resolver that does not answer.
+        let is_everywhere = places.iter().any(|listen| listen.place.is_everywhere())
+            || doors.iter().any(|door| door.place.port_everywhere().is_some());
+        let own_name = is_everywhere.then(OwnName::find);
         for place in places {
             open_one(place, settings, &mut doors)?;
         }
@@ -116,13 +108,14 @@ impl Doors {
             info!("listening on {} ({})", door.place, door.view.name());
         }
         let Some(own_name) = &self.own_name else { return };
-        for door in &self.doors {
-            if let Where::Tcp(address) = door.place
-                && address.ip().is_unspecified()
-            {
-                info!("this machine is {}", own_name.at(address.port()));
-            }
+        for port in self.doors.iter().filter_map(|door| door.place.port_everywhere()) {
+            info!("this machine is {}", own_name.at(port));
         }
+    }
+
+    /// The view of each listener.
+    pub fn views(&self) -> Vec<View> {
+        self.doors.iter().map(|door| door.view).collect()
     }
 
     /// How many listeners there are.

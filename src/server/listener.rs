@@ -1,11 +1,17 @@
 //! One listening socket, of whichever kind.
 
+use super::listen::{BACKLOG, DeadAfter, set_options};
 use crate::peer::Peer;
 use crate::socket::Stream;
+use crate::view::View;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
+use socket2::{SockRef, Socket};
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// A socket at which newcomers arrive.
 #[derive(Debug)]
@@ -14,7 +20,59 @@ pub(super) enum Listener {
     Unix(UnixListener),
 }
 
+/// A socket that listens already, and was handed over at the start.
+#[derive(Debug)]
+pub struct Inherited {
+    /// How the room is shown there.
+    pub view: View,
+    /// The socket itself.
+    pub socket: Socket,
+}
+
+/// Where a listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Where {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Where {
+    /// The port, where it is all interfaces' of the network.
+    pub(super) fn port_everywhere(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) if address.ip().is_unspecified() => Some(address.port()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 impl Listener {
+    /// Takes over a socket that listens, with the options that one of our own would have; where it is.
+    ///
+    /// # Errors
+    /// Those of the system's calls.
+    pub(super) fn adopt(socket: Socket, dead_after: DeadAfter) -> io::Result<(Self, Where)> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        // Whoever made it may have asked for less.
+        socket.listen(BACKLOG)?;
+        if let Some(address) = address.as_socket() {
+            set_options(&SockRef::from(&socket), dead_after)?;
+            return Ok((Self::Tcp(TcpListener::from_std(socket.into())), Where::Tcp(address)));
+        }
+        let path = address.as_pathname().map(Path::to_owned).unwrap_or_default();
+        Ok((Self::Unix(UnixListener::from_std(socket.into())), Where::Unix(path)))
+    }
+
     /// Takes the next newcomer.
     ///
     /// # Errors

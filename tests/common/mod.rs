@@ -61,13 +61,20 @@ impl Server {
     /// Runs `command`, which ends up as a server that logs to standard error.
     #[track_caller]
     pub fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::spawn_with_its_files(command)
+    }
+
+    /// The same, where the command has files of its own but for standard error.
+    #[track_caller]
+    pub fn spawn_with_its_files(mut command: Command) -> Self {
         raise_descriptor_limit();
         let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        // Else what it gave away stays open here.
+        drop(command);
         let log = lines_of(child.stderr.take().unwrap());
         let mut server = Self { child, log, seen: Vec::new(), address: ([127, 0, 0, 1], 0).into() };
         let listening = server.wait_for_log("listening on ");

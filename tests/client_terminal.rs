@@ -11,6 +11,9 @@ use screen::Terminal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const COLUMNS: u16 = 60;
 const ENTER: &str = "\r";
@@ -18,6 +21,9 @@ const CTRL_A: &str = "\x01";
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 const CTRL_R: &str = "\x12";
+const CTRL_V: &str = "\x16";
+const CTRL_X: &str = "\x18";
+const ESC: &str = "\x1b";
 const LEFT: &str = "\x1b[D";
 const UP: &str = "\x1b[A";
 
@@ -113,6 +119,22 @@ fn a_line_half_typed_stays_whole_below_what_others_say() {
     terminal.shows_with_cursor(&["Welcome.", "one", "two", "three", ":hello whole world"], (4, 13));
     terminal.types(ENTER);
     other.expects("hello whole world");
+}
+
+#[test]
+fn no_row_is_left_empty_or_lost_at_the_bottom_of_the_screen() {
+    let mut host = Host::start(&[], |_| ());
+    let heard = (0..30).map(|number| format!("heard {number}")).collect::<Vec<_>>();
+    let mut typed = ":".to_owned();
+    for (number, line) in heard.iter().enumerate() {
+        let first = (number + 1).saturating_sub(usize::from(screen::ROWS) - 1);
+        let rows = heard[first..=number].iter().map(String::as_str).collect::<Vec<_>>();
+        host.says(&format!("{line}\n"));
+        host.terminal.shows(&[&rows[..], &[&typed]].concat());
+        host.terminal.types("x");
+        typed.push('x');
+        host.terminal.shows(&[&rows[..], &[&typed]].concat());
+    }
 }
 
 #[test]
@@ -354,6 +376,94 @@ fn a_paste_is_said_line_by_line_whole() {
 }
 
 #[test]
+fn a_paste_is_said_at_once_though_others_talk() {
+    let mut host = Host::start(&[], |_| ());
+    let lines = (0..2000).map(|number| format!("line {number} of a paste")).collect::<Vec<_>>();
+    let mut talker = host.stream.try_clone().unwrap();
+    let (talk, talked) = channel::<()>();
+    let others = thread::spawn(move || {
+        // A line each millisecond, for as long as the paste is said.
+        let mut count = 0;
+        while talked.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
+            count += 1;
+            talker.write_all(format!("heard {count}.\n").as_bytes()).unwrap();
+        }
+        count
+    });
+    let began = Instant::now();
+    host.terminal.types(&format!("{}\r", lines.join("\r")));
+    lines.iter().for_each(|line| host.expects(line));
+    let took = began.elapsed();
+    drop(talk);
+    let count = others.join().unwrap();
+    host.terminal.writes(&format!("heard {count}."));
+    // It takes a fraction of that; each line held up for 10 ms would take ten times as long.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    expect_in_order(&host.terminal.written(), (1..=count).map(|number| format!("heard {number}.")));
+}
+
+/// None of `lines` is lost or late.
+#[track_caller]
+fn expect_in_order(written: &str, lines: impl IntoIterator<Item = String>) {
+    let mut from = 0;
+    for line in lines {
+        let at = written[from..].find(&line);
+        from += at.unwrap_or_else(|| panic!("{line} is lost or late")) + line.len();
+    }
+}
+
+/// Keys after which the editing library may wait for one more.
+const WAITING: [&str; 6] = [ESC, CTRL_R, CTRL_X, CTRL_V, "\x1d", "\x1b3"];
+
+#[test]
+fn no_key_keeps_the_last_words_and_the_end_from_being_shown() {
+    for keys in WAITING {
+        let mut host = Host::start(&[], |_| ());
+        host.terminal.types("half");
+        host.terminal.shows(&[":half"]);
+        host.terminal.types(keys);
+        host.says("one\ntwo\n");
+        host.says("* last words\n");
+        drop(host.stream);
+        drop(host.lines);
+        assert_eq!(host.terminal.ends().code(), Some(1), "{keys:?}");
+        let said = "hubbub-client: connection lost: the server ended it";
+        host.terminal.shows_at_the_end(&[said]);
+        expect_in_order(&host.terminal.written(), ["one", "two", "* last words", said].map(String::from));
+    }
+}
+
+#[test]
+fn no_key_keeps_signals_from_taking_effect_while_others_talk() {
+    use std::os::unix::process::ExitStatusExt;
+    for keys in WAITING {
+        for (name, number) in [("TERM", 15), ("HUP", 1)] {
+            let mut host = Host::start(&[], |_| ());
+            host.terminal.types(keys);
+            for line in ["one\n", "two\n", "three\n", "four\n", "five\n"] {
+                host.says(line);
+            }
+            host.terminal.signal(name);
+            assert_eq!(host.terminal.ends().signal(), Some(number), "{keys:?}");
+        }
+    }
+}
+
+#[test]
+fn an_escape_alone_soon_lets_others_be_shown() {
+    for keys in [ESC, CTRL_X, CTRL_V] {
+        let mut host = Host::start(&[], |_| ());
+        host.terminal.types("half");
+        host.terminal.shows(&[":half"]);
+        host.terminal.types(keys);
+        host.says("one\n");
+        host.terminal.shows_with_cursor(&["one", ":half"], (1, 5));
+        host.says("two\n");
+        host.terminal.shows_with_cursor(&["one", "two", ":half"], (2, 5));
+    }
+}
+
+#[test]
 fn lines_keep_their_order_while_others_are_said() {
     let mut host = Host::start(&[], |_| ());
     let shown = (0..8_000).map(|number| format!("heard {number}.")).collect::<Vec<_>>();
@@ -368,15 +478,11 @@ fn lines_keep_their_order_while_others_are_said() {
     said.iter().for_each(|line| host.expects(line));
     host.terminal.writes(shown.last().unwrap());
     let written = host.terminal.written();
-    let mut from = 0;
-    for line in &shown {
-        let at = written[from..].find(&**line);
-        from += at.unwrap_or_else(|| panic!("{line} is lost or late")) + line.len();
-    }
+    expect_in_order(&written, shown);
     // Nothing is shown behind what is typed, nor in the middle of it.
     let lines = written.split('\n').filter(|line| line.contains("heard"));
     for line in lines {
-        let line = line.rsplit("\x1b[K").next().unwrap();
+        let line = line.rsplit("\x1b[K").next().unwrap().trim_start_matches(UP);
         assert!(line.starts_with("heard"), "{line:?}");
     }
 }

@@ -1,15 +1,20 @@
-//! What the editing library asks about the line that is typed.
+//! What the editing library asks about the line that is typed, and what keys do.
 
 use crate::screen::Screen;
 use rustyline::completion::Completer;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Cmd, ConditionalEventHandler, Context, Event, EventContext, Helper, Movement, RepeatCount};
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{Cmd, ConditionalEventHandler, Editor, Event, EventContext, EventHandler, Helper, KeyEvent};
+use rustyline::{Modifiers, Movement, RepeatCount};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Tells the screen when a line is drawn and when it ends; it completes and colours nothing.
+/// How long what follows an escape may take, until that is a key by itself; as in bash.
+pub(crate) const SEQUENCE_MS: u16 = 500;
+
+/// Shows what others say where the line is drawn; it completes, hints and colours nothing.
 #[derive(Debug)]
 pub(crate) struct Watch {
     screen: Arc<Screen>,
@@ -21,7 +26,7 @@ impl Watch {
         Self { screen, line: Mutex::new((String::new(), 0)) }
     }
 
-    /// The line when it was last changed, before and after its cursor.
+    /// The line as it was last, before and after its cursor.
     pub(crate) fn line(&self) -> (String, String) {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let (before, after) = line.0.split_at_checked(line.1).unwrap_or((&line.0, ""));
@@ -29,31 +34,28 @@ impl Watch {
     }
 }
 
-impl Hinter for Watch {
-    type Hint = String;
-
-    /// Asked whenever the line changes.
-    fn hint(&self, line: &str, cursor: usize, _: &Context<'_>) -> Option<String> {
-        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = (line.to_owned(), cursor);
-        None
-    }
-}
-
 impl Highlighter for Watch {
     /// Asked whenever the line is drawn.
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
-        self.screen.drawn();
-        Cow::Borrowed(prompt)
+        let mut before = self.screen.draw();
+        before.push_str(prompt);
+        Cow::Owned(before)
+    }
+
+    /// Asked whenever the line or the cursor was changed, and before the line is drawn, but for the bell.
+    fn highlight_char(&self, line: &str, cursor: usize, _: CmdKind) -> bool {
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = (line.to_owned(), cursor);
+        self.screen.announce();
+        // So it is drawn in any case, and what was announced takes place.
+        true
     }
 }
 
-impl Validator for Watch {
-    /// Asked when Enter was pressed.
-    fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        self.screen.ends();
-        Ok(ValidationResult::Valid(None))
-    }
+impl Hinter for Watch {
+    type Hint = String;
 }
+
+impl Validator for Watch {}
 
 impl Completer for Watch {
     type Candidate = String;
@@ -61,9 +63,19 @@ impl Completer for Watch {
 
 impl Helper for Watch {}
 
+/// Gives keys their meaning where that is another than the library's.
+pub(crate) fn bind(editor: &mut Editor<Watch, DefaultHistory>) {
+    editor.bind_sequence(KeyEvent::ctrl('c'), EventHandler::Conditional(Box::new(ClearLine)));
+    // After these the library waits for one more key, and shows nothing meanwhile.
+    for key in ['v', 'q', 'x', ']'] {
+        editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
+    }
+    editor.bind_sequence(KeyEvent::new(']', Modifiers::CTRL_ALT), Cmd::Noop);
+}
+
 /// Ctrl-C clears the line; where it is empty, it is left to interrupt.
 #[derive(Debug)]
-pub(crate) struct ClearLine;
+struct ClearLine;
 
 impl ConditionalEventHandler for ClearLine {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {

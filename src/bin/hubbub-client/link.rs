@@ -14,7 +14,6 @@ use hubbub::framing::text;
 use hubbub::os_error;
 use hubbub::socket::Stream;
 use rustix::event::{PollFd, PollFlags};
-use rustyline::ExternalPrinter;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +23,7 @@ use std::time::{Duration, Instant};
 const READ: usize = 64 * 1024;
 /// How long connecting again may take: nothing is said meanwhile, not even that one wants to leave.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How often the editor is told that the connection is lost: it may be between two lines, and miss it.
+/// How often the editor is told that the connection is lost: it may just begin to wait for a key, and miss it.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// What the two threads tell each other.
@@ -41,15 +40,8 @@ struct State {
     /// Lines typed that the connection's thread has not taken.
     typed: Vec<u8>,
     is_leaving: bool,
-    lost: Option<Lost>,
-}
-
-/// There is no connection, and will not be.
-#[derive(Debug, Clone)]
-pub(crate) struct Lost {
-    /// Lines that came and are not shown.
-    pub(crate) unshown: String,
-    pub(crate) why: String,
+    /// Why there is no connection, and will not be.
+    lost: Option<String>,
 }
 
 impl Desk {
@@ -76,8 +68,8 @@ impl Desk {
         state.is_connected
     }
 
-    /// Whether there is no connection, and will not be.
-    pub(crate) fn lost(&self) -> Option<Lost> {
+    /// Why there is no connection and will not be, where that is so.
+    pub(crate) fn lost(&self) -> Option<String> {
         self.state().lost.clone()
     }
 
@@ -100,19 +92,18 @@ enum End {
 
 /// The connection's thread.
 #[derive(Debug)]
-pub(crate) struct Link<P> {
+pub(crate) struct Link {
     pub(crate) address: Address,
     pub(crate) reconnect: bool,
     pub(crate) look: Look,
     pub(crate) desk: Arc<Desk>,
     pub(crate) screen: Arc<Screen>,
     pub(crate) signals: Signals,
-    pub(crate) printer: P,
     pub(crate) wake: UnixStream,
     pub(crate) speech: Speech,
 }
 
-impl<P: ExternalPrinter> Link<P> {
+impl Link {
     /// Talks over `connected`, or says why it is none, and over those that come after it.
     pub(crate) fn run(mut self, connected: Result<Stream, String>) {
         let mut pause = Pause::new();
@@ -146,10 +137,9 @@ impl<P: ExternalPrinter> Link<P> {
         let mut hearing = Hearing::new(self.look, None);
         let mut is_deaf = false;
         let end = loop {
-            let mut server = PollFlags::IN;
-            server.set(PollFlags::OUT, !is_deaf && self.speech.owed() > 0);
-            let mut descriptors = [PollFd::new(&stream, server), PollFd::new(&self.wake, PollFlags::IN)];
-            if let Err(why) = ready::wait(&mut descriptors, None) {
+            let hears = !self.screen.is_full();
+            let speaks = !is_deaf && self.speech.owed() > 0;
+            if let Err(why) = self.wait(&stream, hears, speaks) {
                 break why;
             }
             if self.is_to_leave() {
@@ -161,9 +151,12 @@ impl<P: ExternalPrinter> Link<P> {
             }
             // What the server said before it stopped listening is still to be read.
             is_deaf = is_deaf || self.speech.send(&mut stream).is_err();
+            if !hears {
+                continue;
+            }
             let mut shown = Vec::new();
             let end = hear(&mut stream, &mut hearing, &mut shown);
-            self.show(shown);
+            self.show(&shown);
             if let Some(why) = end {
                 break why;
             }
@@ -172,6 +165,21 @@ impl<P: ExternalPrinter> Link<P> {
         self.is_to_leave();
         self.speech.begin_line_again();
         End::Lost(end)
+    }
+
+    /// Waits until the server can be heard, where it `hears`, or spoken to, or the editor's thread wakes it.
+    fn wait(&self, stream: &Stream, hears: bool, speaks: bool) -> Result<(), String> {
+        let mut server = PollFlags::empty();
+        server.set(PollFlags::IN, hears);
+        server.set(PollFlags::OUT, speaks);
+        let wake = PollFd::new(&self.wake, PollFlags::IN);
+        // What nothing is wanted of would still report its end, again and again.
+        if server.is_empty() {
+            ready::wait(&mut [wake], None)?;
+        } else {
+            ready::wait(&mut [wake, PollFd::new(stream, server)], None)?;
+        }
+        Ok(())
     }
 
     /// Takes what the editor's thread left; whether that is the wish to leave.
@@ -195,25 +203,25 @@ impl<P: ExternalPrinter> Link<P> {
         false
     }
 
-    fn show(&mut self, lines: Vec<u8>) {
+    fn show(&self, lines: &[u8]) {
         if !lines.is_empty() {
             // All of it is UTF-8, for it was made safe.
-            let text = String::from_utf8_lossy(&lines).into_owned();
-            self.screen.show(&mut self.printer, text);
+            self.screen.show(&String::from_utf8_lossy(lines));
         }
     }
 
     /// Shows a line of our own.
-    fn note(&mut self, what: &str) {
+    fn note(&self, what: &str) {
         let mut line = text::safe(format!("hubbub-client: {what}").as_bytes()).into_owned();
         line.push(b'\n');
-        self.show(line);
+        self.show(&line);
     }
 
     /// Gets the editor's thread out of waiting for keys.
     fn give_up(&self, why: String) {
-        let unshown = self.screen.settle();
-        self.desk.state().lost = Some(Lost { unshown, why });
+        // It reads better above the line that is typed than below it.
+        self.screen.settle();
+        self.desk.state().lost = Some(why);
         loop {
             self.signals.interrupt();
             if self.screen.closes_within(AGAIN) {

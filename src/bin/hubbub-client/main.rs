@@ -5,7 +5,7 @@
 //!          │                  output ◄── hearing, look ◄────┘│
 //!          │                                                 │
 //!          └► terminal: keys ──► link (poll, a thread): speech, hearing, look
-//!                       screen ◄──┘
+//!                       screen ◄──┘  (its bell is a thread that may wait)
 //! ```
 
 mod connect;

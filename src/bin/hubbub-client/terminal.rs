@@ -1,7 +1,7 @@
 //! Talk on a terminal: a line is typed below what others say.
 
 use crate::connect::connect;
-use crate::keys::{ClearLine, Watch};
+use crate::keys::{self, Watch};
 use crate::link::{Desk, Link};
 use crate::look::Look;
 use crate::options::Options;
@@ -11,7 +11,7 @@ use crate::speech::Speech;
 use hubbub::os_error;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{ColorMode, Config, Editor, EventHandler, KeyEvent};
+use rustyline::{ColorMode, Config, Editor};
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -44,9 +44,10 @@ pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
     let cannot = |error: &io::Error| format!("cannot use the terminal: {}", os_error::text(error));
     let (waker, wake) = pair().map_err(|error| cannot(&error))?;
     let signals = Signals::watch(&waker).map_err(|error| cannot(&error))?;
-    let screen = Arc::new(Screen::default());
+    let screen = Arc::new(Screen::new(waker.try_clone().map_err(|error| cannot(&error))?));
     let unfit = |error: ReadlineError| cannot(&io::Error::other(error));
     let mut editor = editor(&screen).map_err(unfit)?;
+    let mut printer = editor.create_external_printer().map_err(unfit)?;
     let link = Link {
         address: options.address.clone(),
         reconnect: options.reconnect,
@@ -54,7 +55,6 @@ pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
         desk: Arc::new(Desk::new(waker, connected.is_ok())),
         screen: Arc::clone(&screen),
         signals: signals.clone(),
-        printer: editor.create_external_printer().map_err(unfit)?,
         wake,
         speech: Speech::default(),
     };
@@ -64,10 +64,12 @@ pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
         link.run(connected);
         drop(done);
     };
+    let bell = Arc::clone(&screen);
+    thread::Builder::new().spawn(move || bell.ring(&mut printer)).map_err(|error| cannot(&error))?;
     thread::Builder::new().spawn(talk).map_err(|error| cannot(&error))?;
-    let ended = type_lines(&mut editor, &desk);
+    let ended = type_lines(&mut editor, &desk, &screen);
     screen.close();
-    // What the connection's thread waits to have shown now fails.
+    // A bell that waits for it now fails.
     drop(editor);
     signals.take_effect();
     if ended.is_ok() && desk.leave() {
@@ -87,21 +89,29 @@ fn pair() -> io::Result<(UnixStream, UnixStream)> {
 fn editor(screen: &Arc<Screen>) -> rustyline::Result<Editor<Watch, DefaultHistory>> {
     // It asks about colours where it draws, also where nothing gets one.
     let config = Config::builder().color_mode(ColorMode::Forced);
-    let config = config.auto_add_history(true).max_history_size(HISTORY)?.build();
+    let config = config
+        .keyseq_timeout(Some(keys::SEQUENCE_MS))
+        .auto_add_history(true)
+        .max_history_size(HISTORY)?
+        .build();
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(Watch::new(Arc::clone(screen))));
-    editor.bind_sequence(KeyEvent::ctrl('c'), EventHandler::Conditional(Box::new(ClearLine)));
+    keys::bind(&mut editor);
     Ok(editor)
 }
 
 /// Says each line that is typed, until one leaves.
-fn type_lines(editor: &mut Editor<Watch, DefaultHistory>, desk: &Desk) -> Result<(), String> {
+fn type_lines(
+    editor: &mut Editor<Watch, DefaultHistory>,
+    desk: &Desk,
+    screen: &Screen,
+) -> Result<(), String> {
     let mut kept = (String::new(), String::new());
     loop {
         let typed = editor.readline_with_initial(PROMPT, (&kept.0, &kept.1));
-        if let Some(lost) = desk.lost() {
-            tell(&lost.unshown);
-            return Err(lost.why);
+        if let Some(why) = desk.lost() {
+            tell(&screen.rest());
+            return Err(why);
         }
         kept = (String::new(), String::new());
         match typed {

@@ -487,15 +487,44 @@ fn lines_keep_their_order_while_others_are_said() {
     }
 }
 
+/// On a screen of 60 columns.
+const NOT_UTF8: [&str; 2] =
+    ["hubbub-client: a key that is not UTF-8 was dropped, with wha", "t came in one go behind it"];
+
 #[test]
-fn a_key_that_is_not_utf8_costs_nothing_but_itself() {
+fn a_key_that_is_not_utf8_keeps_the_line_and_is_told() {
     let mut host = Host::start(&[], |_| ());
     host.terminal.types("caf");
     host.terminal.shows(&[":caf"]);
     host.terminal.types_bytes(b"\xFF");
-    host.terminal.shows(&[":caf", ":caf"]);
+    host.terminal.shows(&[&[":caf"], &NOT_UTF8[..], &[":caf"]].concat());
     host.terminal.types("e\r");
     host.expects("cafe");
+}
+
+#[test]
+fn a_key_that_is_not_utf8_leaves_the_cursor_where_it_was_moved_to() {
+    let mut host = Host::start(&[], |_| ());
+    host.terminal.types(&format!("abc{LEFT}{LEFT}"));
+    host.terminal.shows_with_cursor(&[":abc"], (0, 2));
+    host.terminal.types_bytes(b"\xFF");
+    host.terminal.shows_with_cursor(&[&[":abc"], &NOT_UTF8[..], &[":abc"]].concat(), (3, 2));
+    host.terminal.types("X\r");
+    host.expects("aXbc");
+}
+
+#[test]
+fn a_window_that_changes_is_drawn_anew_and_never_ends_it() {
+    for keys in ["", CTRL_V, CTRL_R, CTRL_X, ESC, "\x1b3"] {
+        let mut host = Host::start(&[], |_| ());
+        host.terminal.types("twelve chars");
+        host.terminal.shows(&[":twelve chars"]);
+        host.terminal.types(keys);
+        host.terminal.resizes(10);
+        host.says("* others go on\n");
+        host.terminal.types("\x07!\r");
+        host.expects("twelve chars!");
+    }
 }
 
 #[test]

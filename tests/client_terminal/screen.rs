@@ -81,6 +81,14 @@ impl Terminal {
         self.keyboard.write_all(keys).unwrap();
     }
 
+    /// Makes it so many columns wide, of which the program is told by a signal.
+    #[track_caller]
+    pub(crate) fn resizes(&self, columns: u16) {
+        let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.keyboard, size).unwrap();
+        self.written.lock().unwrap().screen.screen_mut().set_size(self::size(ROWS), self::size(columns));
+    }
+
     /// Waits until exactly `lines` are on the screen, blanks at their ends aside.
     #[track_caller]
     pub(crate) fn shows(&self, lines: &[&str]) {

@@ -129,8 +129,15 @@ fn type_lines(
                 }
             }
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
-            // A key that is not UTF-8 costs nothing but itself.
             Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+                // The library drops what it has read ahead, and does not say whether that was anything.
+                tell(
+                    "hubbub-client: a key that is not UTF-8 was dropped, with what came in one go behind it\n",
+                );
+                kept = editor.helper().map(Watch::line).unwrap_or_default();
+            }
+            // The window changed in the middle of a key.
+            Err(ReadlineError::Signal(_)) => {
                 kept = editor.helper().map(Watch::line).unwrap_or_default();
             }
             Err(error) => return Err(format!("cannot read the terminal: {error}")),

@@ -4,14 +4,15 @@
 
 mod common;
 
-use common::{Client, DEADLINE, Folder, Port, Server, WELCOME, run_to_its_end, wait_for_end};
+use common::{Client, DEADLINE, Folder, Port, Server, WELCOME, eventually, run_to_its_end, wait_for_end};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 fn client(address: impl ToString, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-client"));
@@ -50,8 +51,14 @@ struct Running {
 impl Running {
     #[track_caller]
     fn start(mut command: Command) -> Self {
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// The same, with the standard input that the command has.
+    #[track_caller]
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, shown) = channel();
         let stdout = child.stdout.take().unwrap();
         thread::spawn(move || {
@@ -236,6 +243,60 @@ fn count_fails_where_the_server_ends_first() {
     let (address, _) = server_that_says(b"one\n", false);
     let told = "hubbub-client: connection lost: the server ended it\n";
     assert_eq!(says(address, &["-n", "2"], b""), (Some(1), "one\n".to_owned(), told.to_owned()));
+}
+
+#[test]
+fn what_the_server_does_not_hear_before_the_count_is_told() {
+    // More than sockets hold, to one who says a line and does not read.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = Folder::new("client-unheard");
+    std::fs::write(folder.path("big"), "many lines\n".repeat(2_000_000)).unwrap();
+    let mut command = client(address, &["-n", "1"]);
+    command.stdin(File::open(folder.path("big")).unwrap());
+    let mut running = Running::spawn(command);
+    let (mut stream, _) = listener.accept().unwrap();
+    // It speaks when it is sure that its own input is full.
+    wait_for_a_full_socket(&stream);
+    stream.write_all(b"hello\n").unwrap();
+    running.shows("hello");
+    drop(stream);
+    let (status, told) = running.ends();
+    assert_eq!(status, Some(1));
+    let told = told.strip_prefix("hubbub-client: connection lost: ").unwrap();
+    assert!(told.ends_with("; what was said last may not have arrived\n"), "{told}");
+}
+
+/// Waits until what `stream` is to read does not become more.
+#[track_caller]
+fn wait_for_a_full_socket(stream: &TcpStream) {
+    let port = stream.local_addr().unwrap().port();
+    eventually("the server's input is full", || {
+        // What the client could not send.
+        let owes = |entry: &common::TcpEntry| entry.peer_port == port && entry.unsent > 0;
+        common::tcp_table().iter().any(owes).then_some(())
+    });
+}
+
+#[test]
+fn timeout_bounds_leaving_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"hello\n").unwrap();
+        let mut heard = Vec::new();
+        // It hears the end, and does not end itself.
+        stream.read_to_end(&mut heard).unwrap();
+        (stream, heard)
+    });
+    let began = Instant::now();
+    let told = "hubbub-client: timed out after 0.5 s\n";
+    let late = (Some(1), "hello\n".to_owned(), told.to_owned());
+    assert_eq!(says(address, &["-n", "1", "--timeout", "0.5", "-s", "hi"], b""), late);
+    // Far less than it waits without.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(served.join().unwrap().1, b"hi\n");
 }
 
 #[test]

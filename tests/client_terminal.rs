@@ -10,6 +10,7 @@ use common::{Client, DEADLINE, Port, Server, WELCOME};
 use screen::Terminal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -229,6 +230,68 @@ fn quit_is_said_before_it_leaves() {
 }
 
 #[test]
+fn leaving_waits_until_a_server_that_takes_its_time_has_heard_all() {
+    // The first 40 lines at once, and the others in three seconds.
+    let server = Server::start(&["--rate", "40"]);
+    let mut other = Client::join(&server);
+    let mut terminal = Terminal::start(&client(server.address(), &[]), COLUMNS);
+    terminal.shows(&[WELCOME, ":"]);
+    // Meanwhile others talk, which is not read any more.
+    let lines = (0..160).map(|number| format!("line {number}")).collect::<Vec<_>>();
+    terminal.types(&format!("{}\rexit\r", lines.join("\r")));
+    for (number, line) in lines.iter().enumerate() {
+        other.expects(line);
+        if number % 20 == 0 {
+            other.says("go on\n");
+        }
+    }
+    assert_eq!(terminal.ends().code(), Some(0));
+}
+
+#[test]
+fn leaving_a_server_that_does_not_hear_can_be_hurried_and_is_told() {
+    for hurry in [CTRL_C, "TERM"] {
+        let mut host = Host::start(&[], |_| ());
+        host.terminal.types("hi\rexit\r");
+        host.expects("hi");
+        // It does not end the connection.
+        let waits = "hubbub-client: waiting until the server has heard what was said; Ctrl-C leaves at once";
+        host.terminal.writes(waits);
+        if hurry == CTRL_C {
+            host.terminal.types(CTRL_C);
+            assert_eq!(host.terminal.ends().code(), Some(1));
+            host.terminal.writes("hubbub-client: left at once; what was said last may not have arrived");
+        } else {
+            host.terminal.signal(hurry);
+            assert_eq!(host.terminal.ends().signal(), Some(15));
+        }
+    }
+}
+
+#[test]
+fn leaving_when_the_connection_breaks_tells_what_may_be_lost() {
+    let mut host = Host::start(&[], |_| ());
+    host.terminal.types("hi\rexit\r");
+    host.expects("hi");
+    host.expects_end();
+    socket2::SockRef::from(&host.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(host.lines);
+    drop(host.stream);
+    assert_eq!(host.terminal.ends().code(), Some(1));
+    host.terminal
+        .writes("connection lost: Connection reset by peer; what was said last may not have arrived");
+}
+
+#[test]
+fn an_interrupt_from_elsewhere_is_no_wish_to_leave() {
+    let mut host = Host::start(&[], |_| ());
+    host.terminal.types("half a li");
+    host.terminal.shows(&[":half a li"]);
+    host.terminal.signal("INT");
+    assert_eq!(host.terminal.ends().signal(), Some(2));
+}
+
+#[test]
 fn exit_among_other_words_is_said() {
     let mut host = Host::start(&[], |_| ());
     host.terminal.types("exit now\r");
@@ -435,7 +498,6 @@ fn no_key_keeps_the_last_words_and_the_end_from_being_shown() {
 
 #[test]
 fn no_key_keeps_signals_from_taking_effect_while_others_talk() {
-    use std::os::unix::process::ExitStatusExt;
     for keys in WAITING {
         for (name, number) in [("TERM", 15), ("HUP", 1)] {
             let mut host = Host::start(&[], |_| ());
@@ -529,7 +591,6 @@ fn a_window_that_changes_is_drawn_anew_and_never_ends_it() {
 
 #[test]
 fn a_signal_that_ends_it_leaves_the_terminal_as_it_was_found() {
-    use std::os::unix::process::ExitStatusExt;
     let mut host = Host::start(&[], |_| ());
     host.terminal.types("half a li");
     host.terminal.shows(&[":half a li"]);

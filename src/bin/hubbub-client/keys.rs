@@ -26,6 +26,11 @@ impl Watch {
         Self { screen, line: Mutex::new((String::new(), 0)) }
     }
 
+    /// Whether nothing is in the line.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).0.is_empty()
+    }
+
     /// The line as it was last, before and after its cursor.
     pub(crate) fn line(&self) -> (String, String) {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,11 @@
 //! The terminal's connection, on a thread of its own: the editing library waits for keys on the other.
 
 use crate::connect::connect;
-use crate::goodbye;
+use crate::goodbye::{self, Hurry};
 use crate::hearing::Hearing;
 use crate::look::Look;
 use crate::pause::Pause;
-use crate::ready;
+use crate::ready::{self, is_passing};
 use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::speech::Speech;
@@ -14,7 +14,7 @@ use hubbub::framing::text;
 use hubbub::os_error;
 use hubbub::socket::Stream;
 use rustix::event::{PollFd, PollFlags};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,12 +60,10 @@ impl Desk {
         state.is_connected
     }
 
-    /// Tells the connection's thread to leave; whether there is something to wait for.
-    pub(crate) fn leave(&self) -> bool {
-        let mut state = self.state();
-        state.is_leaving = true;
+    /// Tells the connection's thread to leave.
+    pub(crate) fn leave(&self) {
+        self.state().is_leaving = true;
         self.wake();
-        state.is_connected
     }
 
     /// Why there is no connection and will not be, where that is so.
@@ -86,7 +84,8 @@ impl Desk {
 /// How a connection ended.
 #[derive(Debug)]
 enum End {
-    Left,
+    /// As asked; why not all that was said may have arrived, where that is so.
+    Left(Result<(), String>),
     Lost(String),
 }
 
@@ -105,25 +104,29 @@ pub(crate) struct Link {
 
 impl Link {
     /// Talks over `connected`, or says why it is none, and over those that come after it.
-    pub(crate) fn run(mut self, connected: Result<Stream, String>) {
+    ///
+    /// # Errors
+    /// One line that says why it did not end as asked.
+    pub(crate) fn run(mut self, connected: Result<Stream, String>) -> Result<(), String> {
         let mut pause = Pause::new();
         let mut next = connected;
         loop {
             let since = Instant::now();
             let why = match next {
                 Ok(stream) => match self.talk(stream) {
-                    End::Left => return,
+                    End::Left(how) => return how,
                     End::Lost(why) => why,
                 },
                 Err(why) => why,
             };
             if !self.reconnect || self.signals.came() {
-                return self.give_up(why);
+                self.give_up(&why);
+                return Err(why);
             }
             let pause = pause.next(since.elapsed());
             self.note(&format!("{why}; connecting again in {} s", pause.as_secs()));
             if self.rests_until(Instant::now() + pause) {
-                return;
+                return self.left_unconnected();
             }
             next = connect(&self.address, Some(Instant::now() + ANSWER));
             if next.is_ok() {
@@ -146,8 +149,13 @@ impl Link {
                 if self.signals.came() {
                     return End::Lost(String::new());
                 }
-                goodbye::leave(stream, std::mem::take(&mut self.speech));
-                return End::Left;
+                let hurry = Hurry { wake: &self.wake, signals: &self.signals };
+                return End::Left(goodbye::leave(
+                    stream,
+                    std::mem::take(&mut self.speech),
+                    None,
+                    Some(hurry),
+                ));
             }
             // What the server said before it stopped listening is still to be read.
             is_deaf = is_deaf || self.speech.send(&mut stream).is_err();
@@ -195,12 +203,19 @@ impl Link {
         while ready::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(end)) == Ok(true) {
             if self.is_to_leave() {
                 if self.signals.came() {
-                    self.give_up(String::new());
+                    self.give_up("");
                 }
                 return true;
             }
         }
         false
+    }
+
+    fn left_unconnected(&self) -> Result<(), String> {
+        match self.speech.owed() {
+            0 => Ok(()),
+            _ => Err("left while not connected; what was said last may not have arrived".to_owned()),
+        }
     }
 
     fn show(&self, lines: &[u8]) {
@@ -218,10 +233,10 @@ impl Link {
     }
 
     /// Gets the editor's thread out of waiting for keys.
-    fn give_up(&self, why: String) {
+    fn give_up(&self, why: &str) {
         // It reads better above the line that is typed than below it.
         self.screen.settle();
-        self.desk.state().lost = Some(why);
+        self.desk.state().lost = Some(why.to_owned());
         loop {
             self.signals.interrupt();
             if self.screen.closes_within(AGAIN) {
@@ -246,8 +261,4 @@ fn hear(stream: &mut Stream, hearing: &mut Hearing, shown: &mut Vec<u8>) -> Opti
         Err(error) if is_passing(&error) => None,
         Err(error) => Some(format!("connection lost: {}", os_error::text(&error))),
     }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

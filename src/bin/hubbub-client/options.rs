@@ -93,7 +93,10 @@ At the end of its input, and after the lines of --send, it prints what the serve
 answers, what others said meanwhile) and leaves; with --follow or --count it stays. 'exit' or '/quit' alone,
 or Ctrl-D, leaves a terminal; Ctrl-C clears the line, and leaves where that is empty. NO_COLOR is honoured.
 
-Exit status: 0 when it left as asked, 1 when the connection was lost or never made, 2 for a wrong command line.
+Leaving waits for up to 30 s until the server has heard what was said; on a terminal Ctrl-C then leaves at once.
+
+Exit status: 0 when it left as asked; 1 when the connection was lost or never made, --timeout was over, or what
+was said last may not have arrived; 2 for a wrong command line.
 
 Try it: run hubbub, then hubbub-client in two other terminals.
 ",

@@ -3,7 +3,7 @@
 use hubbub::os_error;
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 /// Waits for any of `descriptors`, until `deadline` at most; false where that came first.
@@ -23,6 +23,11 @@ pub(crate) fn wait(descriptors: &mut [PollFd<'_>], deadline: Option<Instant>) ->
             }
         }
     }
+}
+
+/// Whether a read or a write that failed so is only to be tried again.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 fn timespec(duration: Duration) -> Timespec {

@@ -10,13 +10,13 @@ use crate::look::Look;
 use crate::options::Options;
 use crate::output::Output;
 use crate::pause::Pause;
-use crate::ready;
+use crate::ready::{self, is_passing};
 use crate::speech::Speech;
 use hubbub::socket::Stream;
 use hubbub::{arguments, os_error};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use std::io::{self, ErrorKind, IsTerminal, Read, Stdin};
+use std::io::{self, IsTerminal, Read, Stdin};
 use std::time::Instant;
 
 /// Bytes read at once.
@@ -197,8 +197,9 @@ impl Talk<'_, '_> {
                 break;
             }
         }
-        goodbye::leave(self.stream, std::mem::take(&mut self.script.speech));
-        Ok(())
+        let script = self.script;
+        let left = goodbye::leave(self.stream, std::mem::take(&mut script.speech), script.deadline, None);
+        left.map_err(|why| if script.is_late() { script.too_late() } else { Failure::Other(why) })
     }
 
     fn end_if_all_is_said(&mut self) {
@@ -268,7 +269,7 @@ impl Talk<'_, '_> {
                 self.end = Some(Ok(()));
             }
             Ok(bytes) => self.hearing.hear(&buffer[..bytes], self.script.output.buffer()),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => self.end = Some(Err(error)),
         }
     }

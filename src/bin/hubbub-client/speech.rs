@@ -3,6 +3,7 @@
 use hubbub::socket::Stream;
 use memchr::memrchr;
 use std::io::{self, ErrorKind, Write};
+use std::time::{Duration, Instant};
 
 /// So much may be sent and still be kept.
 const KEPT: usize = 64 * 1024;
@@ -12,6 +13,8 @@ const KEPT: usize = 64 * 1024;
 pub(crate) struct Speech {
     bytes: Vec<u8>,
     sent: usize,
+    /// When this connection took something last.
+    last: Option<Instant>,
 }
 
 impl Speech {
@@ -33,7 +36,10 @@ impl Speech {
         while self.owed() > 0 {
             match stream.write(&self.bytes[self.sent..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.sent += bytes,
+                Ok(bytes) => {
+                    self.sent += bytes;
+                    self.last = Some(Instant::now());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -49,8 +55,14 @@ impl Speech {
         Ok(())
     }
 
+    /// Whether something is to be sent, or was sent so short a time ago.
+    pub(crate) fn was_said_within(&self, time: Duration) -> bool {
+        self.owed() > 0 || self.last.is_some_and(|last| last.elapsed() < time)
+    }
+
     /// The connection broke: a line of which the server has a part is sent from its beginning next time.
     pub(crate) fn begin_line_again(&mut self) {
+        self.last = None;
         self.sent = memrchr(b'\n', &self.bytes[..self.sent]).map_or(0, |end| end + 1);
     }
 }
@@ -62,7 +74,7 @@ mod tests {
     #[test]
     fn a_torn_line_begins_again_and_a_whole_one_does_not() {
         for (sent, owed) in [(0, "one\ntwo\n"), (2, "one\ntwo\n"), (4, "two\n"), (6, "two\n"), (8, "")] {
-            let mut speech = Speech { bytes: b"one\ntwo\n".to_vec(), sent };
+            let mut speech = Speech { bytes: b"one\ntwo\n".to_vec(), sent, last: None };
             speech.begin_line_again();
             assert_eq!(&speech.bytes[speech.sent..], owed.as_bytes(), "after {sent}");
         }

@@ -16,15 +16,15 @@ use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
 const PROMPT: &str = ":";
 /// Lines of the session that the arrow keys bring back.
 const HISTORY: usize = 1000;
-/// A little more than the connection's thread takes to leave in order.
-const LEAVING: Duration = Duration::from_millis(2500);
+/// How long it may take to leave until it is told why.
+const LEAVING: Duration = Duration::from_millis(1500);
 /// Terminals on which the editing library does not edit.
 const WITHOUT_EDITING: [&str; 3] = ["dumb", "cons25", "emacs"];
 
@@ -59,24 +59,34 @@ pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
         speech: Speech::default(),
     };
     let desk = Arc::clone(&link.desk);
-    let (done, leaving) = channel::<()>();
-    let talk = move || {
-        link.run(connected);
-        drop(done);
-    };
+    let (done, left) = channel();
+    let talk = move || _ = done.send(link.run(connected));
     let bell = Arc::clone(&screen);
     thread::Builder::new().spawn(move || bell.ring(&mut printer)).map_err(|error| cannot(&error))?;
     thread::Builder::new().spawn(talk).map_err(|error| cannot(&error))?;
-    let ended = type_lines(&mut editor, &desk, &screen);
+    let ended = type_lines(&mut editor, &desk, &screen, &signals);
     screen.close();
     // A bell that waits for it now fails.
     drop(editor);
     signals.take_effect();
-    if ended.is_ok() && desk.leave() {
-        // Whether it is done or late.
-        _ = leaving.recv_timeout(LEAVING);
-    }
+    ended?;
+    signals.forget_interrupt();
+    desk.leave();
+    let ended = wait_for_goodbye(&left);
+    signals.take_effect();
     ended
+}
+
+/// Waits until the connection's thread has left.
+fn wait_for_goodbye(left: &Receiver<Result<(), String>>) -> Result<(), String> {
+    let ended = match left.recv_timeout(LEAVING) {
+        Err(RecvTimeoutError::Timeout) => {
+            tell("hubbub-client: waiting until the server has heard what was said; Ctrl-C leaves at once\n");
+            left.recv().ok()
+        }
+        ended => ended.ok(),
+    };
+    ended.unwrap_or_else(|| Err("the connection's thread is gone".to_owned()))
 }
 
 fn pair() -> io::Result<(UnixStream, UnixStream)> {
@@ -105,6 +115,7 @@ fn type_lines(
     editor: &mut Editor<Watch, DefaultHistory>,
     desk: &Desk,
     screen: &Screen,
+    signals: &Signals,
 ) -> Result<(), String> {
     let mut kept = (String::new(), String::new());
     loop {
@@ -128,7 +139,14 @@ fn type_lines(
                     kept.0 = line;
                 }
             }
-            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
+            Err(ReadlineError::Eof) => return Ok(()),
+            Err(ReadlineError::Interrupted) => {
+                // Ctrl-C would have cleared it: the interrupt came from elsewhere.
+                if editor.helper().is_some_and(|watch| !watch.is_empty()) {
+                    signals.interrupt_came();
+                }
+                return Ok(());
+            }
             Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
                 // The library drops what it has read ahead, and does not say whether that was anything.
                 tell(

@@ -231,13 +231,13 @@ fn quit_is_said_before_it_leaves() {
 
 #[test]
 fn leaving_waits_until_a_server_that_takes_its_time_has_heard_all() {
-    // The first 40 lines at once, and the others in three seconds.
-    let server = Server::start(&["--rate", "40"]);
+    // The first 50 lines at once, and 15 in three seconds.
+    let server = Server::start(&["--rate", "5"]);
     let mut other = Client::join(&server);
     let mut terminal = Terminal::start(&client(server.address(), &[]), COLUMNS);
     terminal.shows(&[WELCOME, ":"]);
     // Meanwhile others talk, which is not read any more.
-    let lines = (0..160).map(|number| format!("line {number}")).collect::<Vec<_>>();
+    let lines = (0..65).map(|number| format!("line {number}")).collect::<Vec<_>>();
     terminal.types(&format!("{}\rexit\r", lines.join("\r")));
     for (number, line) in lines.iter().enumerate() {
         other.expects(line);

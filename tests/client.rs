@@ -401,6 +401,44 @@ fn a_server_that_ends_before_the_input_does_is_a_loss() {
 }
 
 #[test]
+fn who_is_turned_away_is_told_whatever_was_to_be_said() {
+    let told = "hubbub-client: connection lost: the server took nobody in\n";
+    for view in ["plain", "named", "json"] {
+        for limit in [["-m", "1"], ["--max-per-ip", "1"]] {
+            let mut command = common::program(&["-l", &format!("{view}:127.0.0.1:0")]);
+            command.args(limit).args(["-w", ""]);
+            let server = Server::spawn(command);
+            let _only = Client::connect(server.address());
+            for (options, said) in [
+                (&["--send", "hi"][..], ""),
+                (&[], "hi\n"),
+                (&[], ""),
+                (&["-n", "1"], ""),
+                (&["-s", "hi", "-n", "2"], ""),
+            ] {
+                let (status, shown, why) = says(server.address(), options, said.as_bytes());
+                assert_eq!((status, &why[..]), (Some(1), told), "{view} {limit:?} {options:?}: {shown}");
+                assert!(shown.contains("try again later") && shown.lines().count() == 1, "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_notice_alone_is_not_taken_for_a_refusal() {
+    // A room without a welcome: an answer, what somebody said, and the end of the room.
+    let server = Server::spawn(common::program(&["-l", "named:127.0.0.1:0", "-w", ""]));
+    assert_eq!(says(server.address(), &["-s", "/who"], b""), ended_well("* 1 here: anon1\n"));
+    for words in [&b"* try again\n"[..], b"* the room closes\n", b"* welcome\n* full: try again later\n"] {
+        let (address, heard) = server_that_says(words, true);
+        assert_eq!(says(address, &["-s", "hi"], b""), ended_well(String::from_utf8_lossy(words)));
+        assert_eq!(heard.join().unwrap(), b"hi\n");
+    }
+    let server = Server::start(&["-w", ""]);
+    assert_eq!(says(server.address(), &["-s", "hi"], b""), ended_well(""));
+}
+
+#[test]
 fn what_cannot_be_connected_to_is_told_in_one_line() {
     let nobody = Port::reserve();
     let to = format!("cannot connect to {}: Connection refused", nobody.address());

@@ -3,6 +3,7 @@
 use crate::look::Look;
 use hubbub::framing::{Event, Framer, Rules};
 use hubbub::held::Held;
+use memchr::memmem;
 
 /// The longest line that a server of ours can be told to accept, and four times that, for it may have to
 /// show each byte as `\xNN`. What is longer is none of ours, and would take ever more memory.
@@ -17,12 +18,24 @@ pub(crate) struct Hearing {
     look: Look,
     /// How many more lines are wanted, where that has an end.
     wanted: Option<usize>,
+    welcome: Welcome,
+}
+
+/// What came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Welcome {
+    /// Nothing yet.
+    Awaited,
+    /// Words by which a server of ours turns somebody away, and nothing after them.
+    Refused,
+    /// Anything else, or more.
+    Given,
 }
 
 impl Hearing {
     /// Shows lines by `look`, and at most as many as are `wanted`.
     pub(crate) fn new(look: Look, wanted: Option<usize>) -> Self {
-        Self { framer: Framer::default(), look, wanted }
+        Self { framer: Framer::default(), look, wanted, welcome: Welcome::Awaited }
     }
 
     /// How many more lines are wanted, where that has an end.
@@ -30,10 +43,17 @@ impl Hearing {
         self.wanted
     }
 
+    /// Whether all that was heard are words by which a server of ours turns somebody away: nothing was heard
+    /// of what was said to it.
+    pub(crate) const fn was_turned_away(&self) -> bool {
+        matches!(self.welcome, Welcome::Refused)
+    }
+
     /// Appends the lines that `bytes` bring to an end to `shown`.
     pub(crate) fn hear(&mut self, mut bytes: &[u8], shown: &mut Vec<u8>) {
         let mut line = Held::default();
         while let Some(event) = self.framer.next(&RULES, &mut bytes, &mut line) {
+            self.welcome = self.welcome.after(&event);
             take(&event, self.look, &mut self.wanted, shown);
         }
     }
@@ -42,9 +62,27 @@ impl Hearing {
     pub(crate) fn finish(&mut self, shown: &mut Vec<u8>) {
         let mut line = Held::default();
         if let Some(event) = self.framer.finish(&RULES, &mut line) {
+            self.welcome = self.welcome.after(&event);
             take(&event, self.look, &mut self.wanted, shown);
         }
     }
+}
+
+impl Welcome {
+    fn after(self, event: &Event<'_>) -> Self {
+        match (self, event) {
+            (Self::Awaited, Event::Line(line)) if is_refusal(line) => Self::Refused,
+            _ => Self::Given,
+        }
+    }
+}
+
+/// Whether `line` is how a server of ours turns somebody away, in whichever view. A notice alone is not: it
+/// may answer what was asked.
+fn is_refusal(line: &[u8]) -> bool {
+    const WORDS: &[u8] = b": try again later";
+    (line.starts_with(b"* ") && line.ends_with(WORDS))
+        || (line.starts_with(br#"{"type":"error","#) && memmem::find(line, WORDS).is_some())
 }
 
 fn take(event: &Event<'_>, look: Look, wanted: &mut Option<usize>, shown: &mut Vec<u8>) {

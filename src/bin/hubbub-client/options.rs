@@ -95,8 +95,9 @@ or Ctrl-D, leaves a terminal; Ctrl-C clears the line, and leaves where that is e
 
 Leaving waits for up to 30 s until the server has heard what was said; on a terminal Ctrl-C then leaves at once.
 
-Exit status: 0 when it left as asked; 1 when the connection was lost or never made, --timeout was over, or what
-was said last may not have arrived; 2 for a wrong command line.
+Exit status: 0 when it left as asked; 1 when the connection was lost or never made, the server took nobody in,
+--timeout was over, what was said last may not have arrived, or standard input or output failed; 2 for a wrong
+command line.
 
 Try it: run hubbub, then hubbub-client in two other terminals.
 ",

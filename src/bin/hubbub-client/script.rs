@@ -187,6 +187,10 @@ impl Talk<'_, '_> {
             self.end_if_all_is_said();
             if !self.script.output.is_owed() {
                 if self.hearing.wanted() == Some(0) {
+                    // Of one who was turned away nothing was heard.
+                    if self.hearing.was_turned_away() {
+                        return self.ended(Ok(()));
+                    }
                     break;
                 }
                 if let Some(end) = self.end.take() {
@@ -216,6 +220,9 @@ impl Talk<'_, '_> {
         self.script.wanted = self.hearing.wanted();
         self.script.speech.begin_line_again();
         match end {
+            _ if self.hearing.was_turned_away() => {
+                Err(Failure::Lost("connection lost: the server took nobody in".to_owned()))
+            }
             Ok(()) if self.has_ended && self.script.wanted.is_none() => Ok(()),
             Ok(()) => Err(Failure::Lost("connection lost: the server ended it".to_owned())),
             Err(error) => Err(Failure::Lost(format!("connection lost: {}", os_error::text(&error)))),

@@ -8,7 +8,7 @@ use common::{Client, DEADLINE, Folder, Port, Server, WELCOME, eventually, run_to
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -279,6 +279,25 @@ fn wait_for_a_full_socket(stream: &TcpStream) {
 }
 
 #[test]
+fn a_server_that_vanishes_is_found_out_though_something_was_said() {
+    let folder = Folder::new("client-traced");
+    let options = |options: &[&str]| {
+        let (address, _) = server_that_says(b"hello\n", true);
+        let mut command = Command::new("strace");
+        command.args(["-f", "-e", "trace=setsockopt", "-o"]).arg(folder.path("trace"));
+        command.arg(env!("CARGO_BIN_EXE_hubbub-client")).args(options).arg(address.to_string());
+        command.stdin(Stdio::null());
+        assert_eq!(run_to_its_end(command), ended_well("hello\n"));
+        std::fs::read_to_string(folder.path("trace")).unwrap()
+    };
+    let trace = options(&["-s", "hi"]);
+    assert!(trace.contains("TCP_USER_TIMEOUT, [120000]"), "{trace}");
+    // Whoever says a large file may be held back for longer.
+    let trace = options(&[]);
+    assert!(trace.contains("SO_KEEPALIVE, [1]") && !trace.contains("TCP_USER_TIMEOUT"), "{trace}");
+}
+
+#[test]
 fn timeout_bounds_leaving_too() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -310,6 +329,19 @@ fn timeout_ends_it_with_a_failure() {
     let well = ended_well(format!("{WELCOME}\n"));
     assert_eq!(says(server.address(), &["--timeout", "20", "-n", "1"], b""), well);
     assert_eq!(says(server.address(), &["--timeout", "20"], b"hi\n"), well);
+}
+
+#[test]
+fn timeout_bounds_connecting_too() {
+    let folder = Folder::new("client-backlog");
+    let path = folder.path("room");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    // Whoever is accepted by nobody fills the queue.
+    let _first = UnixStream::connect(&path).unwrap();
+    let address = format!("unix:{}", path.display());
+    assert_eq!(says(address, &["--timeout", "0.2"], b""), failed("timed out after 0.2 s"));
 }
 
 #[test]

@@ -6,10 +6,11 @@ mod common;
 #[path = "client_terminal/screen.rs"]
 mod screen;
 
-use common::{Client, DEADLINE, Port, Server, WELCOME};
+use common::{Client, DEADLINE, Folder, Port, Server, WELCOME, eventually};
 use screen::Terminal;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -28,7 +29,7 @@ const ESC: &str = "\x1b";
 const LEFT: &str = "\x1b[D";
 const UP: &str = "\x1b[A";
 
-fn client(address: SocketAddr, options: &[&str]) -> Command {
+fn client(address: impl ToString, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-client"));
     command.args(options).arg(address.to_string());
     command
@@ -368,6 +369,26 @@ fn reconnecting_is_said_and_keeps_what_is_typed() {
     other.expects("Welcome.");
     terminal.types("ne\r");
     other.expects("half a line");
+}
+
+#[test]
+fn a_signal_takes_effect_while_connecting_again_takes_its_time() {
+    let folder = Folder::new("terminal-backlog");
+    let path = folder.path("room");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    let address = format!("unix:{}", path.display());
+    let mut terminal = Terminal::start(&client(address, &["--reconnect"]), COLUMNS);
+    let (stream, _) = socket.accept().unwrap();
+    // Nobody is accepted any more, and the queue is full.
+    let _first = UnixStream::connect(&path).unwrap();
+    terminal.shows(&[":"]);
+    let before = terminal.threads();
+    drop(stream);
+    eventually("it connects again", || (terminal.threads() > before).then_some(()));
+    terminal.signal("TERM");
+    assert_eq!(terminal.ends().signal(), Some(15));
 }
 
 #[test]

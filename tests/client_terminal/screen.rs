@@ -138,6 +138,12 @@ impl Terminal {
         modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
+    /// How many threads the program has.
+    #[track_caller]
+    pub(crate) fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
+    }
+
     /// Sends the program a signal.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {

@@ -1,6 +1,6 @@
 //! The terminal's connection, on a thread of its own: the editing library waits for keys on the other.
 
-use crate::connect::connect;
+use crate::connect::{Connected, Place};
 use crate::goodbye::{self, Hurry};
 use crate::hearing::Hearing;
 use crate::look::Look;
@@ -9,20 +9,18 @@ use crate::ready::{self, is_passing};
 use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::speech::Speech;
-use hubbub::address::Address;
 use hubbub::framing::text;
 use hubbub::os_error;
 use hubbub::socket::Stream;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes read at once, and shown at once: one drawing of the line for all that arrives together.
 const READ: usize = 64 * 1024;
-/// How long connecting again may take: nothing is said meanwhile, not even that one wants to leave.
-const ANSWER: Duration = Duration::from_secs(5);
 /// How often the editor is told that the connection is lost: it may just begin to wait for a key, and miss it.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -92,7 +90,7 @@ enum End {
 /// The connection's thread.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) address: Address,
+    pub(crate) place: Place,
     pub(crate) reconnect: bool,
     pub(crate) look: Look,
     pub(crate) desk: Arc<Desk>,
@@ -107,7 +105,7 @@ impl Link {
     ///
     /// # Errors
     /// One line that says why it did not end as asked.
-    pub(crate) fn run(mut self, connected: Result<Stream, String>) -> Result<(), String> {
+    pub(crate) fn run(mut self, connected: Connected) -> Result<(), String> {
         let mut pause = Pause::new();
         let mut next = connected;
         loop {
@@ -128,7 +126,10 @@ impl Link {
             if self.rests_until(Instant::now() + pause) {
                 return self.left_unconnected();
             }
-            next = connect(&self.address, Some(Instant::now() + ANSWER));
+            next = match self.connect() {
+                Some(connected) => connected,
+                None => return self.left_unconnected(),
+            };
             if next.is_ok() {
                 self.note("connected again");
             }
@@ -201,14 +202,41 @@ impl Link {
     /// Waits; whether it is to leave instead.
     fn rests_until(&mut self, end: Instant) -> bool {
         while ready::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(end)) == Ok(true) {
-            if self.is_to_leave() {
-                if self.signals.came() {
-                    self.give_up("");
-                }
+            if self.leaves_unconnected() {
                 return true;
             }
         }
         false
+    }
+
+    /// Connects; none where it is to leave instead.
+    fn connect(&mut self) -> Option<Connected> {
+        let desk = Arc::clone(&self.desk);
+        let connected = match self.place.start(None, move || desk.wake()) {
+            Ok(connected) => connected,
+            Err(why) => return Some(Err(why)),
+        };
+        loop {
+            match connected.try_recv() {
+                Err(TryRecvError::Empty) => {}
+                outcome => return outcome.ok(),
+            }
+            if let Err(why) = ready::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], None) {
+                return Some(Err(why));
+            }
+            if self.leaves_unconnected() {
+                return None;
+            }
+        }
+    }
+
+    /// Whether it is to leave; a signal is passed on to the editor's thread.
+    fn leaves_unconnected(&mut self) -> bool {
+        let leaves = self.is_to_leave();
+        if leaves && self.signals.came() {
+            self.give_up("");
+        }
+        leaves
     }
 
     fn left_unconnected(&self) -> Result<(), String> {

@@ -30,6 +30,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Whether a script says what is on standard input.
+    pub(crate) const fn reads(&self) -> bool {
+        self.send.is_empty() && !self.follow
+    }
+
     /// Whether an option was given that only a script needs: then nobody is asked to type.
     pub(crate) const fn is_for_scripts(&self) -> bool {
         self.follow || self.count.is_some() || self.timeout.is_some() || !self.send.is_empty()

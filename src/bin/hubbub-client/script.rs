@@ -3,7 +3,7 @@
 //! One loop waits for the server, standard input and standard output together, so that whichever is slow
 //! holds up only what depends on it.
 
-use crate::connect::connect;
+use crate::connect::Place;
 use crate::goodbye;
 use crate::hearing::Hearing;
 use crate::look::Look;
@@ -86,12 +86,11 @@ impl<'a> Script<'a> {
             speech.say(line.as_bytes());
             speech.say(b"\n");
         }
-        let reads = options.send.is_empty() && !options.follow;
         Self {
             options,
             look,
             deadline: options.timeout.map(|timeout| Instant::now() + timeout),
-            input: reads.then(Input::new),
+            input: options.reads().then(Input::new),
             speech,
             output: Output::new(),
             wanted: options.count,
@@ -112,7 +111,8 @@ impl<'a> Script<'a> {
         if self.is_late() {
             return Err(self.too_late());
         }
-        let stream = match connect(&self.options.address, self.deadline) {
+        let place = Place { address: self.options.address.clone(), is_fed: self.options.reads() };
+        let stream = match place.connect(self.deadline) {
             Ok(stream) => stream,
             Err(_) if self.is_late() => return Err(self.too_late()),
             Err(why) => return Err(Failure::Lost(why)),

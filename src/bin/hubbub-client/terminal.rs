@@ -1,6 +1,6 @@
 //! Talk on a terminal: a line is typed below what others say.
 
-use crate::connect::connect;
+use crate::connect::Place;
 use crate::keys::{self, Watch};
 use crate::link::{Desk, Link};
 use crate::look::Look;
@@ -39,7 +39,8 @@ pub(crate) fn can_edit(term: Option<&OsStr>) -> bool {
 /// # Errors
 /// One line that says why it did not end as asked.
 pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
-    let connected = connect(&options.address, None);
+    let place = Place { address: options.address.clone(), is_fed: false };
+    let connected = place.connect(None);
     let connected = if options.reconnect { connected } else { Ok(connected?) };
     let cannot = |error: &io::Error| format!("cannot use the terminal: {}", os_error::text(error));
     let (waker, wake) = pair().map_err(|error| cannot(&error))?;
@@ -49,7 +50,7 @@ pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
     let mut editor = editor(&screen).map_err(unfit)?;
     let mut printer = editor.create_external_printer().map_err(unfit)?;
     let link = Link {
-        address: options.address.clone(),
+        place,
         reconnect: options.reconnect,
         look,
         desk: Arc::new(Desk::new(waker, connected.is_ok())),

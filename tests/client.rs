@@ -383,6 +383,47 @@ fn a_full_disk_is_told() {
     assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(1), told));
 }
 
+/// A server for one client that says `words`, then waits for its end and ends.
+fn server_that_says_much(words: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // Who does not hear all of it left first.
+        _ = stream.write_all(&words);
+        _ = stream.read_to_end(&mut Vec::new());
+    });
+    address
+}
+
+const LONGEST: usize = 16 * 1024 * 1024;
+
+#[test]
+fn a_line_without_end_takes_bounded_memory_and_is_told_on_standard_error() {
+    let words =
+        [b"one\n", &vec![1; 60_000_000][..], b"\ntwo\n", &vec![b'x'; LONGEST + 1], b"\nthree\n"].concat();
+    let address = server_that_says_much(words);
+    let mut shell = Command::new("sh");
+    // In kB of addresses, of which threads take more than memory.
+    let limited = format!("ulimit -v 400000; exec \"$0\" -n 3 {address}");
+    shell.args(["-c", &limited, env!("CARGO_BIN_EXE_hubbub-client")]).stdin(Stdio::null());
+    let told = "hubbub-client: a line of more than 16 MiB is not shown\n".repeat(2);
+    assert_eq!(run_to_its_end(shell), (Some(0), "one\ntwo\nthree\n".to_owned(), told));
+}
+
+#[test]
+fn the_longest_line_is_shown_whole_in_good_time() {
+    // Four times as long where each byte is shown by its number.
+    let address = server_that_says_much([&vec![1; LONGEST][..], b"\n"].concat());
+    let mut child = client(address, &["-n", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = Vec::new();
+    let began = Instant::now();
+    child.stdout.take().unwrap().read_to_end(&mut shown).unwrap();
+    assert_eq!(wait_for_end(&mut child).code(), Some(0));
+    assert!(shown == [&b"\\x01".repeat(LONGEST)[..], b"\n"].concat(), "{} bytes", shown.len());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
 #[test]
 fn what_could_drive_a_terminal_is_shown_unless_raw() {
     let words = b"a\x1b[2J\xC2\x9B\xFF\r\nb\x07\n";

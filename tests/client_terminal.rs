@@ -419,6 +419,14 @@ fn what_the_server_sends_cannot_drive_the_terminal() {
 }
 
 #[test]
+fn a_line_without_end_is_not_shown_and_that_is_told() {
+    let mut host = Host::start(&[], |_| ());
+    host.says(&"x".repeat(17 * 1024 * 1024));
+    host.says("\nnext\n");
+    host.terminal.shows(&["hubbub-client: a line of more than 16 MiB is not shown", "next", ":"]);
+}
+
+#[test]
 fn timestamps_stand_before_each_line_that_is_shown() {
     let mut host = Host::start(&["--timestamps"], |_| ());
     host.says("one\n");

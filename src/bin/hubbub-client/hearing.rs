@@ -5,9 +5,11 @@ use hubbub::framing::{Event, Framer, Rules};
 use hubbub::held::Held;
 use memchr::memmem;
 
-/// The longest line that a server of ours can be told to accept, and four times that, for it may have to
-/// show each byte as `\xNN`. What is longer is none of ours, and would take ever more memory.
-const LONGEST: usize = 256 * 1024 * 1024;
+/// The longest line that is shown: 500 times what a server accepts by default, each byte of it shown as
+/// `\xNN`. Whatever a server sends, a line takes no more memory than some ten times that.
+const LONGEST: usize = 16 * 1024 * 1024;
+/// What is told of a line that is longer.
+pub(crate) const TOO_LONG: &str = "a line of more than 16 MiB is not shown";
 /// Lines end at LF and are not looked into: telnet is for the other side.
 const RULES: Rules = Rules { max_line: LONGEST, raw: true };
 
@@ -19,6 +21,8 @@ pub(crate) struct Hearing {
     /// How many more lines are wanted, where that has an end.
     wanted: Option<usize>,
     welcome: Welcome,
+    /// Lines that were too long and are not told of.
+    too_long: usize,
 }
 
 /// What came first.
@@ -35,7 +39,7 @@ enum Welcome {
 impl Hearing {
     /// Shows lines by `look`, and at most as many as are `wanted`.
     pub(crate) fn new(look: Look, wanted: Option<usize>) -> Self {
-        Self { framer: Framer::default(), look, wanted, welcome: Welcome::Awaited }
+        Self { framer: Framer::default(), look, wanted, welcome: Welcome::Awaited, too_long: 0 }
     }
 
     /// How many more lines are wanted, where that has an end.
@@ -49,12 +53,22 @@ impl Hearing {
         matches!(self.welcome, Welcome::Refused)
     }
 
+    /// How many lines were too long to be shown, since it was asked last.
+    pub(crate) const fn too_long(&mut self) -> usize {
+        std::mem::replace(&mut self.too_long, 0)
+    }
+
     /// Appends the lines that `bytes` bring to an end to `shown`.
     pub(crate) fn hear(&mut self, mut bytes: &[u8], shown: &mut Vec<u8>) {
         let mut line = Held::default();
         while let Some(event) = self.framer.next(&RULES, &mut bytes, &mut line) {
             self.welcome = self.welcome.after(&event);
-            take(&event, self.look, &mut self.wanted, shown);
+            match event {
+                Event::Line(line) => take(line, self.look, &mut self.wanted, shown),
+                Event::TooLong => self.too_long += 1,
+                // Not with these rules.
+                Event::Answer(_) | Event::Stranger(_) => {}
+            }
         }
     }
 
@@ -63,7 +77,9 @@ impl Hearing {
         let mut line = Held::default();
         if let Some(event) = self.framer.finish(&RULES, &mut line) {
             self.welcome = self.welcome.after(&event);
-            take(&event, self.look, &mut self.wanted, shown);
+            if let Event::Line(line) = event {
+                take(line, self.look, &mut self.wanted, shown);
+            }
         }
     }
 }
@@ -85,13 +101,7 @@ fn is_refusal(line: &[u8]) -> bool {
         || (line.starts_with(br#"{"type":"error","#) && memmem::find(line, WORDS).is_some())
 }
 
-fn take(event: &Event<'_>, look: Look, wanted: &mut Option<usize>, shown: &mut Vec<u8>) {
-    let line = match event {
-        Event::Line(line) => line,
-        Event::TooLong => &b"hubbub-client: a line was too long to be shown"[..],
-        // Not with these rules.
-        Event::Answer(_) | Event::Stranger(_) => return,
-    };
+fn take(line: &[u8], look: Look, wanted: &mut Option<usize>, shown: &mut Vec<u8>) {
     match wanted {
         Some(0) => {}
         Some(left) => {

@@ -2,7 +2,7 @@
 
 use crate::connect::{Connected, Place};
 use crate::goodbye::{self, Hurry};
-use crate::hearing::Hearing;
+use crate::hearing::{Hearing, TOO_LONG};
 use crate::look::Look;
 use crate::pause::Pause;
 use crate::ready::{self, is_passing};
@@ -166,6 +166,7 @@ impl Link {
             let mut shown = Vec::new();
             let end = hear(&mut stream, &mut hearing, &mut shown);
             self.show(&shown);
+            (0..hearing.too_long()).for_each(|_| self.note(TOO_LONG));
             if let Some(why) = end {
                 break why;
             }

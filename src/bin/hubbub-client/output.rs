@@ -7,7 +7,7 @@ use std::io::{self, Stdout};
 /// A pipe that takes anything takes so many bytes (`PIPE_BUF`, pipe(7)); more could block.
 const AT_ONCE: usize = 4096;
 
-/// So much may be written and still be kept.
+/// So much may be written and still be kept, and room for so much is.
 const KEPT: usize = 256 * 1024;
 
 /// Lines on their way to standard output.
@@ -62,9 +62,10 @@ impl Output {
                 return Err(format!("cannot write to standard output: {why}"));
             }
         }
-        // What is written is dropped in large pieces: each moves what is left.
-        if self.written == self.bytes.len() || self.written >= KEPT {
+        // What is written is dropped when it is more than what is left, which that moves.
+        if self.owed() == 0 || self.written >= self.owed().max(KEPT) {
             self.bytes.drain(..self.written);
+            self.bytes.shrink_to(KEPT);
             self.written = 0;
         }
         Ok(true)

@@ -5,7 +5,7 @@
 
 use crate::connect::Place;
 use crate::goodbye;
-use crate::hearing::Hearing;
+use crate::hearing::{Hearing, TOO_LONG};
 use crate::look::Look;
 use crate::options::Options;
 use crate::output::Output;
@@ -278,6 +278,9 @@ impl Talk<'_, '_> {
             Ok(bytes) => self.hearing.hear(&buffer[..bytes], self.script.output.buffer()),
             Err(error) if is_passing(&error) => {}
             Err(error) => self.end = Some(Err(error)),
+        }
+        for _ in 0..self.hearing.too_long() {
+            arguments::complain("hubbub-client", TOO_LONG);
         }
     }
 }

@@ -48,7 +48,8 @@ impl Speech {
         if self.owed() == 0 {
             self.bytes.clear();
             self.sent = 0;
-        } else if self.sent >= KEPT {
+        } else if self.sent >= self.owed().max(KEPT) {
+            // It moves what is left.
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }

@@ -541,7 +541,16 @@ fn a_unix_socket_is_a_room_too() {
 
 #[test]
 fn a_wrong_command_line_is_status_2_and_help_is_0() {
-    for options in [&["--loud"][..], &["--count", "0"], &["--timeout", "NaN"], &["-s", "a\nb"], &["extra"]] {
+    for options in [
+        &["--loud"][..],
+        &["--count", "0"],
+        &["--timeout", "NaN"],
+        &["-s", "a\nb"],
+        &["extra"],
+        &["-r", "-s", "hi"],
+        &["-r", "-n", "1"],
+        &["-r", "--timeout", "1"],
+    ] {
         let (status, shown, told) = says("127.0.0.1:1", options, b"");
         assert_eq!((status, &shown[..], told.lines().count()), (Some(2), "", 1), "{options:?}: {told}");
         let hint = "(hubbub-client --help tells the options)\n";
@@ -551,6 +560,34 @@ fn a_wrong_command_line_is_status_2_and_help_is_0() {
         let (status, shown, told) = says("127.0.0.1:1", &[option], b"");
         assert!(status == Some(0) && shown.contains(part) && told.is_empty(), "{option}: {shown}{told}");
     }
+}
+
+#[test]
+fn standard_input_is_said_to_one_server_after_another_where_it_is_to_reconnect() {
+    let port = Port::reserve();
+    let start = || {
+        let mut command = common::program(&["-q", "-l", &port.address().to_string()]);
+        command.stderr(Stdio::null());
+        Server::spawn_unheard(command, &port)
+    };
+    let server = start();
+    let mut running = Running::start(client(port.address(), &["--reconnect"]));
+    running.shows(WELCOME);
+    let mut other = Client::join(&server);
+    running.types("one\n");
+    other.expects("one");
+    server.signal("TERM");
+    let mut errors = BufReader::new(running.child.stderr.take().unwrap()).lines();
+    let lost = "hubbub-client: connection lost: the server ended it; connecting again in 1 s";
+    assert_eq!(errors.next().unwrap().unwrap(), lost);
+    server.wait();
+    let server = start();
+    running.shows(WELCOME);
+    let mut other = Client::join(&server);
+    running.types("three\n");
+    other.expects("three");
+    running.stdin = None;
+    assert_eq!(wait_for_end(&mut running.child).code(), Some(0));
 }
 
 #[test]

@@ -81,8 +81,9 @@ ADDR is HOST:PORT, HOST, PORT, [IPV6]:PORT or unix:PATH [{}]
 
 Options:
   -t, --timestamps      put the local time of day before each line
-  -r, --reconnect       when the connection is lost, connect again after 1 s, then after pauses that grow to
-                        30 s; what is being typed is kept. On a terminal, and with --follow
+  -r, --reconnect       when the connection is lost or cannot be made, connect again after 1 s, then after pauses
+                        that grow to 30 s; what is being typed, or is on standard input, is kept. With --send,
+                        --count or --timeout only beside --follow
   -h, --help            print this and leave
   -V, --version         print the version and leave
 
@@ -133,7 +134,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         raw: matches.opt_present("raw"),
     };
     if options.reconnect && options.is_for_scripts() && !options.follow {
-        return Err("--reconnect goes with a terminal or with --follow".to_owned());
+        return Err("--reconnect goes with --send, --count and --timeout only beside --follow".to_owned());
     }
     Ok(options)
 }

@@ -2,6 +2,7 @@
 
 use crate::arguments::parse_digits;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 /// Where a room is by default.
@@ -34,6 +35,9 @@ impl Address {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("must not be empty".to_owned());
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() {
                 Err("needs a path".to_owned())
@@ -79,12 +83,21 @@ pub fn host_and_port(text: &str) -> Result<(Option<String>, u16), String> {
             let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
             Some(inside.ok_or("has a bracket without its pair")?.to_owned())
         }
-        Some(host) if host.contains(':') => {
-            return Err(format!("an IPv6 address goes into brackets: [{host}]:{port}"));
-        }
+        Some(host) if host.contains(':') => return Err(brackets_are_missing(text, host, port)),
         host => host.map(str::to_owned),
     };
     Ok((host, port))
+}
+
+/// What to say of several colons without brackets: as much of it as is an IPv6 address goes into them.
+fn brackets_are_missing(text: &str, host: &str, port: u16) -> String {
+    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    match (is_address(host), is_address(text)) {
+        (true, false) => format!("an IPv6 address goes into brackets: [{host}]:{port}"),
+        (false, true) => format!("an IPv6 address goes into brackets: [{text}]:PORT"),
+        (true, true) => format!("an IPv6 address goes into brackets: [{host}]:{port} or [{text}]:PORT"),
+        (false, false) => "has more than one colon, and is no IPv6 address in brackets".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -114,10 +127,14 @@ mod tests {
     #[test]
     fn a_wrong_place_to_connect_to_is_told_what_is_wrong_with_it() {
         for (text, why) in [
-            ("", "port"),
+            ("", "empty"),
             ("host:", "port"),
             ("host:65536", "port"),
-            ("::1", "brackets"),
+            ("::1", "into brackets: [::1]:PORT"),
+            ("fe80::9", "into brackets: [fe80::9]:PORT"),
+            ("1:2:3:4:5:6:7:8:9090", "into brackets: [1:2:3:4:5:6:7:8]:9090"),
+            ("::1:9090", "into brackets: [::1]:9090 or [::1:9090]:PORT"),
+            ("named:127.0.0.1:9090", "more than one colon"),
             ("[::1", "bracket"),
             ("[::1:7", "bracket"),
             ("unix:", "path"),

@@ -25,6 +25,7 @@ const CTRL_D: &str = "\x04";
 const CTRL_R: &str = "\x12";
 const CTRL_V: &str = "\x16";
 const CTRL_X: &str = "\x18";
+const CTRL_Z: &str = "\x1a";
 const ESC: &str = "\x1b";
 const LEFT: &str = "\x1b[D";
 const UP: &str = "\x1b[A";
@@ -284,6 +285,33 @@ fn leaving_when_the_connection_breaks_tells_what_may_be_lost() {
 }
 
 #[test]
+fn a_program_that_is_stopped_goes_on_where_it_was() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A shell with jobs, or the system has nobody to whom a stopped program could be left.
+    let mut shell = Command::new("sh");
+    shell.args(["-mc", "\"$0\" \"$1\"; read again; fg", env!("CARGO_BIN_EXE_hubbub-client")]);
+    shell.arg(listener.local_addr().unwrap().to_string());
+    let mut terminal = Terminal::start(&shell, COLUMNS);
+    let mut stream = listener.accept().unwrap().0;
+    terminal.shows(&[":"]);
+    terminal.types("half a li");
+    terminal.shows(&[":half a li"]);
+    terminal.types(CTRL_Z);
+    eventually("the terminal is as it was found", || terminal.is_as_found().then_some(()));
+    stream.write_all(b"heard meanwhile\n").unwrap();
+    terminal.types("again\n");
+    terminal.shows_at_the_end(&["heard meanwhile", ":half a li"]);
+    terminal.types("ne\r");
+    let mut heard = String::new();
+    BufReader::new(&stream).read_line(&mut heard).unwrap();
+    assert_eq!(heard, "half a line\n");
+    terminal.types(CTRL_D);
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    drop(stream);
+    assert_eq!(terminal.ends().code(), Some(0));
+}
+
+#[test]
 fn an_interrupt_from_elsewhere_is_no_wish_to_leave() {
     let mut host = Host::start(&[], |_| ());
     host.terminal.types("half a li");
@@ -369,6 +397,23 @@ fn reconnecting_is_said_and_keeps_what_is_typed() {
     other.expects("Welcome.");
     terminal.types("ne\r");
     other.expects("half a line");
+}
+
+#[test]
+fn pauses_grow_until_there_is_a_server_for_the_first_time() {
+    let port = Port::reserve();
+    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 100);
+    let cannot = format!("hubbub-client: cannot connect to {}: Connection refused", port.address());
+    let (one, two) =
+        (format!("{cannot}; connecting again in 1 s"), format!("{cannot}; connecting again in 2 s"));
+    terminal.shows(&[&one, ":"]);
+    terminal.shows(&[&one, &two, ":"]);
+    let mut command = common::program(&["-q", "-w", "Welcome.", "-l", &port.address().to_string()]);
+    command.stderr(Stdio::null());
+    let _server = Server::spawn_unheard(command, &port);
+    terminal.shows(&[&one, &two, "hubbub-client: connected", "Welcome.", ":"]);
+    terminal.types(CTRL_D);
+    assert_eq!(terminal.ends().code(), Some(0));
 }
 
 #[test]

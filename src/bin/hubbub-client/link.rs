@@ -107,6 +107,7 @@ impl Link {
     /// One line that says why it did not end as asked.
     pub(crate) fn run(mut self, connected: Connected) -> Result<(), String> {
         let mut pause = Pause::new();
+        let mut was_connected = connected.is_ok();
         let mut next = connected;
         loop {
             let since = Instant::now();
@@ -131,7 +132,8 @@ impl Link {
                 None => return self.left_unconnected(),
             };
             if next.is_ok() {
-                self.note("connected again");
+                self.note(if was_connected { "connected again" } else { "connected" });
+                was_connected = true;
             }
         }
     }

@@ -116,7 +116,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         return Err(format!("unexpected argument '{extra}'"));
     }
     let address = match matches.free.first() {
-        Some(text) => Address::parse(text).map_err(|why| format!("{text}: {why}"))?,
+        Some(text) => Address::parse(text).map_err(|why| format!("ADDR '{text}': {why}"))?,
         None => Address::default(),
     };
     let send = matches.opt_strs("send");
@@ -175,7 +175,8 @@ mod tests {
             (&["--send", "two\nlines"], "--send: must be one line"),
             (&["--reconnect", "--send", "hi"], "--follow"),
             (&["--loud"], "loud"),
-            (&["host:"], "host:: must end in a port"),
+            (&["host:"], "ADDR 'host:': must end in a port"),
+            (&[""], "ADDR '': must not be empty"),
             (&["one", "two"], "unexpected argument 'two'"),
         ] {
             let told = parsed(arguments).expect_err(part);

@@ -35,7 +35,8 @@ pub(crate) struct Desk {
 #[derive(Debug, Default)]
 struct State {
     is_connected: bool,
-    /// Lines typed that the connection's thread has not taken.
+    /// Lines typed that the connection's thread has not taken. It always takes them, so that with those that
+    /// the server has not taken they are as many as somebody typed or pasted: there is no other cap.
     typed: Vec<u8>,
     is_leaving: bool,
     /// Why there is no connection, and will not be.

@@ -1,16 +1,17 @@
 //! hubbub-client: talks in a room, on a terminal or from a script.
 //!
 //! ```text
-//!  options ──► script (poll): standard input ──► speech ──► connect ──► the server
-//!          │                  output ◄── hearing, look ◄────┘│
-//!          │                                                 │
-//!          └► terminal: keys ──► link (poll, a thread): speech, hearing, look
+//!  options ──► script (poll): input ──► speech ──► connect ──► the server
+//!          │                 output ◄── hearing, look ◄──────────────┘│
+//!          │                                                           │
+//!          └► terminal: keys ──► link (poll, a thread): speech, hearing, look ◄──┘
 //!                       screen ◄──┘  (its bell is a thread that may wait)
 //! ```
 
 mod connect;
 mod goodbye;
 mod hearing;
+mod input;
 mod keys;
 mod link;
 mod look;

@@ -6,6 +6,7 @@
 use crate::connect::Place;
 use crate::goodbye;
 use crate::hearing::{Hearing, TOO_LONG};
+use crate::input::Input;
 use crate::look::Look;
 use crate::options::Options;
 use crate::output::Output;
@@ -15,8 +16,7 @@ use crate::speech::Speech;
 use hubbub::socket::Stream;
 use hubbub::{arguments, os_error};
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
-use std::io::{self, IsTerminal, Read, Stdin};
+use std::io::{self, Read};
 use std::time::Instant;
 
 /// Bytes read at once.
@@ -31,16 +31,6 @@ enum Failure {
     Lost(String),
     /// Nothing that connecting again would help.
     Other(String),
-}
-
-/// Standard input, while it is read.
-#[derive(Debug)]
-struct Input {
-    stdin: Stdin,
-    /// Whoever types gets a line out of the terminal at a time.
-    is_typed: bool,
-    /// Whether the last byte read was no line end.
-    is_mid_line: bool,
 }
 
 /// One run, whichever connections it takes.
@@ -135,38 +125,6 @@ impl<'a> Script<'a> {
     }
 }
 
-impl Input {
-    fn new() -> Self {
-        let stdin = io::stdin();
-        Self { is_typed: stdin.is_terminal(), stdin, is_mid_line: false }
-    }
-
-    /// Reads once; whether there may be more.
-    fn read(&mut self, speech: &mut Speech) -> Result<bool, String> {
-        let mut buffer = [0; READ];
-        let bytes = match rustix::io::read(&self.stdin, &mut buffer) {
-            Ok(bytes) => &buffer[..bytes],
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
-            Err(error) => {
-                let why = os_error::text(&io::Error::from(error));
-                return Err(format!("cannot read standard input: {why}"));
-            }
-        };
-        let is_farewell = self.is_typed && !self.is_mid_line && matches!(bytes, b"exit\n" | b"/quit\n");
-        if !(is_farewell && bytes == b"exit\n") {
-            speech.say(bytes);
-        }
-        if let Some(last) = bytes.last() {
-            self.is_mid_line = *last != b'\n';
-            return Ok(!is_farewell);
-        }
-        if self.is_mid_line {
-            speech.say(b"\n");
-        }
-        Ok(false)
-    }
-}
-
 /// One connection of it.
 #[derive(Debug)]
 struct Talk<'a, 'b> {
@@ -179,6 +137,22 @@ struct Talk<'a, 'b> {
     is_deaf: bool,
     /// How the server's side ended.
     end: Option<Result<(), io::Error>>,
+}
+
+/// What may be done now.
+#[derive(Debug, Clone, Copy)]
+struct Wants {
+    hears: bool,
+    speaks: bool,
+    reads: bool,
+}
+
+/// What can be done now, or has ended.
+#[derive(Debug, Clone, Copy)]
+struct Stirs {
+    output: bool,
+    server: bool,
+    input: bool,
 }
 
 impl Talk<'_, '_> {
@@ -231,41 +205,67 @@ impl Talk<'_, '_> {
 
     /// Waits for what can be done, and does each once; false where nobody reads standard output any more.
     fn turn(&mut self) -> Result<bool, Failure> {
-        let script = &mut *self.script;
-        let hears = self.end.is_none() && script.output.owed() < ENOUGH && self.hearing.wanted() != Some(0);
-        let speaks = !self.is_deaf && self.end.is_none() && script.speech.owed() > 0;
-        let reads = !self.is_deaf && self.end.is_none() && script.speech.owed() < ENOUGH;
-        let mut server = PollFlags::empty();
-        server.set(PollFlags::IN, hears);
-        server.set(PollFlags::OUT, speaks);
+        let wants = self.wants();
+        let stirs = self.wait(wants)?;
+        if stirs.input {
+            self.read()?;
+        }
+        if stirs.server && wants.speaks && self.script.speech.send(&mut self.stream).is_err() {
+            self.is_deaf = true;
+        }
+        if stirs.server && wants.hears {
+            self.hear();
+        }
+        if stirs.output { self.script.output.write().map_err(Failure::Other) } else { Ok(true) }
+    }
+
+    fn wants(&self) -> Wants {
+        let script = &self.script;
+        let takes = !self.is_deaf && self.end.is_none();
+        let has_room = script.output.owed() < ENOUGH && self.hearing.wanted() != Some(0);
+        Wants {
+            hears: self.end.is_none() && has_room,
+            speaks: takes && script.speech.owed() > 0,
+            reads: takes && script.speech.owed() < ENOUGH,
+        }
+    }
+
+    /// Waits until something of that can be done; what stirs.
+    fn wait(&self, wants: Wants) -> Result<Stirs, Failure> {
+        let script = &self.script;
+        let mut talk = PollFlags::empty();
+        talk.set(PollFlags::IN, wants.hears);
+        talk.set(PollFlags::OUT, wants.speaks);
         let shows = if script.output.is_owed() { PollFlags::OUT } else { PollFlags::empty() };
-        let mut descriptors = vec![PollFd::new(script.output.descriptor(), shows)];
-        // What nothing is wanted of would still report its end, again and again.
-        if hears || speaks {
-            descriptors.push(PollFd::new(&self.stream, server));
-        }
-        if let Some(input) = script.input.as_ref().filter(|_| reads) {
-            descriptors.push(PollFd::new(&input.stdin, PollFlags::IN));
-        }
+        // What nothing is wanted of would still report its end, again and again: standard output, whose end
+        // is always of interest, stands in for it.
+        let output = |wanted| PollFd::new(script.output.descriptor(), wanted);
+        let server = if talk.is_empty() { output(talk) } else { PollFd::new(&self.stream, talk) };
+        let input = match &script.input {
+            Some(input) if wants.reads => PollFd::new(input.descriptor(), PollFlags::IN),
+            _ => output(PollFlags::empty()),
+        };
+        let mut descriptors = [output(shows), server, input];
         let in_time = ready::wait(&mut descriptors, script.deadline).map_err(Failure::Other)?;
-        let is_ready = |index: usize| !descriptors[index].revents().is_empty();
-        let can_show = is_ready(0);
-        let server_stirs = (hears || speaks) && is_ready(1);
-        let input_stirs = script.input.is_some() && reads && is_ready(1 + usize::from(hears || speaks));
         if !in_time || script.is_late() {
             return Err(script.too_late());
         }
-        if input_stirs && let Some(input) = &mut script.input {
-            let may_be_more = input.read(&mut script.speech).map_err(Failure::Other)?;
-            script.input = script.input.take().filter(|_| may_be_more);
+        let [output, server, input] = descriptors.map(|descriptor| !descriptor.revents().is_empty());
+        Ok(Stirs {
+            output,
+            server: server && !talk.is_empty(),
+            input: input && wants.reads && script.input.is_some(),
+        })
+    }
+
+    fn read(&mut self) -> Result<(), Failure> {
+        let Script { input, speech, .. } = &mut *self.script;
+        if let Some(open) = input
+            && !open.read(speech).map_err(Failure::Other)?
+        {
+            *input = None;
         }
-        if server_stirs && speaks && script.speech.send(&mut self.stream).is_err() {
-            self.is_deaf = true;
-        }
-        if server_stirs && hears {
-            self.hear();
-        }
-        if can_show { self.script.output.write().map_err(Failure::Other) } else { Ok(true) }
+        Ok(())
     }
 
     fn hear(&mut self) {

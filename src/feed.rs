@@ -43,6 +43,8 @@ pub struct Feed {
     /// The offset whose byte stands first in the ring; at most `head`, and at most a ring behind it and `tail`.
     origin: u64,
     tail: u64,
+    /// Where the feed ended when it was last known who lacks what.
+    known: u64,
     head: u64,
 }
 
@@ -61,7 +63,7 @@ impl Feed {
     /// The system has not so much memory.
     pub fn new(size: usize) -> io::Result<Self> {
         let ring = MmapMut::map_anon(size.max(1))?;
-        Ok(Self { ring, used: 0, remembers: false, lines_back: None, origin: 0, tail: 0, head: 0 })
+        Ok(Self { ring, used: 0, remembers: false, lines_back: None, origin: 0, tail: 0, known: 0, head: 0 })
     }
 
     /// The same, which can also be joined some lines back.
@@ -233,9 +235,16 @@ impl Feed {
         cursor.end_at(end);
     }
 
-    /// Forgets what none of `readers` lacks: give it every reader that is behind.
+    /// From now on it is known who lacks anything of what was said until now: each reader was given what it
+    /// takes.
+    pub const fn all_were_served(&mut self) {
+        self.known = self.head;
+    }
+
+    /// Forgets what none of `readers` lacks: give it every reader that was behind when
+    /// [all were served](Self::all_were_served). What was said since is kept, for everyone may lack it.
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
-        let slowest = readers.map(|cursor| cursor.at).fold(self.head, u64::min);
+        let slowest = readers.map(|cursor| cursor.at).fold(self.known, u64::min);
         self.tail = self.tail.max(slowest);
         if self.tail >= self.origin + self.size() as u64 {
             self.origin += self.size() as u64;

@@ -139,7 +139,12 @@ impl Hall {
         self.feed.room() > most
     }
 
-    /// Forgets what none of `readers` lacks: give it every reader here that is behind.
+    /// From now on it is known who lacks anything of what was said until now.
+    pub const fn all_were_served(&mut self) {
+        self.feed.all_were_served();
+    }
+
+    /// Forgets what none of `readers` lacks: give it every reader here that was behind when all were served.
     ///
     /// Returns how many notices that had found no room were told.
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) -> usize {

@@ -984,3 +984,30 @@ fn e6_notices_for_which_there_is_no_room_are_told_in_their_order_once_there_is()
         );
     }
 }
+
+#[test]
+fn who_leaves_while_others_talk_is_missed_and_no_line_is_torn_by_it() {
+    for history in [0, 5] {
+        let views = vec![View::Plain, View::Named];
+        let mut table = Table::with(Manners { views, history, ..manners(FEED) }, limits());
+        let (named, talker) = (table.join_view(View::Named), table.join());
+        let goers = (0..9).map(|_| table.join()).collect::<Vec<_>>();
+        table.settle();
+        (0..3).for_each(|_| table.passes(A_SECOND));
+        let before = named.heard().len();
+        let mut expected = String::new();
+        for (index, goer) in goers.iter().enumerate() {
+            goer.will_end();
+            goer.will_end();
+            table.crowd.note(goer.key, true, true, table.now);
+            table.turn();
+            // Before anyone is told of it.
+            talker.will_read(format!("line {index}\n"));
+            table.crowd.note(talker.key, true, false, table.now);
+            table.turn();
+            expected += &format!("* anon{} left\n<anon2> line {index}\n", index + 3);
+        }
+        table.settle();
+        assert_eq!(String::from_utf8_lossy(&named.heard()[before..]), expected, "history {history}");
+    }
+}

@@ -98,7 +98,13 @@ impl Room {
         }
     }
 
-    /// Forgets what none of `readers` lacks, each with its view: give it every reader that is behind.
+    /// From now on it is known who lacks anything of what was said until now.
+    pub fn all_were_served(&mut self) {
+        self.halls.iter_mut().for_each(Hall::all_were_served);
+    }
+
+    /// Forgets what none of `readers` lacks, each with its view: give it every reader that was behind when
+    /// all were served.
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
         for hall in &mut self.halls {
             let view = hall.view();

@@ -30,6 +30,8 @@ struct Person {
     name: String,
     /// Whether the others know of them.
     is_announced: bool,
+    /// Whether the others have seen their name.
+    has_spoken: bool,
 }
 
 /// Why nobody can have that name.
@@ -65,7 +67,7 @@ impl People {
         self.list = None;
         let name = format!("{ANONYMOUS}{}", self.last);
         self.keys.insert(folded(&name), key);
-        self.people.insert(key, Person { name, is_announced: false });
+        self.people.insert(key, Person { name, is_announced: false, has_spoken: false });
     }
 
     /// The name of one who is here, and else none.
@@ -106,6 +108,24 @@ impl People {
         self.people.get(&key).is_some_and(|person| person.is_announced)
     }
 
+    /// How many are here.
+    pub fn count(&self) -> usize {
+        self.people.len()
+    }
+
+    /// One who is here says something to all; the name.
+    pub fn speak(&mut self, key: Key) -> &str {
+        self.people.get_mut(&key).map_or("", |person| {
+            person.has_spoken = true;
+            &person.name
+        })
+    }
+
+    /// Whether one who is here has said something to all.
+    pub fn has_spoken(&self, key: Key) -> bool {
+        self.people.get(&key).is_some_and(|person| person.has_spoken)
+    }
+
     /// From now on the others know of one who is here; the name, if they did not.
     pub fn announce(&mut self, key: Key) -> Option<String> {
         let person = self.people.get_mut(&key).filter(|person| !person.is_announced)?;
@@ -131,10 +151,11 @@ impl People {
         let kept = std::mem::take(&mut self.people).into_iter().collect::<Vec<_>>();
         self.keys = HashMap::new();
         self.list = None;
-        for (key, Person { name, is_announced }) in kept {
+        for (key, person) in kept {
             // Anew, and so not where it stood among those of the crowd.
+            let name = person.name.as_str().to_owned();
             self.keys.insert(folded(&name), key);
-            self.people.insert(key, Person { name: name.as_str().to_owned(), is_announced });
+            self.people.insert(key, Person { name, ..person });
         }
     }
 

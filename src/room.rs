@@ -45,7 +45,7 @@ pub struct Room {
     manners: Manners,
     /// Who is here, if any view has names.
     people: Option<People>,
-    letters: Vec<Letter>,
+    letter: Option<Letter>,
     /// How often something was told to all.
     told: u64,
     relayed: Relayed,
@@ -124,7 +124,7 @@ impl Room {
             hall_of,
             manners,
             people: has_names.then(People::default),
-            letters: Vec::new(),
+            letter: None,
             told: 0,
             relayed: Relayed::default(),
         })
@@ -222,8 +222,8 @@ impl Room {
     ) -> Result<Answer, Full> {
         let shown = self.safe(line);
         let bytes = shown.len() as u64 + 1;
-        if let Some(people) = &self.people {
-            let name = people.name(speaker.key).to_owned();
+        if let Some(people) = &mut self.people {
+            let name = people.speak(speaker.key).to_owned();
             self.tell(Some((speaker.view, cursor)), &Told::Message { from: &name, text: &shown, is_action })?;
         } else {
             // The plain view alone, where a message is what was said.
@@ -271,10 +271,22 @@ impl Room {
             Err(unfit) => return self.refuse(speaker, &unfit.told(shortened(&name))),
         };
         let name = people.name(speaker.key).to_owned();
-        if old != name && people.is_announced(speaker.key) {
-            self.notify(Some((speaker.view, cursor)), &Told::Renamed { old: &old, new: &name });
+        if old != name {
+            self.tell_new_name(speaker, cursor, &old, &name);
         }
         Answer::Lines(self.lines(speaker.view, &Told::Notice(&format!("you are {name} now"))))
+    }
+
+    /// Tells the others of a new name, where they know the old one: of whom they were told, or who spoke.
+    fn tell_new_name(&mut self, speaker: Speaker, cursor: &mut Cursor, old: &str, new: &str) {
+        let Some(people) = &mut self.people else { return };
+        let here = people.count();
+        if people.has_spoken(speaker.key) && people.announce(speaker.key).is_some() {
+            self.notify(Some((speaker.view, cursor)), &Told::Joined { name: old, here });
+        }
+        if self.people.as_ref().is_some_and(|people| people.is_announced(speaker.key)) {
+            self.notify(Some((speaker.view, cursor)), &Told::Renamed { old, new });
+        }
     }
 
     /// Takes something for one alone: to be handed on, for only the crowd knows whether it is taken.
@@ -291,21 +303,21 @@ impl Room {
             }
             Some(to) => {
                 let text = self.safe(text).into_owned();
-                self.letters.push(Letter { from: speaker.key, to, text });
+                self.letter = Some(Letter { from: speaker.key, to, text });
                 Answer::None
             }
         }
     }
 
-    /// Bytes at most that whoever said the letters not yet handed on is told of them.
-    pub fn letter_bytes(&self) -> usize {
-        // In the json view a quotation mark becomes two bytes.
-        self.letters.iter().map(|letter| 2 * letter.text.len() + View::Json.around()).sum()
+    /// Whether something was said to one alone: nothing more is heard before it is handed on, so that all
+    /// is told in the order in which it was said.
+    pub const fn has_letter(&self) -> bool {
+        self.letter.is_some()
     }
 
-    /// Takes what was said to one alone and not yet handed on.
-    pub fn take_letters(&mut self) -> Vec<Letter> {
-        std::mem::take(&mut self.letters)
+    /// Takes what was said to one alone.
+    pub const fn take_letter(&mut self) -> Option<Letter> {
+        self.letter.take()
     }
 
     /// What whoever hears a letter is told, or, as an echo, whoever said it; nothing in a view that has no

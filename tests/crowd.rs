@@ -6,6 +6,7 @@ mod common;
 
 use common::table::*;
 use hubbub::crowd::{Due, Limits};
+use hubbub::descriptors::Places;
 use hubbub::goodbye::Goodbye;
 use hubbub::pace::Rate;
 use hubbub::room::Manners;
@@ -1010,4 +1011,30 @@ fn who_leaves_while_others_talk_is_missed_and_no_line_is_torn_by_it() {
         table.settle();
         assert_eq!(String::from_utf8_lossy(&named.heard()[before..]), expected, "history {history}");
     }
+}
+
+#[test]
+fn a_stuck_reader_keeps_comings_and_goings_from_nobody_for_longer_than_the_room_waits() {
+    let views = vec![View::Plain, View::Json];
+    let limits = Limits { places: Places { clients: 6000, turned_away: 32 }, ..limits() };
+    let mut table = Table::with(Manners { views, ..manners(4096) }, limits);
+    let (reader, stuck) = (table.join_view(View::Json), table.join_view(View::Json));
+    // They are known.
+    (0..3).for_each(|_| table.passes(A_SECOND));
+    stuck.takes([], Take::NotNow);
+    let _comers = (0..5000).map(|_| table.join()).collect::<Vec<_>>();
+    table.settle();
+    for _ in 0..8 {
+        table.passes(A_SECOND);
+    }
+    assert_eq!((table.stalled(), stuck.is_gone()), (1, true));
+    let heard = String::from_utf8(reader.heard()).unwrap();
+    let joined = heard.lines().filter(|line| line.starts_with(r#"{"type":"join""#)).count();
+    let more = heard.lines().last().unwrap();
+    // The stuck one came and went too.
+    let untold = 5002 - joined;
+    assert!(
+        joined > 4096 && more.contains(&format!(r#""text":"{untold} more came, left or"#)),
+        "{joined}, {more}"
+    );
 }

@@ -172,8 +172,8 @@ fn the_commands_are_answered_in_the_view_in_which_they_were_given() {
         "* names like anon7 are given to newcomers",
         "* /msg needs a name and what to say",
         "* nobody here is called nobody",
-        "* /me needs what you do",
         "* anon1 sees plain lines alone",
+        "* /me needs what you do",
     ] {
         let line = text(&named.hears_line());
         assert!(line.starts_with(answer), "{line}, not {answer}");
@@ -317,6 +317,43 @@ fn a_thousand_lines_for_one_who_reads_them_all_arrive_and_each_is_confirmed() {
         assert_eq!(next_but_comings(&mut named), format!("* private to json: line {number}"));
     }
     reader.join().unwrap();
+}
+
+#[test]
+fn what_is_said_to_one_and_to_all_is_heard_in_its_order_and_under_the_name_of_then() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, mut json] = room.three();
+    let (mut actor, _) = room.join(View::Named);
+    actor.says("/nick alice\none\n/msg nora two\n/nick zed\n/msg nora three\n/msg anon1 x\n/help\nfour\n");
+    for answer in
+        ["you are alice", "private to nora: two", "you are zed", "private to nora: three", "anon1 sees", "6"]
+    {
+        let line = next_but_comings(&mut actor);
+        assert!(line.starts_with(&format!("* {answer}")), "{line}, not {answer}");
+    }
+    let told = [
+        "<alice> one",
+        "* private from alice: two",
+        "* alice is now zed",
+        "* private from zed: three",
+        "<zed> four",
+    ];
+    for line in told {
+        assert_eq!(next_but_comings(&mut named), line);
+    }
+    let messages = [talk(&mut json), talk(&mut json)];
+    assert!(messages[0].contains("alice") && messages[1].contains("zed"), "{messages:?}");
+}
+
+#[test]
+fn an_unfinished_line_for_one_alone_is_handed_on_after_silence() {
+    let room = Room::open(&["--flush-after", "30"]);
+    let [_plain, mut named, mut json] = room.three();
+    named.says("/msg json psst");
+    named.expects("* private to json: psst");
+    assert_eq!(object(talk(&mut json).as_bytes())["text"], "psst");
+    json.says("hi all");
+    assert_eq!(talk(&mut named), "<json> hi all");
 }
 
 #[test]

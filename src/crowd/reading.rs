@@ -104,7 +104,7 @@ impl<S: Socket> Crowd<S> {
                     timers.cancel(Timer::Connection(key, Due::End));
                 }
             }
-            self.deliver_letters();
+            self.deliver_letter();
         }
     }
 
@@ -177,6 +177,7 @@ impl<S: Socket> Crowd<S> {
         if self.room.has_room_for(connection.unfinished()) {
             connection.flush(key, &mut self.room);
             self.due.push(key);
+            self.deliver_letter();
         } else if let Some(flush_after) = self.limits.flush_after {
             timers.set(Timer::Connection(key, Due::End), now.after(flush_after));
         }

@@ -261,6 +261,11 @@ impl Feed {
         self.tail >= mark.0
     }
 
+    /// Whether no reader is more than half a feed behind the newest line.
+    pub fn is_half_free(&self) -> bool {
+        distance(self.tail, self.head) <= self.size() / 2
+    }
+
     /// Whether `cursor` has neither reached `mark` nor come within half a feed of the newest line.
     pub fn lags(&self, cursor: &Cursor, mark: Mark) -> bool {
         cursor.at < mark.0 && self.behind(cursor) > self.size() / 2

@@ -7,9 +7,10 @@ mod common;
 use common::table::*;
 use hubbub::crowd::{Due, Limits};
 use hubbub::descriptors::Places;
+use hubbub::framing::Rules;
 use hubbub::goodbye::Goodbye;
 use hubbub::pace::Rate;
-use hubbub::room::Manners;
+use hubbub::room::{Manners, Room};
 use hubbub::roster::Key;
 use hubbub::view::View;
 use std::io::ErrorKind;
@@ -1037,4 +1038,30 @@ fn a_stuck_reader_keeps_comings_and_goings_from_nobody_for_longer_than_the_room_
         joined > 4096 && more.contains(&format!(r#""text":"{untold} more came, left or"#)),
         "{joined}, {more}"
     );
+}
+
+#[test]
+fn the_longest_line_waits_for_a_stuck_reader_of_any_view_no_longer_than_the_room_does() {
+    for (view, raw) in [(View::Named, false), (View::Json, false), (View::Named, true), (View::Json, true)] {
+        for feed in [4096, 128 * 1024] {
+            let rules = Rules { max_line: feed / Room::LINES_PER_FEED, raw };
+            let views = vec![View::Plain, view];
+            let mut table = Table::with(Manners { views, rules, ..manners(feed) }, limits());
+            let (stuck, reader) = (table.join_view(view), table.join());
+            table.settle();
+            stuck.takes([], Take::NotNow);
+            let line = [vec![1; rules.max_line], b"\n".to_vec()].concat();
+            for said in 1..40 {
+                let talker = table.join();
+                table.says(&talker, &line);
+                if talker.unread() > 0 {
+                    table.passes(STALL_TIMEOUT);
+                    table.passes(A_MILLISECOND);
+                }
+                let heard = reader.heard().iter().filter(|&&byte| byte == b'\n').count();
+                assert_eq!(heard, said, "{view:?}, raw: {raw}, a feed of {feed}");
+            }
+            assert_eq!(table.stalled(), 1);
+        }
+    }
 }

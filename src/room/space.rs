@@ -55,8 +55,13 @@ impl Room {
     /// What may be read from a sender however much it says.
     fn space_in_a_flood(&self, held: usize) -> Space {
         let space = self.space(self.kept_for_people(), held);
-        let is_worth_a_call = space.bytes >= self.least_read();
-        if is_worth_a_call { space } else { Space::NONE }
+        if space.bytes >= self.least_read() {
+            return space;
+        }
+        // Where no reader lags so far that it could be cut for it, nobody waits: a line finds room.
+        let is_half_free = self.halls.iter().all(|hall| hall.feed().is_half_free());
+        let line = self.manners.rules.max_line + "\r\n".len();
+        if is_half_free { Space { bytes: line.saturating_sub(held), lines: 1 } } else { Space::NONE }
     }
 
     /// Bytes of each feed that a flood leaves to people.

@@ -180,9 +180,9 @@ impl Hall {
         self.tell_missed()
     }
 
-    /// Gives the memory that a burst took back to the system.
-    pub fn give_back(&mut self) {
-        self.feed.give_back();
+    /// Gives the memory that a burst took back to the system, but for the last `history` lines.
+    pub fn give_back(&mut self, history: usize) {
+        self.feed.give_back(history);
     }
 
     /// Notes whether senders have to wait for readers here, or notices do; returns when the patience of

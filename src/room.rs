@@ -2,7 +2,7 @@
 
 mod space;
 
-use crate::command::{Command, is_blank};
+use crate::command::{Command, is_all_blank};
 use crate::counters::count;
 use crate::feed::{Cursor, Feed, Full};
 use crate::framing::{Rules, text};
@@ -199,7 +199,9 @@ impl Room {
         }
         match Command::read(line) {
             Command::Say(text) => self.say(speaker, cursor, text, false),
-            Command::Act(b"") => Ok(self.refuse(speaker, "/me needs what you do: /me waves")),
+            Command::Act(text) if is_all_blank(text) => {
+                Ok(self.refuse(speaker, "/me needs what you do: /me waves"))
+            }
             Command::Act(text) => self.say(speaker, cursor, text, true),
             Command::Nick(name) => Ok(self.rename(speaker, cursor, name)),
             Command::Message { to, text } => Ok(self.post(speaker, to, text)),
@@ -293,7 +295,7 @@ impl Room {
     fn post(&mut self, speaker: Speaker, to: &[u8], text: &[u8]) -> Answer {
         let shown = text::safe(to);
         let name = String::from_utf8_lossy(&shown);
-        if name.is_empty() || text.iter().all(|&byte| is_blank(byte)) {
+        if name.is_empty() || is_all_blank(text) {
             return self.refuse(speaker, "/msg needs a name and what to say: /msg alice hi");
         }
         match self.people.as_ref().and_then(|people| people.find(&name)) {

@@ -369,3 +369,42 @@ fn what_was_said_since_all_were_served_is_not_forgotten() {
     forget(&mut feed, []);
     assert_eq!(feed.room(), FEED);
 }
+
+#[test]
+fn what_a_burst_took_is_given_back_but_for_the_history() {
+    const BIG: usize = 1 << 20;
+    for lines in [0, 1, 5, 100, 100_000] {
+        let mut feed = Feed::with_history(BIG).unwrap();
+        let mut said = Vec::new();
+        let mut say = |feed: &mut Feed, count: usize| {
+            for _ in 0..count {
+                let line = format!("line {}", said.len());
+                feed.append(None, line.as_bytes()).expect("nobody lacks anything");
+                forget(feed, []);
+                said.push(line + "\n");
+            }
+            said[said.len().saturating_sub(lines)..].concat()
+        };
+        let owed = |feed: &mut Feed| {
+            let cursor = feed.join_back(lines);
+            let mut slices = Slices::default();
+            feed.owed(&cursor, &mut slices);
+            let owed = String::from_utf8(bytes(&slices)).unwrap();
+            forget(feed, []);
+            owed
+        };
+        for count in [100_000, 3, 30_000, 1] {
+            let expected = say(&mut feed, count);
+            feed.give_back(lines);
+            assert!(!feed.is_swollen(), "{lines} lines");
+            let owed = owed(&mut feed);
+            assert!(expected.ends_with(&owed), "{lines} lines");
+            let is_all = owed.len() == expected.len();
+            assert!(
+                is_all || lines == 100_000 && owed.len() > BIG / 2 - 20,
+                "{} of {lines} lines",
+                owed.len()
+            );
+        }
+    }
+}

@@ -432,3 +432,17 @@ fn each_refusal_is_an_object_in_the_json_view_and_a_notice_in_the_named_one() {
         }
     }
 }
+
+#[test]
+fn what_is_said_to_one_alone_is_in_no_log() {
+    let (mut server, addresses) = Server::start_in_views(&["-vv"]);
+    let mut client = Client::connect(addresses[View::Named.index()]);
+    client.says("/msg nobody secret\n//msg nobody open\n/msg secret\n/who\n");
+    client.ends();
+    client.hears_all();
+    server.wait_for_log("left, 0 online");
+    let log = server.log_so_far();
+    assert!(log.iter().any(|line| line.contains("something for one alone")), "{log:#?}");
+    assert!(log.iter().any(|line| line.ends_with("//msg nobody open")), "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
+}

@@ -2,6 +2,7 @@
 
 use super::{Connection, Phase, State};
 use crate::clock::Moment;
+use crate::command::Command;
 use crate::feed::Full;
 use crate::framing::{Event, text};
 use crate::goodbye::Goodbye;
@@ -260,7 +261,12 @@ impl<S: Socket> Connection<S> {
     /// Passes a line on, logs it where asked to, and takes what the room answers.
     fn say(&mut self, key: Key, text: &[u8], room: &mut Room) {
         if log_enabled!(log::Level::Debug) {
-            debug!("{}: {}", self.peer, String::from_utf8_lossy(&text::safe(text)));
+            match Command::read(text) {
+                Command::Message { .. } if self.view.has_names() => {
+                    debug!("{}: something for one alone", self.peer);
+                }
+                _ => debug!("{}: {}", self.peer, String::from_utf8_lossy(&text::safe(text))),
+            }
         }
         match room.hear(self.speaker(key), &mut self.cursor, text) {
             Ok(Answer::None) => {}

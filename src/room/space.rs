@@ -97,7 +97,7 @@ impl Room {
 
     /// Gives the memory that a burst took back to the system.
     pub fn give_back(&mut self) {
-        self.halls.iter_mut().for_each(Hall::give_back);
+        self.halls.iter_mut().for_each(|hall| hall.give_back(self.manners.history));
         if let Some(people) = &mut self.people {
             people.give_back();
         }

@@ -1,11 +1,5 @@
 # Completion of hubbub, hubbub-client and hubbub-load for bash 4.4 or later.
 
-# What is typed of the word under the cursor. COMP_WORDS would cut it at each colon.
-_hubbub_word() {
-    local line=${COMP_LINE:0:COMP_POINT}
-    word=${line##*[[:space:]]}
-}
-
 # Offers those of the given words that go on from what is typed.
 _hubbub_offer() {
     local choice
@@ -27,9 +21,13 @@ _hubbub_offer_sockets() {
 _hubbub_offer_places() {
     case $word in
     unix:* | plain:unix:* | named:unix:* | json:unix:*) _hubbub_offer_sockets ;;
+    plain:* | named:* | json:*)
+        compopt -o nospace 2>/dev/null
+        _hubbub_offer "${word%%:*}:unix:"
+        ;;
     *)
         compopt -o nospace 2>/dev/null
-        _hubbub_offer plain: named: json: unix: {plain,named,json}:unix:
+        _hubbub_offer plain: named: json: unix:
         ;;
     esac
 }
@@ -58,13 +56,14 @@ _hubbub_offer_values() {
     --log-file) _hubbub_offer_files ;;
     --feed) _hubbub_offer 64k 256k 1M 4M 16M ;;
     --protocol) _hubbub_offer lines nats redis ;;
-    --pid) _hubbub_offer $(pgrep -x hubbub) ;;
+    --pid) _hubbub_offer $(pgrep -x hubbub 2>/dev/null) ;;
     --welcome | --history | --max-clients | --max-per-ip | --max-line | --rate | --stall-timeout) ;;
     --idle-timeout | --dead-after | --flush-after | --report-every) ;;
     --send | --count | --timeout) ;;
     --clients | --senders | --lines | --bytes | --window | --stuck | --slow | --churn | --idle) ;;
     *) return 1 ;;
     esac
+    return 0
 }
 
 # The long form of a short option that takes a value, for that program.
@@ -111,12 +110,12 @@ _hubbub_trim() {
 }
 
 _hubbub() {
-    local program=${1##*/} word option line=${COMP_LINE:0:COMP_POINT}
+    local program=${1##*/} line=${COMP_LINE:0:COMP_POINT} word before option
     COMPREPLY=()
-    _hubbub_word
-    line=${line%"$word"}
-    read -r -a line <<<"$line"
-    option=$(_hubbub_long "$program" "${line[-1]-}")
+    # COMP_WORDS would cut it at each colon.
+    word=${line##*[[:space:]]}
+    read -r -a before <<<"$program ${line%"$word"}"
+    option=$(_hubbub_long "$program" "${before[-1]}")
     if [[ $word == --*=* ]]; then
         option=${word%%=*}
         word=${word#*=}

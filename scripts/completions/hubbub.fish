@@ -20,7 +20,7 @@ end
 function __hubbub_places
     printf '%s\t%s\n' plain: 'for scripts' named: 'for people' json: 'for bots' unix: 'a socket, in plain'
     string match -qr -- '^(plain|named|json):' (__hubbub_value)
-    and printf '%s\n' {plain,named,json}:unix:
+    and printf '%s\t%s\n' {plain,named,json}:unix: 'a socket'
     __hubbub_sockets
 end
 
@@ -80,6 +80,6 @@ complete -c hubbub-load -l timeout -x -d 'give up after so long without a delive
 complete -c hubbub-load -l verify -d 'check that each reader hears each line'
 complete -c hubbub-load -l others -d 'others may talk in the room'
 complete -c hubbub-load -l protocol -x -a 'lines nats redis' -d 'what the server is spoken to in'
-complete -c hubbub-load -l pid -x -a '(__fish_complete_pids)' -d 'the process of the server'
+complete -c hubbub-load -l pid -x -a '(pgrep -x hubbub 2>/dev/null)' -d 'the process of the server'
 complete -c hubbub-load -l json -d 'print the result as one line of JSON'
 complete -c hubbub-load -l i-own-this-host -d 'allow addresses that are not loopback ones'

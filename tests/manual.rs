@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PROGRAMS: [(&str, &str); 3] = [
     ("hubbub", env!("CARGO_BIN_EXE_hubbub")),
@@ -156,6 +157,20 @@ fn text_of(name: &str) -> String {
     std::fs::read_to_string(file(name)).unwrap()
 }
 
+/// An empty folder, of one call alone: tests run side by side.
+fn own_folder() -> Folder {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    Folder::new(&format!("manual-{}", COUNT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// The same, with a file and a folder to be completed.
+fn folder_with_files() -> Folder {
+    let folder = own_folder();
+    std::fs::write(folder.path("room.log"), "").unwrap();
+    std::fs::create_dir(folder.path("other")).unwrap();
+    folder
+}
+
 /// A program that is there, and that nothing of its user's or this machine's settings reaches.
 #[track_caller]
 fn tool(name: &str, folder: &Folder) -> Command {
@@ -176,7 +191,7 @@ fn page_of(program: &str) -> String {
 /// The page as `man` shows it in so many columns; nothing may be wrong with it.
 #[track_caller]
 fn rendered(program: &str, columns: &str) -> String {
-    let folder = Folder::new(&format!("man-{program}-{columns}"));
+    let folder = own_folder();
     let mut man = tool("man", &folder);
     man.env("MANWIDTH", columns).args(["--warnings", "-E", "UTF-8", "-l"]).arg(file(&page_of(program)));
     succeeds(man)
@@ -284,6 +299,12 @@ fn man_shows_each_page_and_finds_nothing_wrong_with_it() {
             assert!(!line.trim_start().strip_prefix('.').is_some_and(is_macro), "{program}: {line}");
             assert!(line.chars().count() <= 80 && !line.contains("\\f"), "{program}: {line}");
         }
+        // A font that is not there goes unnoticed.
+        let fonts = text_of(&page_of(program))
+            .split("\\f")
+            .skip(1)
+            .all(|rest| rest.starts_with(['B', 'I', 'R', 'P']));
+        assert!(fonts, "{program} has a font that is none");
         for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
             assert!(!section(&page, heading).is_empty(), "{program} has no {heading}");
         }
@@ -294,7 +315,7 @@ fn man_shows_each_page_and_finds_nothing_wrong_with_it() {
 
 #[test]
 fn an_example_of_the_manual_can_be_copied_and_is_one() {
-    let folder = Folder::new("examples");
+    let folder = own_folder();
     for (program, path) in PROGRAMS {
         let source = text_of(&page_of(program));
         let (_, source) = source.split_once(".SH EXAMPLES\n").unwrap();
@@ -375,9 +396,7 @@ fn spellings(path: &str) -> BTreeSet<(String, bool)> {
 
 /// What a shell offers for the end of each of the lines, as `offer` asks it to.
 fn offered(lines: &[String], offer: impl FnOnce(&Folder, &[String]) -> Command) -> Vec<BTreeSet<String>> {
-    let folder = Folder::new(&format!("offered-{}", lines[0].replace(' ', "-")));
-    std::fs::write(folder.path("room.log"), "").unwrap();
-    std::fs::create_dir(folder.path("other")).unwrap();
+    let folder = folder_with_files();
     let out = succeeds(offer(&folder, lines));
     let blocks = out.split("=\n").map(|block| block.lines().map(str::to_owned).collect());
     blocks.take(lines.len()).collect()
@@ -517,7 +536,7 @@ fn zsh_is_told_each_option_with_a_description_and_no_other() {
         _arguments() { print -rl -- "$@" }
         service=$2
         _hubbub"#;
-    let folder = Folder::new("zsh-options");
+    let folder = own_folder();
     for (program, path) in PROGRAMS {
         let mut zsh = tool("zsh", &folder);
         zsh.args(["-f", "-c", ASK, "zsh"]).arg(file("scripts/completions")).arg(program);
@@ -553,9 +572,7 @@ fn zsh_completes_what_is_typed() {
             print -r -- "${${out##*<<}%%>>*}"
         done
         zpty -d inner"#;
-    let folder = Folder::new("zsh");
-    std::fs::write(folder.path("room.log"), "").unwrap();
-    std::fs::create_dir(folder.path("other")).unwrap();
+    let folder = folder_with_files();
     let typed = [
         ("hubbub --fe", "hubbub --feed="),
         ("hubbub --listen na", "hubbub --listen named:"),

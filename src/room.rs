@@ -160,24 +160,25 @@ impl Room {
         self.people.is_some()
     }
 
-    /// Takes in a newcomer, one of `here`; returns its place and what it is told: whole lines, or nothing.
-    pub fn join(&mut self, speaker: Speaker, here: usize) -> (Cursor, Vec<u8>) {
+    /// Takes in a newcomer; returns its place and what it is told: whole lines, or nothing.
+    pub fn join(&mut self, speaker: Speaker) -> (Cursor, Vec<u8>) {
         if let Some(people) = &mut self.people {
             people.join(speaker.key);
         }
-        let told = Told::Welcome { text: &self.manners.welcome, name: self.name(speaker.key), here };
+        let told =
+            Told::Welcome { text: &self.manners.welcome, name: self.name(speaker.key), here: self.here() };
         let lines = self.lines(speaker.view, &told);
         (self.halls[self.hall_of[speaker.view.index()]].join(self.manners.history), lines)
     }
 
-    /// Tells the others that someone has come, one of `here`, unless they know.
-    pub fn announce(&mut self, speaker: Speaker, cursor: &mut Cursor, here: usize) {
+    /// Tells the others that someone has come, unless they know.
+    pub fn announce(&mut self, speaker: Speaker, cursor: &mut Cursor) {
         if let Some(name) = self.people.as_mut().and_then(|people| people.announce(speaker.key)) {
-            self.notify(Some((speaker.view, cursor)), &Told::Joined { name: &name, here });
+            self.notify(Some((speaker.view, cursor)), &Told::Joined { name: &name, here: self.here() });
         }
     }
 
-    /// Someone has gone; tells the others, if they knew.
+    /// Someone has gone or said goodbye; tells the others, if they knew.
     pub fn leave(&mut self, key: Key) {
         if let Some(name) = self.people.as_mut().and_then(|people| people.leave(key)) {
             self.notify(None, &Told::Left { name: &name });
@@ -282,11 +283,13 @@ impl Room {
     /// Tells the others of a new name, where they know the old one: of whom they were told, or who spoke.
     fn tell_new_name(&mut self, speaker: Speaker, cursor: &mut Cursor, old: &str, new: &str) {
         let Some(people) = &mut self.people else { return };
-        let here = people.count();
-        if people.has_spoken(speaker.key) && people.announce(speaker.key).is_some() {
+        let becomes_known = people.has_spoken(speaker.key) && people.announce(speaker.key).is_some();
+        let is_known = people.is_announced(speaker.key);
+        if becomes_known {
+            let here = self.here();
             self.notify(Some((speaker.view, cursor)), &Told::Joined { name: old, here });
         }
-        if self.people.as_ref().is_some_and(|people| people.is_announced(speaker.key)) {
+        if is_known {
             self.notify(Some((speaker.view, cursor)), &Told::Renamed { old, new });
         }
     }
@@ -336,6 +339,11 @@ impl Room {
 
     fn refuse(&self, speaker: Speaker, told: &str) -> Answer {
         Answer::Lines(self.error(speaker.view, told))
+    }
+
+    /// How many are here, where people have names.
+    fn here(&self) -> usize {
+        self.people.as_ref().map_or(0, People::count)
     }
 
     fn name(&self, key: Key) -> &str {

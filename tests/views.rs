@@ -446,3 +446,19 @@ fn what_is_said_to_one_alone_is_in_no_log() {
     assert!(log.iter().any(|line| line.ends_with("//msg nobody open")), "{log:#?}");
     assert!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
 }
+
+#[test]
+fn who_takes_leave_has_left_however_long_the_connection_stays() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, _json] = room.three();
+    let (mut actor, given) = room.join(View::Named);
+    eventually("its coming is told", || text(&named.hears_line()).contains(&given).then_some(()));
+    actor.says("/nick carol\n/quit\n");
+    named.expects(format!("* {given} is now carol"));
+    named.says("/nick carol\n/who\n");
+    // Its connection is still open.
+    named.expects("* carol left");
+    named.expects("* you are carol now");
+    named.expects("* 3 here: anon1, carol, json");
+    drop(actor);
+}

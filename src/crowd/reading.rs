@@ -88,7 +88,8 @@ impl<S: Socket> Crowd<S> {
                 connection.line = Line::Ready;
                 self.ready.push_back(key);
             }
-            if connection.phase() == Phase::Ending {
+            let has_taken_leave = connection.phase() == Phase::Ending;
+            if has_taken_leave {
                 // Its deadline was the unfinished line's.
                 timers.cancel(Timer::Connection(key, Due::End));
             }
@@ -105,6 +106,10 @@ impl<S: Socket> Crowd<S> {
                 }
             }
             self.deliver_letter();
+            if has_taken_leave {
+                // However long it takes to read what it is still owed.
+                self.room.leave(key);
+            }
         }
     }
 
@@ -120,11 +125,10 @@ impl<S: Socket> Crowd<S> {
 
     /// Whoever has been here for a while is made known to the others.
     fn has_stayed(&mut self, key: Key) {
-        let here = self.online();
         if let Some(connection) = self.roster.get_mut(key)
             && connection.is_open()
         {
-            connection.announce(key, &mut self.room, here);
+            connection.announce(key, &mut self.room);
         }
     }
 

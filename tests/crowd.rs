@@ -10,6 +10,7 @@ use hubbub::descriptors::Places;
 use hubbub::framing::Rules;
 use hubbub::goodbye::Goodbye;
 use hubbub::pace::Rate;
+use hubbub::peer::Peer;
 use hubbub::room::{Manners, Room};
 use hubbub::roster::Key;
 use hubbub::view::View;
@@ -1063,5 +1064,22 @@ fn the_longest_line_waits_for_a_stuck_reader_of_any_view_no_longer_than_the_room
             }
             assert_eq!(table.stalled(), 1);
         }
+    }
+}
+
+#[test]
+fn for_whom_no_descriptor_is_left_is_told_so_in_the_form_of_the_view() {
+    let mut table = Table::with(Manners { views: View::ALL.to_vec(), ..manners(FEED) }, limits());
+    let told = "the server is full, for it can open no more connections: try again later";
+    let object = format!(r#"{{"type":"error","text":"{told}","at":"2026-01-02T03:04:05.678Z"}}"#);
+    for (view, line) in
+        [(View::Plain, format!("* {told}")), (View::Named, format!("* {told}")), (View::Json, object)]
+    {
+        let socket = FakeSocket::default();
+        let client = Client { key: Key::from_number(Key::FIRST_FREE), socket: socket.clone() };
+        let peer = Peer::Local { pid: 1, uid: 1 };
+        table.crowd.send_away(socket, view, peer, table.now);
+        client.has_heard(line + "\n");
+        assert!(client.is_gone());
     }
 }

@@ -37,7 +37,7 @@ impl Command<'_> {
 impl<'a> Command<'a> {
     /// Reads a line: commands stand alone or before a blank, and everything else is said.
     pub fn read(line: &'a [u8]) -> Self {
-        if line.iter().all(|&byte| is_blank(byte)) {
+        if is_all_blank(line) {
             return Self::Nothing;
         }
         if let [b'/', rest @ ..] = line
@@ -88,8 +88,13 @@ fn trimmed(text: &[u8]) -> &[u8] {
     text
 }
 
+/// Whether there is no word in it.
+pub fn is_all_blank(text: &[u8]) -> bool {
+    text.iter().all(|&byte| is_blank(byte))
+}
+
 /// Whether a byte separates words.
-pub const fn is_blank(byte: u8) -> bool {
+const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 

@@ -112,8 +112,8 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Has joined the room under that key, and is told the welcome.
-    pub fn join(&mut self, key: Key, room: &mut Room, here: usize) {
-        let (cursor, told) = room.join(self.speaker(key), here);
+    pub fn join(&mut self, key: Key, room: &mut Room) {
+        let (cursor, told) = room.join(self.speaker(key));
         self.cursor = cursor;
         self.tell(&told);
     }
@@ -135,8 +135,8 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Tells the others that it has come.
-    pub fn announce(&mut self, key: Key, room: &mut Room, here: usize) {
-        room.announce(self.speaker(key), &mut self.cursor, here);
+    pub fn announce(&mut self, key: Key, room: &mut Room) {
+        room.announce(self.speaker(key), &mut self.cursor);
     }
 
     /// The socket, to be watched.

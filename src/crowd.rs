@@ -97,7 +97,7 @@ pub struct Crowd<S> {
     held: Vec<Key>,
     /// Connections to be written to, or to be ended, that need not wait for a report.
     due: Vec<Key>,
-    /// Readers that the last writes left behind.
+    /// Readers that the last writes to all left behind, or that came behind since.
     behind: Vec<Key>,
     over: Vec<Key>,
     /// [`Room::told`] when everyone was last written to.

@@ -38,11 +38,17 @@ pub struct Feed {
     used: usize,
     /// Whether what nobody lacks is kept until its place is needed.
     remembers: bool,
+    /// Bytes that were kept for that when memory was given back last.
+    kept: usize,
+    /// What was said before was given back then.
+    begins: u64,
     /// How far back so many lines begin, as of a head: newcomers come again and again while nobody speaks.
     lines_back: Option<(u64, usize, u64)>,
     /// The offset whose byte stands first in the ring; at most `head`, and at most a ring behind it and `tail`.
     origin: u64,
     tail: u64,
+    /// Where the feed ended when it was last known who lacks what.
+    known: u64,
     head: u64,
 }
 
@@ -61,7 +67,18 @@ impl Feed {
     /// The system has not so much memory.
     pub fn new(size: usize) -> io::Result<Self> {
         let ring = MmapMut::map_anon(size.max(1))?;
-        Ok(Self { ring, used: 0, remembers: false, lines_back: None, origin: 0, tail: 0, head: 0 })
+        Ok(Self {
+            ring,
+            used: 0,
+            remembers: false,
+            kept: 0,
+            begins: 0,
+            lines_back: None,
+            origin: 0,
+            tail: 0,
+            known: 0,
+            head: 0,
+        })
     }
 
     /// The same, which can also be joined some lines back.
@@ -74,18 +91,32 @@ impl Feed {
 
     /// Whether nobody lacks anything, and much memory is kept that a burst once took.
     pub const fn is_swollen(&self) -> bool {
-        self.tail == self.head && self.used > KEPT && !self.remembers
+        self.tail == self.head && self.used > KEPT && self.used > 2 * self.kept
     }
 
-    /// Gives the memory that a burst took back to the system.
-    pub fn give_back(&mut self) {
-        // Where there is none to take instead, what is there is kept.
-        if self.is_swollen()
-            && let Ok(ring) = MmapMut::map_anon(self.size())
-        {
-            self.ring = ring;
-            self.used = 0;
+    /// Gives the memory that a burst took back to the system, but for the last `history` lines of a feed that
+    /// can be joined so far back.
+    pub fn give_back(&mut self, history: usize) {
+        if !self.is_swollen() {
+            return;
         }
+        // Where there is none to take instead, what is there is kept.
+        let Ok(mut ring) = MmapMut::map_anon(self.size()) else { return };
+        let mut kept = Slices::default();
+        let mut origin = self.head;
+        if self.remembers {
+            // With the line end before, which tells where the first of them begins.
+            origin = self.find_lines_back(history).saturating_sub(1);
+            self.push(origin, self.head, &mut kept);
+        }
+        let mut end = 0;
+        for slice in kept.as_slices() {
+            ring[end..end + slice.len()].copy_from_slice(slice);
+            end += slice.len();
+        }
+        self.ring = ring;
+        (self.origin, self.begins) = (origin, origin);
+        (self.used, self.kept) = (end, end);
     }
 
     /// Bytes of the ring.
@@ -124,7 +155,8 @@ impl Feed {
         // Where others lag by more already, nobody joins behind them.
         let oldest = if self.room() < self.size() / 2 { self.tail } else { half };
         // The byte before tells whether a line begins there.
-        let from = oldest.saturating_sub(1).max(self.head.saturating_sub(self.size() as u64));
+        let from =
+            oldest.saturating_sub(1).max(self.head.saturating_sub(self.size() as u64)).max(self.begins);
         let mut slices = Slices::default();
         self.push(from, self.head, &mut slices);
         let (mut end, mut start, mut left) = (self.head, self.head, lines);
@@ -233,9 +265,16 @@ impl Feed {
         cursor.end_at(end);
     }
 
-    /// Forgets what none of `readers` lacks: give it every reader that is behind.
+    /// From now on it is known who lacks anything of what was said until now: each reader was given what it
+    /// takes.
+    pub const fn all_were_served(&mut self) {
+        self.known = self.head;
+    }
+
+    /// Forgets what none of `readers` lacks: give it every reader that was behind when
+    /// [all were served](Self::all_were_served). What was said since is kept, for everyone may lack it.
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
-        let slowest = readers.map(|cursor| cursor.at).fold(self.head, u64::min);
+        let slowest = readers.map(|cursor| cursor.at).fold(self.known, u64::min);
         self.tail = self.tail.max(slowest);
         if self.tail >= self.origin + self.size() as u64 {
             self.origin += self.size() as u64;
@@ -250,6 +289,11 @@ impl Feed {
     /// Whether the slowest reader has reached `mark`.
     pub const fn has_reached(&self, mark: Mark) -> bool {
         self.tail >= mark.0
+    }
+
+    /// Whether no reader is more than half a feed behind the newest line.
+    pub fn is_half_free(&self) -> bool {
+        distance(self.tail, self.head) <= self.size() / 2
     }
 
     /// Whether `cursor` has neither reached `mark` nor come within half a feed of the newest line.

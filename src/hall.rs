@@ -3,6 +3,7 @@
 use crate::clock::Moment;
 use crate::feed::{Cursor, Feed, Full, Mark};
 use crate::view::{Told, View};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -16,10 +17,12 @@ pub struct Hall {
     wait: Option<Wait>,
     /// Notices that found no room, in their order: told once there is some.
     missed: VecDeque<Vec<u8>>,
+    /// How many more there were than are kept, and when the last was.
+    uncounted: Option<(u64, String)>,
 }
 
 /// Notices that are kept while there is no room for them: as many as come and go while a stuck reader is
-/// waited for, unless they do it for nothing else.
+/// waited for, unless they do it for nothing else. Those beyond are counted, and told as one.
 const MOST_MISSED: usize = 4096;
 
 /// Senders wait because somebody reads slowly: until the slowest has reached the mark.
@@ -65,7 +68,7 @@ impl Hall {
     /// The system has not as much memory as the feed may take.
     pub fn new(view: View, size: usize, has_history: bool, raw: bool) -> io::Result<Self> {
         let feed = if has_history { Feed::with_history(size)? } else { Feed::new(size)? };
-        Ok(Self { view, raw, feed, wait: None, missed: VecDeque::new() })
+        Ok(Self { view, raw, feed, wait: None, missed: VecDeque::new(), uncounted: None })
     }
 
     /// How it shows the room.
@@ -98,11 +101,36 @@ impl Hall {
     /// is room for it; whether it was told.
     pub fn notify(&mut self, author: Option<&mut Cursor>, told: &Told<'_>, at: &str) -> bool {
         let Some(line) = self.view.line(told, at) else { return false };
-        let is_told = self.missed.is_empty() && self.feed.append(author, &line).is_ok();
-        if !is_told && self.missed.len() < MOST_MISSED {
-            self.missed.push_back(line.into_owned());
+        if self.missed.is_empty() && self.feed.append(author, &line).is_ok() {
+            return true;
         }
-        is_told
+        if self.missed.len() < MOST_MISSED {
+            self.missed.push_back(line.into_owned());
+        } else {
+            let count = self.uncounted.take().map_or(0, |(count, _)| count);
+            self.uncounted = Some((count + 1, at.to_owned()));
+        }
+        false
+    }
+
+    /// Tells the notices that found no room, as far as they do now; how many. Whom one is about may be told
+    /// of it too.
+    fn tell_missed(&mut self) -> usize {
+        let mut told = 0;
+        loop {
+            while let Some(line) = self.missed.front()
+                && self.feed.append(None, line).is_ok()
+            {
+                self.missed.pop_front();
+                told += 1;
+            }
+            if !self.missed.is_empty() {
+                return told;
+            }
+            let Some((count, at)) = self.uncounted.take() else { return told };
+            let text = format!("{count} more came, left or changed their name: /who tells who is here");
+            self.missed.extend(self.view.line(&Told::Notice(&text), &at).map(Cow::into_owned));
+        }
     }
 
     /// Adds a line as it is, for everyone here but the author.
@@ -139,29 +167,29 @@ impl Hall {
         self.feed.room() > most
     }
 
-    /// Forgets what none of `readers` lacks: give it every reader here that is behind.
+    /// From now on it is known who lacks anything of what was said until now.
+    pub const fn all_were_served(&mut self) {
+        self.feed.all_were_served();
+    }
+
+    /// Forgets what none of `readers` lacks: give it every reader here that was behind when all were served.
     ///
     /// Returns how many notices that had found no room were told.
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) -> usize {
         self.feed.release(readers);
-        let waiting = self.missed.len();
-        while let Some(line) = self.missed.front()
-            && self.feed.append(None, line).is_ok()
-        {
-            self.missed.pop_front();
-        }
-        waiting - self.missed.len()
+        self.tell_missed()
     }
 
-    /// Gives the memory that a burst took back to the system.
-    pub fn give_back(&mut self) {
-        self.feed.give_back();
+    /// Gives the memory that a burst took back to the system, but for the last `history` lines.
+    pub fn give_back(&mut self, history: usize) {
+        self.feed.give_back(history);
     }
 
-    /// Notes whether senders have to wait for readers here; returns when the patience of `timeout` ends.
+    /// Notes whether senders have to wait for readers here, or notices do; returns when the patience of
+    /// `timeout` ends.
     pub fn wait(&mut self, senders_wait: bool, timeout: Duration, now: Moment) -> Option<Moment> {
         self.wait.take_if(|wait| self.feed.has_reached(wait.mark));
-        if senders_wait {
+        if senders_wait || !self.missed.is_empty() {
             let mark = self.feed.half_a_feed_on();
             let wait = self.wait.get_or_insert(Wait { mark, waited: Duration::ZERO, since: None });
             let since = *wait.since.get_or_insert(now);

@@ -1,13 +1,16 @@
 //! Who is here, by name: where a view has names.
 
 use crate::roster::Key;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 
 /// Characters of the longest name.
 const LONGEST: usize = 24;
 /// What names are that people do not choose.
 const ANONYMOUS: &str = "anon";
+/// What names may have beside letters and digits.
+const PUNCTUATION: [char; 3] = ['_', '-', '.'];
 /// People whose memory is kept in any case.
 const KEPT: usize = 256;
 /// Bytes of names in a list, so that an answer stays a line; those who are left out are counted.
@@ -17,8 +20,8 @@ const LONGEST_LIST: usize = 2048;
 #[derive(Debug, Default)]
 pub struct People {
     people: HashMap<Key, Person>,
-    /// By [`folded`] name.
-    keys: HashMap<String, Key>,
+    /// By [`folded`] name, in whose order they are listed.
+    keys: BTreeMap<String, Key>,
     /// How many there ever were: the number of the last newcomer.
     last: u64,
     /// What [`list`](Self::list) tells, while it is true: who asks again and again costs little.
@@ -30,6 +33,8 @@ struct Person {
     name: String,
     /// Whether the others know of them.
     is_announced: bool,
+    /// Whether the others have seen their name.
+    has_spoken: bool,
 }
 
 /// Why nobody can have that name.
@@ -65,7 +70,7 @@ impl People {
         self.list = None;
         let name = format!("{ANONYMOUS}{}", self.last);
         self.keys.insert(folded(&name), key);
-        self.people.insert(key, Person { name, is_announced: false });
+        self.people.insert(key, Person { name, is_announced: false, has_spoken: false });
     }
 
     /// The name of one who is here, and else none.
@@ -75,7 +80,7 @@ impl People {
 
     /// Who has that name.
     pub fn find(&self, name: &str) -> Option<Key> {
-        self.keys.get(&folded(name)).copied()
+        self.keys.get(&folded(&normal(name)?)).copied()
     }
 
     /// Gives one who is here another name, in its normal form; returns the old one.
@@ -83,10 +88,7 @@ impl People {
     /// # Errors
     /// Why it cannot be theirs; the old one stays.
     pub fn rename(&mut self, key: Key, name: &str) -> Result<String, Unfit> {
-        let name = &normal(name);
-        if !is_name(name) {
-            return Err(Unfit::Form);
-        }
+        let Some(name) = &normal(name).filter(|name| is_name(name)) else { return Err(Unfit::Form) };
         if self.find(name).is_some_and(|other| other != key) {
             return Err(Unfit::Taken);
         }
@@ -104,6 +106,24 @@ impl People {
     /// Whether the others know of one who is here.
     pub fn is_announced(&self, key: Key) -> bool {
         self.people.get(&key).is_some_and(|person| person.is_announced)
+    }
+
+    /// How many are here.
+    pub fn count(&self) -> usize {
+        self.people.len()
+    }
+
+    /// One who is here says something to all; the name.
+    pub fn speak(&mut self, key: Key) -> &str {
+        self.people.get_mut(&key).map_or("", |person| {
+            person.has_spoken = true;
+            &person.name
+        })
+    }
+
+    /// Whether one who is here has said something to all.
+    pub fn has_spoken(&self, key: Key) -> bool {
+        self.people.get(&key).is_some_and(|person| person.has_spoken)
     }
 
     /// From now on the others know of one who is here; the name, if they did not.
@@ -129,12 +149,13 @@ impl People {
     /// Gives the memory that a crowd took back to the system.
     pub fn give_back(&mut self) {
         let kept = std::mem::take(&mut self.people).into_iter().collect::<Vec<_>>();
-        self.keys = HashMap::new();
+        self.keys.clear();
         self.list = None;
-        for (key, Person { name, is_announced }) in kept {
+        for (key, person) in kept {
             // Anew, and so not where it stood among those of the crowd.
+            let name = person.name.as_str().to_owned();
             self.keys.insert(folded(&name), key);
-            self.people.insert(key, Person { name: name.as_str().to_owned(), is_announced });
+            self.people.insert(key, Person { name, ..person });
         }
     }
 
@@ -145,12 +166,11 @@ impl People {
     }
 
     fn make_list(&self) -> String {
-        let mut names = self.people.values().map(|person| person.name.as_str()).collect::<Vec<_>>();
-        names.sort_unstable();
-        let count = names.len();
+        let count = self.people.len();
         let mut list = format!("{count} here");
         let mut listed = 0;
-        for name in &names {
+        for &key in self.keys.values() {
+            let name = self.name(key);
             if list.len() + name.len() > LONGEST_LIST {
                 break;
             }
@@ -165,27 +185,44 @@ impl People {
     }
 }
 
-/// One form of all that differ in how they are encoded, and not in what they show (NFKC of Unicode's Annex 15).
-fn normal(name: &str) -> String {
-    name.nfkc().collect()
+/// One form of all that differ in how they are encoded, and not in what they show (NFKC of Unicode's Annex
+/// 15); none of what is too long for a name in any form, which is not worth the work.
+fn normal(name: &str) -> Option<String> {
+    // A letter may be written as itself and marks; and one may stand for as many as 18.
+    let is_too_long = name.chars().nth(4 * LONGEST).is_some();
+    (!is_too_long).then(|| name.nfkc().take(LONGEST + 1).collect())
 }
 
 /// Whether it can be a name: letters and digits of any script that can be seen, and `_ - .`.
 fn is_name(name: &str) -> bool {
-    let is_filler = |letter| matches!(letter, '\u{115F}' | '\u{1160}');
-    let fits =
-        |letter: char| letter.is_alphanumeric() && !is_filler(letter) || matches!(letter, '_' | '-' | '.');
-    !name.is_empty() && name.chars().count() <= LONGEST && name.chars().all(fits)
+    let mut after_letter = false;
+    let mut fits = |letter: char| {
+        // Signs that stand beside a letter write vowels; those that stand on it or in it would mislead.
+        let fits = if is_combining_mark(letter) {
+            after_letter && letter.is_alphanumeric() && canonical_combining_class(letter) == 0
+        } else {
+            letter.is_alphanumeric() && !is_blank(letter) || PUNCTUATION.contains(&letter)
+        };
+        after_letter = fits && letter.is_alphanumeric();
+        fits
+    };
+    !name.is_empty() && name.chars().count() <= LONGEST && name.chars().all(&mut fits)
+}
+
+/// Letters that show nothing: fillers of Hangul, and blanks among hieroglyphs.
+const fn is_blank(letter: char) -> bool {
+    matches!(letter, '\u{115F}' | '\u{1160}' | '\u{13441}' | '\u{13442}')
 }
 
 fn is_anonymous(name: &str) -> bool {
-    folded(name).strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
+    let without = folded(name).replace(PUNCTUATION, "");
+    without.strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
 }
 
-/// The same for all names that differ in case alone: down, up and down again, for letters that have more
-/// than one form of either.
+/// The same for all names that differ in case alone, each in its normal form: down, up and down again, for
+/// letters that have more than one form of either.
 fn folded(name: &str) -> String {
-    normal(&normal(name).to_lowercase().to_uppercase().to_lowercase())
+    name.to_lowercase().to_uppercase().to_lowercase().nfkc().collect()
 }
 
 #[cfg(test)]
@@ -235,6 +272,7 @@ mod tests {
             ("\u{8C48}", "\u{F900}"),
             ("한", "\u{1112}\u{1161}\u{11AB}"),
             ("ﬁn", "fin"),
+            ("é", "E\u{301}"),
         ] {
             assert!(people.rename(keys[0], one).is_ok(), "{one}");
             assert_eq!(people.rename(keys[1], other), Err(Unfit::Taken), "{one} and {other}");
@@ -245,16 +283,32 @@ mod tests {
     fn a_name_has_letters_and_digits_of_any_script_and_nothing_that_could_mislead() {
         let (mut people, keys) = people(1);
         let longest = "ä".repeat(24);
-        for fit in ["alice", "Ω-7", "名前", "a_b.c-d", "٣", &longest] {
+        for fit in ["alice", "Ω-7", "名前", "a_b.c-d", "٣", "नाम", "นาม", &longest] {
             assert!(people.rename(keys[0], fit).is_ok(), "{fit}");
         }
         let too_long = "a".repeat(25);
-        for unfit in
-            ["", "a b", "<a>", "a>", "*", "a\tb", "a\u{202E}b", "a\u{FEFF}", "\u{1B}[1m", "a:", &too_long]
-        {
+        for unfit in [
+            "",
+            "a b",
+            "𓑁",
+            "bob𓑂",
+            "\u{5B4}",
+            "bob\u{5B4}",
+            "a\u{363}",
+            "\u{93E}",
+            "<a>",
+            "a>",
+            "*",
+            "a\tb",
+            "a\u{202E}b",
+            "a\u{FEFF}",
+            "\u{1B}[1m",
+            "a:",
+            &too_long,
+        ] {
             assert_eq!(people.rename(keys[0], unfit), Err(Unfit::Form), "{unfit:?}");
         }
-        for given in ["anon1", "anon99", "ANON5", "anon", "anon٣"] {
+        for given in ["anon1", "anon99", "ANON5", "anon", "anon٣", "anon7.", "a-n_on7"] {
             assert_eq!(people.rename(keys[0], given), Err(Unfit::Anonymous), "{given}");
         }
         assert!(people.rename(keys[0], "anonymous").is_ok());

@@ -2,7 +2,7 @@
 
 mod space;
 
-use crate::command::{Command, is_blank};
+use crate::command::{Command, is_all_blank};
 use crate::counters::count;
 use crate::feed::{Cursor, Feed, Full};
 use crate::framing::{Rules, text};
@@ -45,7 +45,7 @@ pub struct Room {
     manners: Manners,
     /// Who is here, if any view has names.
     people: Option<People>,
-    letters: Vec<Letter>,
+    letter: Option<Letter>,
     /// How often something was told to all.
     told: u64,
     relayed: Relayed,
@@ -124,7 +124,7 @@ impl Room {
             hall_of,
             manners,
             people: has_names.then(People::default),
-            letters: Vec::new(),
+            letter: None,
             told: 0,
             relayed: Relayed::default(),
         })
@@ -160,24 +160,25 @@ impl Room {
         self.people.is_some()
     }
 
-    /// Takes in a newcomer, one of `here`; returns its place and what it is told: whole lines, or nothing.
-    pub fn join(&mut self, speaker: Speaker, here: usize) -> (Cursor, Vec<u8>) {
+    /// Takes in a newcomer; returns its place and what it is told: whole lines, or nothing.
+    pub fn join(&mut self, speaker: Speaker) -> (Cursor, Vec<u8>) {
         if let Some(people) = &mut self.people {
             people.join(speaker.key);
         }
-        let told = Told::Welcome { text: &self.manners.welcome, name: self.name(speaker.key), here };
+        let told =
+            Told::Welcome { text: &self.manners.welcome, name: self.name(speaker.key), here: self.here() };
         let lines = self.lines(speaker.view, &told);
         (self.halls[self.hall_of[speaker.view.index()]].join(self.manners.history), lines)
     }
 
-    /// Tells the others that someone has come, one of `here`, unless they know.
-    pub fn announce(&mut self, speaker: Speaker, cursor: &mut Cursor, here: usize) {
+    /// Tells the others that someone has come, unless they know.
+    pub fn announce(&mut self, speaker: Speaker, cursor: &mut Cursor) {
         if let Some(name) = self.people.as_mut().and_then(|people| people.announce(speaker.key)) {
-            self.notify(Some((speaker.view, cursor)), &Told::Joined { name: &name, here });
+            self.notify(Some((speaker.view, cursor)), &Told::Joined { name: &name, here: self.here() });
         }
     }
 
-    /// Someone has gone; tells the others, if they knew.
+    /// Someone has gone or said goodbye; tells the others, if they knew.
     pub fn leave(&mut self, key: Key) {
         if let Some(name) = self.people.as_mut().and_then(|people| people.leave(key)) {
             self.notify(None, &Told::Left { name: &name });
@@ -199,7 +200,9 @@ impl Room {
         }
         match Command::read(line) {
             Command::Say(text) => self.say(speaker, cursor, text, false),
-            Command::Act(b"") => Ok(self.refuse(speaker, "/me needs what you do: /me waves")),
+            Command::Act(text) if is_all_blank(text) => {
+                Ok(self.refuse(speaker, "/me needs what you do: /me waves"))
+            }
             Command::Act(text) => self.say(speaker, cursor, text, true),
             Command::Nick(name) => Ok(self.rename(speaker, cursor, name)),
             Command::Message { to, text } => Ok(self.post(speaker, to, text)),
@@ -222,8 +225,8 @@ impl Room {
     ) -> Result<Answer, Full> {
         let shown = self.safe(line);
         let bytes = shown.len() as u64 + 1;
-        if let Some(people) = &self.people {
-            let name = people.name(speaker.key).to_owned();
+        if let Some(people) = &mut self.people {
+            let name = people.speak(speaker.key).to_owned();
             self.tell(Some((speaker.view, cursor)), &Told::Message { from: &name, text: &shown, is_action })?;
         } else {
             // The plain view alone, where a message is what was said.
@@ -271,17 +274,31 @@ impl Room {
             Err(unfit) => return self.refuse(speaker, &unfit.told(shortened(&name))),
         };
         let name = people.name(speaker.key).to_owned();
-        if old != name && people.is_announced(speaker.key) {
-            self.notify(Some((speaker.view, cursor)), &Told::Renamed { old: &old, new: &name });
+        if old != name {
+            self.tell_new_name(speaker, cursor, &old, &name);
         }
         Answer::Lines(self.lines(speaker.view, &Told::Notice(&format!("you are {name} now"))))
+    }
+
+    /// Tells the others of a new name, where they know the old one: of whom they were told, or who spoke.
+    fn tell_new_name(&mut self, speaker: Speaker, cursor: &mut Cursor, old: &str, new: &str) {
+        let Some(people) = &mut self.people else { return };
+        let becomes_known = people.has_spoken(speaker.key) && people.announce(speaker.key).is_some();
+        let is_known = people.is_announced(speaker.key);
+        if becomes_known {
+            let here = self.here();
+            self.notify(Some((speaker.view, cursor)), &Told::Joined { name: old, here });
+        }
+        if is_known {
+            self.notify(Some((speaker.view, cursor)), &Told::Renamed { old, new });
+        }
     }
 
     /// Takes something for one alone: to be handed on, for only the crowd knows whether it is taken.
     fn post(&mut self, speaker: Speaker, to: &[u8], text: &[u8]) -> Answer {
         let shown = text::safe(to);
         let name = String::from_utf8_lossy(&shown);
-        if name.is_empty() || text.iter().all(|&byte| is_blank(byte)) {
+        if name.is_empty() || is_all_blank(text) {
             return self.refuse(speaker, "/msg needs a name and what to say: /msg alice hi");
         }
         match self.people.as_ref().and_then(|people| people.find(&name)) {
@@ -291,21 +308,21 @@ impl Room {
             }
             Some(to) => {
                 let text = self.safe(text).into_owned();
-                self.letters.push(Letter { from: speaker.key, to, text });
+                self.letter = Some(Letter { from: speaker.key, to, text });
                 Answer::None
             }
         }
     }
 
-    /// Bytes at most that whoever said the letters not yet handed on is told of them.
-    pub fn letter_bytes(&self) -> usize {
-        // In the json view a quotation mark becomes two bytes.
-        self.letters.iter().map(|letter| 2 * letter.text.len() + View::Json.around()).sum()
+    /// Whether something was said to one alone: nothing more is heard before it is handed on, so that all
+    /// is told in the order in which it was said.
+    pub const fn has_letter(&self) -> bool {
+        self.letter.is_some()
     }
 
-    /// Takes what was said to one alone and not yet handed on.
-    pub fn take_letters(&mut self) -> Vec<Letter> {
-        std::mem::take(&mut self.letters)
+    /// Takes what was said to one alone.
+    pub const fn take_letter(&mut self) -> Option<Letter> {
+        self.letter.take()
     }
 
     /// What whoever hears a letter is told, or, as an echo, whoever said it; nothing in a view that has no
@@ -322,6 +339,11 @@ impl Room {
 
     fn refuse(&self, speaker: Speaker, told: &str) -> Answer {
         Answer::Lines(self.error(speaker.view, told))
+    }
+
+    /// How many are here, where people have names.
+    fn here(&self) -> usize {
+        self.people.as_ref().map_or(0, People::count)
     }
 
     fn name(&self, key: Key) -> &str {

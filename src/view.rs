@@ -6,7 +6,6 @@
 //! line is an object.
 
 use crate::framing::text;
-use memchr::memchr3;
 use std::borrow::Cow;
 
 /// How a listener shows the room.
@@ -122,7 +121,8 @@ impl View {
         match self {
             Self::Plain => 1,
             Self::Named => 128,
-            Self::Json => 256,
+            // Two names where it is for one alone.
+            Self::Json => 320,
         }
     }
 
@@ -238,28 +238,24 @@ impl Object {
 /// U+FFFD.
 fn push_escaped(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
-        let mut rest = chunk.valid().as_bytes();
-        while let Some(at) = first_to_escape(rest) {
-            out.extend_from_slice(&rest[..at]);
-            match rest[at] {
-                byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
-                b'\t' => out.extend_from_slice(b"\\t"),
-                control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
+        let valid = chunk.valid().as_bytes();
+        for run in valid.chunk_by(|&one, &next| !is_to_escape(one) && !is_to_escape(next)) {
+            match run {
+                [byte @ (b'"' | b'\\')] => out.extend_from_slice(&[b'\\', *byte]),
+                b"\t" => out.extend_from_slice(b"\\t"),
+                [control @ ..b' '] => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
+                run => out.extend_from_slice(run),
             }
-            rest = &rest[at + 1..];
         }
-        out.extend_from_slice(rest);
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{FFFD}".as_bytes());
         }
     }
 }
 
-/// Where the first byte stands that a JSON string cannot hold as it is.
-fn first_to_escape(text: &[u8]) -> Option<usize> {
-    let end = memchr3(b'"', b'\\', b'\t', text);
-    // Other controls only come in raw rooms.
-    text[..end.unwrap_or(text.len())].iter().position(|&byte| byte < b' ').or(end)
+/// Whether a JSON string cannot hold the byte as it is; controls other than TAB only come in raw rooms.
+const fn is_to_escape(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | ..b' ')
 }
 
 #[cfg(test)]

@@ -6,9 +6,12 @@ mod common;
 
 use common::table::*;
 use hubbub::crowd::{Due, Limits};
+use hubbub::descriptors::Places;
+use hubbub::framing::Rules;
 use hubbub::goodbye::Goodbye;
 use hubbub::pace::Rate;
-use hubbub::room::Manners;
+use hubbub::peer::Peer;
+use hubbub::room::{Manners, Room};
 use hubbub::roster::Key;
 use hubbub::view::View;
 use std::io::ErrorKind;
@@ -982,5 +985,101 @@ fn e6_notices_for_which_there_is_no_room_are_told_in_their_order_once_there_is()
             left.iter().enumerate().all(|(index, line)| *line == format!("* anon{} left", index + 4)),
             "{left:?}"
         );
+    }
+}
+
+#[test]
+fn who_leaves_while_others_talk_is_missed_and_no_line_is_torn_by_it() {
+    for history in [0, 5] {
+        let views = vec![View::Plain, View::Named];
+        let mut table = Table::with(Manners { views, history, ..manners(FEED) }, limits());
+        let (named, talker) = (table.join_view(View::Named), table.join());
+        let goers = (0..9).map(|_| table.join()).collect::<Vec<_>>();
+        table.settle();
+        (0..3).for_each(|_| table.passes(A_SECOND));
+        let before = named.heard().len();
+        let mut expected = String::new();
+        for (index, goer) in goers.iter().enumerate() {
+            goer.will_end();
+            goer.will_end();
+            table.crowd.note(goer.key, true, true, table.now);
+            table.turn();
+            // Before anyone is told of it.
+            talker.will_read(format!("line {index}\n"));
+            table.crowd.note(talker.key, true, false, table.now);
+            table.turn();
+            expected += &format!("* anon{} left\n<anon2> line {index}\n", index + 3);
+        }
+        table.settle();
+        assert_eq!(String::from_utf8_lossy(&named.heard()[before..]), expected, "history {history}");
+    }
+}
+
+#[test]
+fn a_stuck_reader_keeps_comings_and_goings_from_nobody_for_longer_than_the_room_waits() {
+    let views = vec![View::Plain, View::Json];
+    let limits = Limits { places: Places { clients: 6000, turned_away: 32 }, ..limits() };
+    let mut table = Table::with(Manners { views, ..manners(4096) }, limits);
+    let (reader, stuck) = (table.join_view(View::Json), table.join_view(View::Json));
+    // They are known.
+    (0..3).for_each(|_| table.passes(A_SECOND));
+    stuck.takes([], Take::NotNow);
+    let _comers = (0..5000).map(|_| table.join()).collect::<Vec<_>>();
+    table.settle();
+    for _ in 0..8 {
+        table.passes(A_SECOND);
+    }
+    assert_eq!((table.stalled(), stuck.is_gone()), (1, true));
+    let heard = String::from_utf8(reader.heard()).unwrap();
+    let joined = heard.lines().filter(|line| line.starts_with(r#"{"type":"join""#)).count();
+    let more = heard.lines().last().unwrap();
+    // The stuck one came and went too.
+    let untold = 5002 - joined;
+    assert!(
+        joined > 4096 && more.contains(&format!(r#""text":"{untold} more came, left or"#)),
+        "{joined}, {more}"
+    );
+}
+
+#[test]
+fn the_longest_line_waits_for_a_stuck_reader_of_any_view_no_longer_than_the_room_does() {
+    for (view, raw) in [(View::Named, false), (View::Json, false), (View::Named, true), (View::Json, true)] {
+        for feed in [4096, 128 * 1024] {
+            let rules = Rules { max_line: feed / Room::LINES_PER_FEED, raw };
+            let views = vec![View::Plain, view];
+            let mut table = Table::with(Manners { views, rules, ..manners(feed) }, limits());
+            let (stuck, reader) = (table.join_view(view), table.join());
+            table.settle();
+            stuck.takes([], Take::NotNow);
+            let line = [vec![1; rules.max_line], b"\n".to_vec()].concat();
+            for said in 1..40 {
+                let talker = table.join();
+                table.says(&talker, &line);
+                if talker.unread() > 0 {
+                    table.passes(STALL_TIMEOUT);
+                    table.passes(A_MILLISECOND);
+                }
+                let heard = reader.heard().iter().filter(|&&byte| byte == b'\n').count();
+                assert_eq!(heard, said, "{view:?}, raw: {raw}, a feed of {feed}");
+            }
+            assert_eq!(table.stalled(), 1);
+        }
+    }
+}
+
+#[test]
+fn for_whom_no_descriptor_is_left_is_told_so_in_the_form_of_the_view() {
+    let mut table = Table::with(Manners { views: View::ALL.to_vec(), ..manners(FEED) }, limits());
+    let told = "the server is full, for it can open no more connections: try again later";
+    let object = format!(r#"{{"type":"error","text":"{told}","at":"2026-01-02T03:04:05.678Z"}}"#);
+    for (view, line) in
+        [(View::Plain, format!("* {told}")), (View::Named, format!("* {told}")), (View::Json, object)]
+    {
+        let socket = FakeSocket::default();
+        let client = Client { key: Key::from_number(Key::FIRST_FREE), socket: socket.clone() };
+        let peer = Peer::Local { pid: 1, uid: 1 };
+        table.crowd.send_away(socket, view, peer, table.now);
+        client.has_heard(line + "\n");
+        assert!(client.is_gone());
     }
 }

@@ -104,7 +104,7 @@ impl Twin {
             }
         }
         let slowest = behind.iter().map(|cursor| self.feed.behind(cursor)).max().unwrap_or(0);
-        self.feed.release(behind.into_iter());
+        forget(&mut self.feed, behind);
         assert_eq!(self.feed.room(), FEED - slowest);
     }
 
@@ -138,6 +138,12 @@ impl Twin {
         }
         self.release();
     }
+}
+
+/// All were served, and of them those are behind.
+fn forget<'a>(feed: &mut Feed, behind: impl IntoIterator<Item = &'a Cursor>) {
+    feed.all_were_served();
+    feed.release(behind.into_iter());
 }
 
 fn bytes(slices: &Slices<'_>) -> Vec<u8> {
@@ -246,14 +252,14 @@ fn readers_who_lag_are_told_from_those_who_are_near() {
     feed.append(Some(&mut author), &[b'x'; 399]).expect("room");
     let near = feed.join();
     feed.append(Some(&mut author), &[b'x'; 499]).expect("room");
-    feed.release([&stuck, &near].into_iter());
+    forget(&mut feed, [&stuck, &near]);
     let mark = feed.half_a_feed_on();
     assert!(!feed.has_reached(mark));
     assert!(feed.lags(&stuck, mark));
     assert!(!feed.lags(&near, mark), "it is half a feed behind and not more");
-    feed.release([&near].into_iter());
+    forget(&mut feed, [&near]);
     assert!(!feed.has_reached(mark), "400 of the 500 that were asked for");
-    feed.release(std::iter::empty());
+    forget(&mut feed, []);
     assert!(feed.has_reached(mark));
 }
 
@@ -266,7 +272,7 @@ fn who_joins_some_lines_back_is_owed_those_lines_and_no_more_than_half_a_feed_of
             let length = (number * 7 + seed * 13) % 23;
             let line = format!("{number:.>length$}").into_bytes();
             feed.append(None, &line).expect("nobody lacks anything");
-            feed.release(std::iter::empty());
+            forget(&mut feed, []);
             said.push([line, b"\n".to_vec()].concat());
             for lines in [0, 1, 2, 5, 100] {
                 let cursor = feed.join_back(lines);
@@ -278,7 +284,7 @@ fn who_joins_some_lines_back_is_owed_those_lines_and_no_more_than_half_a_feed_of
                 }
                 assert_eq!(bytes(&slices), expected.concat(), "{lines} of {number} lines");
                 assert!(!cursor.is_mid_line());
-                feed.release(std::iter::empty());
+                forget(&mut feed, []);
             }
         }
     }
@@ -289,7 +295,7 @@ fn who_joins_back_keeps_what_it_is_owed_and_yields_where_others_need_the_feed() 
     let mut feed = Feed::with_history(FEED).unwrap();
     for number in 0..100 {
         feed.append(None, format!("line {number}").as_bytes()).expect("nobody lacks anything");
-        feed.release(std::iter::empty());
+        forget(&mut feed, []);
     }
     let mut back = feed.join_back(5);
     let owed = |feed: &Feed, cursor: &Cursor| {
@@ -323,14 +329,14 @@ fn who_joined_back_and_does_not_read_costs_no_one_a_byte_however_often_the_ring_
         let say = |feed: &mut Feed, number: usize| feed.append(None, format!("line {number}").as_bytes());
         for number in 0..lines {
             say(&mut feed, number).expect("nobody lacks anything");
-            feed.release(std::iter::empty());
+            forget(&mut feed, []);
         }
         let mut number = lines;
         let stuck = feed.join_back(3);
         let mut reader = feed.join();
         let first = number;
         for _ in 0..10 {
-            feed.release([&stuck, &reader].into_iter());
+            forget(&mut feed, [&stuck, &reader]);
             say(&mut feed, number).expect("there is room for some");
             number += 1;
         }
@@ -341,8 +347,64 @@ fn who_joined_back_and_does_not_read_costs_no_one_a_byte_however_often_the_ring_
             assert_eq!(String::from_utf8_lossy(&bytes(&slices)), said(from), "after {lines} lines");
         }
         feed.advance(&mut reader, said(first).len());
-        feed.release([&stuck, &reader].into_iter());
-        feed.release([&reader].into_iter());
+        forget(&mut feed, [&stuck, &reader]);
+        forget(&mut feed, [&reader]);
         assert_eq!(feed.room(), FEED, "once the stuck one is gone");
+    }
+}
+
+#[test]
+fn what_was_said_since_all_were_served_is_not_forgotten() {
+    let mut feed = Feed::new(FEED).unwrap();
+    let mut reader = feed.join();
+    feed.append(None, b"one").expect("room");
+    // Nobody was given anything yet, so nobody is known to be behind.
+    feed.release(std::iter::empty());
+    assert_eq!(feed.room(), FEED - 4);
+    feed.append(None, b"two").expect("room");
+    let mut slices = Slices::default();
+    feed.owed(&reader, &mut slices);
+    assert_eq!(bytes(&slices), b"one\ntwo\n");
+    feed.advance(&mut reader, 8);
+    forget(&mut feed, []);
+    assert_eq!(feed.room(), FEED);
+}
+
+#[test]
+fn what_a_burst_took_is_given_back_but_for_the_history() {
+    const BIG: usize = 1 << 20;
+    for lines in [0, 1, 5, 100, 100_000] {
+        let mut feed = Feed::with_history(BIG).unwrap();
+        let mut said = Vec::new();
+        let mut say = |feed: &mut Feed, count: usize| {
+            for _ in 0..count {
+                let line = format!("line {}", said.len());
+                feed.append(None, line.as_bytes()).expect("nobody lacks anything");
+                forget(feed, []);
+                said.push(line + "\n");
+            }
+            said[said.len().saturating_sub(lines)..].concat()
+        };
+        let owed = |feed: &mut Feed| {
+            let cursor = feed.join_back(lines);
+            let mut slices = Slices::default();
+            feed.owed(&cursor, &mut slices);
+            let owed = String::from_utf8(bytes(&slices)).unwrap();
+            forget(feed, []);
+            owed
+        };
+        for count in [100_000, 3, 30_000, 1] {
+            let expected = say(&mut feed, count);
+            feed.give_back(lines);
+            assert!(!feed.is_swollen(), "{lines} lines");
+            let owed = owed(&mut feed);
+            assert!(expected.ends_with(&owed), "{lines} lines");
+            let is_all = owed.len() == expected.len();
+            assert!(
+                is_all || lines == 100_000 && owed.len() > BIG / 2 - 20,
+                "{} of {lines} lines",
+                owed.len()
+            );
+        }
     }
 }

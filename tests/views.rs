@@ -99,9 +99,10 @@ fn talk(client: &mut Client) -> String {
 
 /// The next line that does not tell who came.
 #[track_caller]
-fn next_but_comings(client: &mut Client) -> String {
+fn next_but_joins(client: &mut Client) -> String {
     let lines = std::iter::repeat_with(|| text(&client.hears_line()));
-    lines.into_iter().find(|line| !line.contains(" joined (")).unwrap()
+    let is_coming = |line: &String| line.contains(" joined (") || line.starts_with(r#"{"type":"join""#);
+    lines.into_iter().find(|line| !is_coming(line)).unwrap()
 }
 
 /// What a message looks like in a view.
@@ -172,8 +173,8 @@ fn the_commands_are_answered_in_the_view_in_which_they_were_given() {
         "* names like anon7 are given to newcomers",
         "* /msg needs a name and what to say",
         "* nobody here is called nobody",
-        "* /me needs what you do",
         "* anon1 sees plain lines alone",
+        "* /me needs what you do",
     ] {
         let line = text(&named.hears_line());
         assert!(line.starts_with(answer), "{line}, not {answer}");
@@ -314,9 +315,46 @@ fn a_thousand_lines_for_one_who_reads_them_all_arrive_and_each_is_confirmed() {
     });
     named.says((0..1000).map(|number| format!("/msg json line {number}\n")).collect::<String>());
     for number in 0..1000 {
-        assert_eq!(next_but_comings(&mut named), format!("* private to json: line {number}"));
+        assert_eq!(next_but_joins(&mut named), format!("* private to json: line {number}"));
     }
     reader.join().unwrap();
+}
+
+#[test]
+fn what_is_said_to_one_and_to_all_is_heard_in_its_order_and_under_the_name_of_then() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, mut json] = room.three();
+    let (mut actor, _) = room.join(View::Named);
+    actor.says("/nick alice\none\n/msg nora two\n/nick zed\n/msg nora three\n/msg anon1 x\n/help\nfour\n");
+    for answer in
+        ["you are alice", "private to nora: two", "you are zed", "private to nora: three", "anon1 sees", "6"]
+    {
+        let line = next_but_joins(&mut actor);
+        assert!(line.starts_with(&format!("* {answer}")), "{line}, not {answer}");
+    }
+    let told = [
+        "<alice> one",
+        "* private from alice: two",
+        "* alice is now zed",
+        "* private from zed: three",
+        "<zed> four",
+    ];
+    for line in told {
+        assert_eq!(next_but_joins(&mut named), line);
+    }
+    let messages = [talk(&mut json), talk(&mut json)];
+    assert!(messages[0].contains("alice") && messages[1].contains("zed"), "{messages:?}");
+}
+
+#[test]
+fn an_unfinished_line_for_one_alone_is_handed_on_after_silence() {
+    let room = Room::open(&["--flush-after", "30"]);
+    let [_plain, mut named, mut json] = room.three();
+    named.says("/msg json psst");
+    named.expects("* private to json: psst");
+    assert_eq!(object(talk(&mut json).as_bytes())["text"], "psst");
+    json.says("hi all");
+    assert_eq!(talk(&mut named), "<json> hi all");
 }
 
 #[test]
@@ -392,6 +430,125 @@ fn each_refusal_is_an_object_in_the_json_view_and_a_notice_in_the_named_one() {
             client.says(stranger);
             assert!(told(&mut client).contains("this is a chat room"));
             client.expects_end();
+        }
+    }
+}
+
+#[test]
+fn what_is_said_to_one_alone_is_in_no_log() {
+    let (mut server, addresses) = Server::start_in_views(&["-vv"]);
+    let mut client = Client::connect(addresses[View::Named.index()]);
+    client.says("/msg nobody secret\n//msg nobody open\n/msg secret\n/who\n");
+    client.ends();
+    client.hears_all();
+    server.wait_for_log("left, 0 online");
+    let log = server.log_so_far();
+    assert!(log.iter().any(|line| line.contains("something for one alone")), "{log:#?}");
+    assert!(log.iter().any(|line| line.ends_with("//msg nobody open")), "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
+}
+
+#[test]
+fn who_takes_leave_has_left_however_long_the_connection_stays() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, _json] = room.three();
+    let (mut actor, given) = room.join(View::Named);
+    eventually("its coming is told", || text(&named.hears_line()).contains(&given).then_some(()));
+    actor.says("/nick carol\n/quit\n");
+    named.expects(format!("* {given} is now carol"));
+    named.says("/nick carol\n/who\n");
+    // Its connection is still open.
+    named.expects("* carol left");
+    named.expects("* you are carol now");
+    named.expects("* 3 here: anon1, carol, json");
+    drop(actor);
+}
+
+#[test]
+fn a_room_for_two_is_a_one_to_one_chat_and_a_third_is_told_so_in_each_view() {
+    let room = Room::open(&["-m", "2"]);
+    let ((mut one, _), (mut two, _)) = (room.join(View::Plain), room.join(View::Plain));
+    one.says("hello\n");
+    two.expects("hello");
+    two.says("hello yourself\n");
+    one.expects("hello yourself");
+    for view in View::ALL {
+        let mut third = room.connect(view);
+        let told = text(&third.hears_line());
+        assert!(told.contains("the room is full, with 2 in it: try again later"), "{told}");
+        assert_eq!(told.starts_with('{'), view == View::Json);
+        third.expects_end();
+    }
+    drop(two);
+    let mut next = eventually("there is a place again", || {
+        let mut client = room.connect(View::Plain);
+        (client.hears_line() == WELCOME.as_bytes()).then_some(client)
+    });
+    one.says("who are you?\n");
+    next.expects("who are you?");
+}
+
+#[test]
+fn each_answer_and_refusal_is_a_notice_or_an_error_of_its_view() {
+    let room = Room::open(&["--max-line", "300"]);
+    let [_plain, mut named, mut json] = room.three();
+    let long = "x".repeat(301);
+    for (asked, answer, kind) in [
+        ("/help", "6 commands: /nick NAME", "notice"),
+        ("/who", "3 here: anon1, json, nora", "notice"),
+        ("/nick a b", "a name is of letters, digits", "error"),
+        ("/nick anon7", "names like anon7 are given to newcomers", "error"),
+        ("/msg", "/msg needs a name and what to say", "error"),
+        ("/msg nora ", "/msg needs a name and what to say", "error"),
+        ("/msg nobody hi", "nobody here is called nobody", "error"),
+        ("/msg anon1 hi", "anon1 sees plain lines alone", "error"),
+        ("/me", "/me needs what you do", "error"),
+        ("/me   ", "/me needs what you do", "error"),
+        (&long, "that line was too long and nobody saw it: 300 bytes", "error"),
+    ] {
+        named.says(format!("{asked}\n"));
+        let line = next_but_joins(&mut named);
+        assert!(line.starts_with(&format!("* {answer}")), "{asked}: {line}");
+        json.says(format!("{asked}\n"));
+        let told = object(next_but_joins(&mut json).as_bytes());
+        assert_eq!(told["type"], kind, "{asked}: {told}");
+        assert!(told["text"].as_str().unwrap().starts_with(answer), "{asked}: {told}");
+    }
+    for (taker, name) in [(&mut named, "JSON"), (&mut json, "Nora")] {
+        taker.says(format!("/nick {name}\n"));
+        let told = text(&taker.hears_line());
+        assert!(told.contains(&format!("{name} is somebody else's name: choose another")), "{told}");
+    }
+}
+
+#[test]
+fn what_is_said_to_one_alone_goes_from_each_view_with_names_to_each() {
+    let room = Room::open(&[]);
+    for from in [View::Named, View::Json] {
+        for to in View::ALL {
+            let ((mut sender, _), (mut other, _)) = (room.join(from), room.join(to));
+            sender.says("/nick sender\n");
+            sender.hears_line();
+            if to.has_names() {
+                other.says("/nick other\n");
+                other.hears_line();
+                sender.says("/msg Other psst\n");
+                let echo = next_but_joins(&mut sender);
+                let heard = next_but_joins(&mut other);
+                let forms = ["* private to other: psst", "* private from sender: psst"];
+                let object = r#"{"type":"private","from":"sender","to":"other","text":"psst","#;
+                let is_form = |view, line: &str, form| match view {
+                    View::Json => line.starts_with(object),
+                    _ => line == form,
+                };
+                assert!(is_form(from, &echo, forms[0]) && is_form(to, &heard, forms[1]), "{echo} {heard}");
+                assert_eq!(
+                    (echo.contains(r#""echo":true"#), heard.contains("echo")),
+                    (from == View::Json, false)
+                );
+            }
+            sender.says("/quit\n");
+            sender.hears_all();
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What one client says: reading, and what the framing makes of it.
 
-use super::output::OUTBOX_FULL;
 use super::{Connection, Phase, State};
 use crate::clock::Moment;
+use crate::command::Command;
 use crate::feed::Full;
 use crate::framing::{Event, text};
 use crate::goodbye::Goodbye;
@@ -93,8 +93,8 @@ impl<S: Socket> Connection<S> {
             Ok(0) => Ok(0),
             Ok(most) if asks => {
                 // Heard before it is read, for who is not given its answers is heard no further.
-                self.note_said(most, given, room, now);
                 let taken = self.take_in(key, &buffer[..most], room);
+                self.note_said(taken, given, room, now);
                 if taken == 0 {
                     // A read of nothing would look like the end.
                     return Some(0);
@@ -172,7 +172,8 @@ impl<S: Socket> Connection<S> {
         reads.take_while(|&bytes| bytes > 0).sum()
     }
 
-    /// Takes what was said, up to what its answers leave room for; returns how many bytes that were.
+    /// Takes what was said, up to what its answers leave room for or the first of it that is for one alone;
+    /// returns how many bytes that were.
     fn take_in(&mut self, key: Key, said: &[u8], room: &mut Room) -> usize {
         let rules = *room.rules();
         let mut input = said;
@@ -183,7 +184,7 @@ impl<S: Socket> Connection<S> {
                 // A stranger, or one who took leave: what follows is no chat.
                 return said.len();
             }
-            if self.view.has_names() && self.untold() + room.letter_bytes() > OUTBOX_FULL {
+            if room.has_letter() || self.view.has_names() && self.is_outbox_full() {
                 break;
             }
         }
@@ -260,7 +261,12 @@ impl<S: Socket> Connection<S> {
     /// Passes a line on, logs it where asked to, and takes what the room answers.
     fn say(&mut self, key: Key, text: &[u8], room: &mut Room) {
         if log_enabled!(log::Level::Debug) {
-            debug!("{}: {}", self.peer, String::from_utf8_lossy(&text::safe(text)));
+            match Command::read(text) {
+                Command::Message { .. } if self.view.has_names() => {
+                    debug!("{}: something for one alone", self.peer);
+                }
+                _ => debug!("{}: {}", self.peer, String::from_utf8_lossy(&text::safe(text))),
+            }
         }
         match room.hear(self.speaker(key), &mut self.cursor, text) {
             Ok(Answer::None) => {}

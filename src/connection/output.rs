@@ -9,12 +9,12 @@ use std::io::{self, ErrorKind};
 
 /// Text for one connection alone is not added, and its sender not read, beyond this many bytes. One
 /// read more may add its telnet answers, no longer than what was read.
-pub(super) const OUTBOX_FULL: usize = 4096;
+const OUTBOX_FULL: usize = 4096;
 
 impl<S: Socket> Connection<S> {
     /// Whether it has so much text for it alone to take that no more is added but what it has to be told.
     pub fn is_outbox_full(&self) -> bool {
-        self.outbox.as_ref().is_some_and(|outbox| outbox.len() > OUTBOX_FULL)
+        self.untold() > OUTBOX_FULL
     }
 
     /// Bytes of text for this client alone that it was not told yet.

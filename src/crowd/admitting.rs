@@ -54,9 +54,8 @@ impl<S: Socket> Crowd<S> {
             self.turned_away += 1;
             return Some(key);
         }
-        let here = self.online();
         if let Some(newcomer) = self.roster.get_mut(key) {
-            newcomer.join(key, &mut self.room, here);
+            newcomer.join(key, &mut self.room);
             if newcomer.is_behind(&self.room) {
                 // By what was said before it came.
                 self.behind.push(key);

@@ -1,39 +1,42 @@
 //! What one says to another alone.
 
 use super::Crowd;
+use crate::room::Letter;
 use crate::socket::Socket;
 
 impl<S: Socket> Crowd<S> {
-    /// Hands on what was said to one alone.
-    pub(super) fn deliver_letters(&mut self) {
-        for letter in self.room.take_letters() {
-            if let Some(to) = self.roster.get_mut(letter.to)
-                && to.is_outbox_full()
-                && to.writable
-            {
-                // It may read well, and have had no time for it.
-                self.counters.written += to.write(&self.room) as u64;
-            }
-            let taken = match self.roster.get_mut(letter.to) {
-                Some(to) if !to.view().has_names() => {
-                    Err("sees plain lines alone, and hears nothing private")
-                }
-                Some(to) if to.is_outbox_full() => Err("does not read what is there, and was not told"),
-                Some(to) if to.is_open() => {
-                    to.tell(&self.room.read_letter(&letter, to.view(), false));
-                    self.due.push(letter.to);
-                    Ok(())
-                }
-                _ => Err("is leaving"),
-            };
-            let Some(from) = self.roster.get_mut(letter.from) else { continue };
-            let told = match taken {
-                Ok(()) => self.room.read_letter(&letter, from.view(), true),
-                Err(why) => self.room.return_letter(&letter, from.view(), why),
-            };
-            // It is heard no further than there is room for this.
-            from.tell(&told);
-            self.due.push(letter.from);
+    /// Hands on what was said to one alone, and tells who said it.
+    pub(super) fn deliver_letter(&mut self) {
+        let Some(letter) = self.room.take_letter() else { return };
+        let handed = self.hand_on(&letter);
+        let Some(from) = self.roster.get_mut(letter.from) else { return };
+        let told = match handed {
+            Ok(()) => self.room.read_letter(&letter, from.view(), true),
+            Err(why) => self.room.return_letter(&letter, from.view(), why),
+        };
+        // It is heard no further than there is room for this.
+        from.tell(&told);
+        self.due.push(letter.from);
+    }
+
+    fn hand_on(&mut self, letter: &Letter) -> Result<(), &'static str> {
+        let Some(to) = self.roster.get_mut(letter.to) else { return Err("is leaving") };
+        if !to.view().has_names() {
+            return Err("sees plain lines alone, and hears nothing private");
         }
+        if to.writable && (to.is_behind(&self.room) || to.is_outbox_full()) {
+            // What was said to all before comes before; and it may read well, and have had no time for it.
+            self.counters.written += to.write(&self.room) as u64;
+            self.due.push(letter.to);
+        }
+        if to.is_outbox_full() {
+            return Err("does not read what is there, and was not told");
+        }
+        if !to.is_open() {
+            return Err("is leaving");
+        }
+        to.tell(&self.room.read_letter(letter, to.view(), false));
+        self.due.push(letter.to);
+        Ok(())
     }
 }

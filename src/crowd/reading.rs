@@ -88,7 +88,8 @@ impl<S: Socket> Crowd<S> {
                 connection.line = Line::Ready;
                 self.ready.push_back(key);
             }
-            if connection.phase() == Phase::Ending {
+            let has_taken_leave = connection.phase() == Phase::Ending;
+            if has_taken_leave {
                 // Its deadline was the unfinished line's.
                 timers.cancel(Timer::Connection(key, Due::End));
             }
@@ -104,7 +105,11 @@ impl<S: Socket> Crowd<S> {
                     timers.cancel(Timer::Connection(key, Due::End));
                 }
             }
-            self.deliver_letters();
+            self.deliver_letter();
+            if has_taken_leave {
+                // However long it takes to read what it is still owed.
+                self.room.leave(key);
+            }
         }
     }
 
@@ -120,11 +125,10 @@ impl<S: Socket> Crowd<S> {
 
     /// Whoever has been here for a while is made known to the others.
     fn has_stayed(&mut self, key: Key) {
-        let here = self.online();
         if let Some(connection) = self.roster.get_mut(key)
             && connection.is_open()
         {
-            connection.announce(key, &mut self.room, here);
+            connection.announce(key, &mut self.room);
         }
     }
 
@@ -177,6 +181,7 @@ impl<S: Socket> Crowd<S> {
         if self.room.has_room_for(connection.unfinished()) {
             connection.flush(key, &mut self.room);
             self.due.push(key);
+            self.deliver_letter();
         } else if let Some(flush_after) = self.limits.flush_after {
             timers.set(Timer::Connection(key, Due::End), now.after(flush_after));
         }

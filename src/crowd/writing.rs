@@ -41,6 +41,7 @@ impl<S: Socket> Crowd<S> {
                 self.behind.push(key);
             }
         }
+        self.room.all_were_served();
         self.release();
     }
 
@@ -68,7 +69,8 @@ impl<S: Socket> Crowd<S> {
         }
     }
 
-    /// Lets the feed forget what nobody lacks, and the senders go on for whom that made room.
+    /// Lets the feed forget what nobody lacks, and the senders go on for whom that made room. What was said
+    /// since all were served stays: `behind` does not know who lacks it.
     pub(super) fn release(&mut self) {
         let room = &self.room;
         self.behind.retain(|&key| self.roster.get_mut(key).is_some_and(|c| c.is_behind(room)));

@@ -7,7 +7,8 @@ use std::ops::Range;
 /// Stretches of its own lines that one reader remembers, 16 bytes each: who has said so much between
 /// the lines of others without reading them is not read either.
 const MOST_OWN: usize = 256;
-/// A reader's place in the feed, and the way past its own lines.
+
+/// Where a reader stands, and what it skips.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     pub(super) at: u64,

@@ -55,8 +55,13 @@ impl Room {
     /// What may be read from a sender however much it says.
     fn space_in_a_flood(&self, held: usize) -> Space {
         let space = self.space(self.kept_for_people(), held);
-        let is_worth_a_call = space.bytes >= self.least_read();
-        if is_worth_a_call { space } else { Space::NONE }
+        if space.bytes >= self.least_read() {
+            return space;
+        }
+        // Where no reader lags so far that it could be cut for it, nobody waits: a line finds room.
+        let is_half_free = self.halls.iter().all(|hall| hall.feed().is_half_free());
+        let line = self.manners.rules.max_line + "\r\n".len();
+        if is_half_free { Space { bytes: line.saturating_sub(held), lines: 1 } } else { Space::NONE }
     }
 
     /// Bytes of each feed that a flood leaves to people.
@@ -92,13 +97,19 @@ impl Room {
 
     /// Gives the memory that a burst took back to the system.
     pub fn give_back(&mut self) {
-        self.halls.iter_mut().for_each(Hall::give_back);
+        self.halls.iter_mut().for_each(|hall| hall.give_back(self.manners.history));
         if let Some(people) = &mut self.people {
             people.give_back();
         }
     }
 
-    /// Forgets what none of `readers` lacks, each with its view: give it every reader that is behind.
+    /// From now on it is known who lacks anything of what was said until now.
+    pub fn all_were_served(&mut self) {
+        self.halls.iter_mut().for_each(Hall::all_were_served);
+    }
+
+    /// Forgets what none of `readers` lacks, each with its view: give it every reader that was behind when
+    /// all were served.
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
         for hall in &mut self.halls {
             let view = hall.view();

@@ -1,0 +1,589 @@
+//! What the programs say of themselves with `--help`, the manual, the README and the shells' completions tell
+//! the same.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+
+mod common;
+
+use common::{Client, Folder, Server, run_to_its_end};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PROGRAMS: [(&str, &str); 3] = [
+    ("hubbub", env!("CARGO_BIN_EXE_hubbub")),
+    ("hubbub-client", env!("CARGO_BIN_EXE_hubbub-client")),
+    ("hubbub-load", env!("CARGO_BIN_EXE_hubbub-load")),
+];
+
+/// Options of the server that others rely on: short, long, argument and default, each empty where there is none.
+const CONTRACT: [(&str, &str, &str, &str); 18] = [
+    ("l", "listen", "[VIEW:]ADDR", "plain:127.0.0.1:9090"),
+    ("w", "welcome", "TEXT", "Welcome to the anonymous chat room."),
+    ("", "history", "LINES", "0"),
+    ("m", "max-clients", "N", "what the descriptor limit allows"),
+    ("", "max-per-ip", "N", "0"),
+    ("", "max-line", "BYTES", "8192"),
+    ("", "feed", "BYTES", "1M"),
+    ("", "rate", "LINES", "0"),
+    ("", "stall-timeout", "SECS", "5"),
+    ("", "idle-timeout", "SECS", "0"),
+    ("", "flush-after", "MS", "0"),
+    ("", "raw", "", ""),
+    ("", "report-every", "SECS", "5"),
+    ("", "log-file", "FILE", ""),
+    ("v", "verbose", "", ""),
+    ("q", "quiet", "", ""),
+    ("h", "help", "", ""),
+    ("V", "version", "", ""),
+];
+
+/// Options of the server that came later.
+const ADDITIONS: [&str; 2] = ["unix-mode", "dead-after"];
+
+/// Options of other programs that the README mentions.
+const OF_OTHERS: [&str; 6] = ["broker", "no-default-features", "no-shutdown", "recv-only", "release", "test"];
+
+/// Beginnings of a command line, and what may follow the last word's first letters: what each shell offers.
+const VALUES: [(&str, &[&str]); 7] = [
+    ("hubbub --fe", &["--feed"]),
+    ("hubbub --listen na", &["named:"]),
+    ("hubbub --log-file ro", &["room.log"]),
+    ("hubbub --unix-mode 066", &["0660", "0666"]),
+    ("hubbub-load --protocol ", &["lines", "nats", "redis"]),
+    ("hubbub-load --verify --no", &[]),
+    ("hubbub-client --send un", &[]),
+];
+
+/// An option as it is written where it is explained.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Choice {
+    long: String,
+    short: String,
+    argument: String,
+}
+
+/// An option and what is said of it.
+#[derive(Debug)]
+struct Entry {
+    choice: Choice,
+    text: String,
+}
+
+impl Choice {
+    /// Reads `-s, --long ARGUMENT`; what follows has a lower-case letter or is further away.
+    fn read(tag: &str) -> Option<Self> {
+        let (short, rest) = match tag.strip_prefix("--") {
+            Some(rest) => ("", rest),
+            None => tag.strip_prefix('-')?.split_once(", --")?,
+        };
+        let mut words = rest.split(' ');
+        let long = words.next()?.to_owned();
+        let is_argument = |word: &&str| !word.contains(|letter: char| letter.is_ascii_lowercase());
+        let argument = words.next().filter(is_argument).unwrap_or_default().to_owned();
+        Some(Self { long, short: short.to_owned(), argument })
+    }
+
+    /// What one can type for it, and whether that takes a value.
+    fn spellings(&self) -> Vec<(String, bool)> {
+        let short = (!self.short.is_empty()).then(|| format!("-{}", self.short));
+        let all = short.into_iter().chain([format!("--{}", self.long)]);
+        all.map(|spelling| (spelling, !self.argument.is_empty())).collect()
+    }
+}
+
+/// The options that `lines` explain, each at one of the `indents`, up to an empty line.
+fn entries<'a>(lines: impl Iterator<Item = &'a str>, indents: &[usize]) -> Vec<Entry> {
+    let mut entries = Vec::<Entry>::new();
+    let mut is_open = false;
+    for line in lines {
+        let text = line.trim_start();
+        let choice = indents.contains(&(line.len() - text.len())).then(|| Choice::read(text)).flatten();
+        if let Some(choice) = choice {
+            entries.push(Entry { choice, text: text.to_owned() });
+            is_open = true;
+        } else if text.is_empty() {
+            is_open = false;
+        } else if let Some(entry) = entries.last_mut().filter(|_| is_open) {
+            entry.text.push('\n');
+            entry.text.push_str(text);
+        }
+    }
+    entries
+}
+
+fn choices(entries: &[Entry]) -> Vec<Choice> {
+    let mut choices = entries.iter().map(|entry| entry.choice.clone()).collect::<Vec<_>>();
+    choices.sort();
+    choices
+}
+
+/// What `--help` ends an option's text with, in brackets.
+fn default(entry: &Entry) -> Option<&str> {
+    let in_brackets = |line: &'_ str| Some(line.strip_suffix(']')?.rsplit_once(" [")?.1.len());
+    entry.text.lines().find_map(|line| {
+        let length = in_brackets(line)?;
+        line.get(line.len() - 1 - length..line.len() - 1)
+    })
+}
+
+#[track_caller]
+fn succeeds(command: Command) -> String {
+    let shown = format!("{command:?}");
+    let (status, out, error) = run_to_its_end(command);
+    assert_eq!((status, error.as_str()), (Some(0), ""), "{shown}");
+    out
+}
+
+fn help(path: &str) -> String {
+    let mut command = Command::new(path);
+    command.arg("--help");
+    succeeds(command)
+}
+
+fn help_entries(path: &str) -> Vec<Entry> {
+    let found = entries(help(path).lines(), &[2, 6]);
+    assert!(found.len() > 5, "{found:?}");
+    found
+}
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn text_of(name: &str) -> String {
+    std::fs::read_to_string(file(name)).unwrap()
+}
+
+/// An empty folder, of one call alone: tests run side by side.
+fn own_folder() -> Folder {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    Folder::new(&format!("manual-{}", COUNT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// The same, with a file and a folder to be completed.
+fn folder_with_files() -> Folder {
+    let folder = own_folder();
+    std::fs::write(folder.path("room.log"), "").unwrap();
+    std::fs::create_dir(folder.path("other")).unwrap();
+    folder
+}
+
+/// A program that is there, and that nothing of its user's or this machine's settings reaches.
+#[track_caller]
+fn tool(name: &str, folder: &Folder) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|place| place.join(name).is_file());
+    assert!(is_there, "this test needs {name}: install it");
+    let mut command = Command::new(name);
+    let home = folder.path("");
+    command.env_clear().env("PATH", path).env("HOME", &home).current_dir(home);
+    command.env("LC_ALL", "C.UTF-8").env("TERM", "dumb");
+    command
+}
+
+fn page_of(program: &str) -> String {
+    format!("scripts/man/{program}.1")
+}
+
+/// The page as `man` shows it in so many columns; nothing may be wrong with it.
+#[track_caller]
+fn rendered(program: &str, columns: &str) -> String {
+    let folder = own_folder();
+    let mut man = tool("man", &folder);
+    man.env("MANWIDTH", columns).args(["--warnings", "-E", "UTF-8", "-l"]).arg(file(&page_of(program)));
+    succeeds(man)
+}
+
+/// The lines of a rendered page under that heading, blank ones left out.
+fn section(page: &str, heading: &str) -> Vec<String> {
+    let lines = page.lines().skip_while(|line| *line != heading).skip(1);
+    let is_inside = |line: &&str| line.is_empty() || line.starts_with(' ');
+    lines.take_while(is_inside).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+fn manual_entries(program: &str) -> Vec<Entry> {
+    let options = section(&rendered(program, "9999"), "OPTIONS");
+    entries(options.iter().map(String::as_str), &[7])
+}
+
+#[test]
+fn the_manual_has_each_option_of_help_once_and_no_other() {
+    for (program, path) in PROGRAMS {
+        assert_eq!(choices(&manual_entries(program)), choices(&help_entries(path)), "{program}");
+    }
+}
+
+#[test]
+fn the_manual_tells_the_defaults_that_help_tells() {
+    const TOLD: &str = "The default is ";
+    for (program, path) in PROGRAMS {
+        let manual = manual_entries(program);
+        for told in help_entries(path) {
+            let same = manual.iter().find(|entry| entry.choice == told.choice).unwrap();
+            let after = same.text.split_once(TOLD).map(|(_, after)| after);
+            match (default(&told), after) {
+                (None, None) => {}
+                (Some(default), Some(after)) => {
+                    let rest = after.strip_prefix(default.trim_end_matches('.'));
+                    let is_whole = rest.is_some_and(|rest| rest.starts_with(['.', ',', ';']));
+                    assert!(is_whole, "{program} --{}: [{default}], but {after}", told.choice.long);
+                }
+                other => panic!("{program} --{}: {other:?}", told.choice.long),
+            }
+        }
+    }
+}
+
+#[test]
+fn help_has_each_option_of_the_contract_with_its_default() {
+    let found = help_entries(PROGRAMS[0].1);
+    for (short, long, argument, expected) in CONTRACT {
+        let choice = Choice { long: long.into(), short: short.into(), argument: argument.into() };
+        let entry = found.iter().find(|entry| entry.choice == choice);
+        let entry = entry.unwrap_or_else(|| panic!("no {choice:?} in --help"));
+        assert_eq!(default(entry).unwrap_or_default(), expected, "--{long}");
+    }
+    let is_promised = |long: &str| CONTRACT.iter().any(|promised| promised.1 == long);
+    let added = found.iter().map(|entry| entry.choice.long.as_str()).filter(|long| !is_promised(long));
+    assert_eq!(added.collect::<Vec<_>>(), ADDITIONS, "additions");
+}
+
+#[test]
+fn the_readme_prints_the_options_as_help_does() {
+    let readme = text_of("README.md");
+    let block = readme
+        .split("```")
+        .find_map(|block| block.strip_prefix("text\n").filter(|text| text.starts_with("  -l,")));
+    let help = help(PROGRAMS[0].1);
+    let options = help.split_once("Options:\n").and_then(|(_, rest)| rest.split_once("\n\n")).unwrap().0;
+    assert_eq!(block.unwrap().trim_end(), options);
+}
+
+#[test]
+fn the_readme_mentions_no_option_that_no_program_has() {
+    let all = PROGRAMS.iter().flat_map(|(_, path)| choices(&help_entries(path)));
+    let known = all.map(|choice| choice.long).collect::<BTreeSet<_>>();
+    for long in long_options(&text_of("README.md")) {
+        let is_known = known.contains(long) || OF_OTHERS.contains(&long);
+        assert!(is_known, "the README mentions --{long}: is it another program's? then add it to OF_OTHERS");
+    }
+}
+
+/// Each `--word` in `text`, without its dashes.
+fn long_options(text: &str) -> Vec<&str> {
+    let is_inside = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("--") {
+        let before = text[..at].chars().next_back().unwrap_or(' ');
+        let after = &text[at + 2..];
+        let word = &after[..after.find(|letter| !is_inside(letter)).unwrap_or(after.len())];
+        if !before.is_alphanumeric()
+            && before != '-'
+            && word.starts_with(|first: char| first.is_ascii_lowercase())
+        {
+            found.push(word);
+        }
+    }
+    found
+}
+
+#[test]
+fn man_shows_each_page_and_finds_nothing_wrong_with_it() {
+    for (program, _) in PROGRAMS {
+        let page = rendered(program, "80");
+        for line in page.lines() {
+            let is_macro = |rest: &str| rest.starts_with(|first: char| first.is_ascii_uppercase());
+            assert!(!line.trim_start().strip_prefix('.').is_some_and(is_macro), "{program}: {line}");
+            assert!(line.chars().count() <= 80 && !line.contains("\\f"), "{program}: {line}");
+        }
+        // A font that is not there goes unnoticed.
+        let fonts = text_of(&page_of(program))
+            .split("\\f")
+            .skip(1)
+            .all(|rest| rest.starts_with(['B', 'I', 'R', 'P']));
+        assert!(fonts, "{program} has a font that is none");
+        for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
+            assert!(!section(&page, heading).is_empty(), "{program} has no {heading}");
+        }
+        let version = format!("hubbub {} ", env!("CARGO_PKG_VERSION"));
+        assert!(page.lines().last().unwrap().starts_with(&version), "{program}");
+    }
+}
+
+#[test]
+fn an_example_of_the_manual_can_be_copied_and_is_one() {
+    let folder = own_folder();
+    for (program, path) in PROGRAMS {
+        let source = text_of(&page_of(program));
+        let (_, source) = source.split_once(".SH EXAMPLES\n").unwrap();
+        for example in source.split(".EX\n").skip(1).map(|rest| rest.split_once(".EE\n").unwrap().0) {
+            let mut plain = example.to_owned();
+            // As they stand they may be shown as letters that only look like them.
+            let bare =
+                ["\\-", "\\(aq", "\\e"].iter().fold(plain.clone(), |text, escape| text.replace(escape, ""));
+            assert!(!bare.contains(['-', '\'', '\\', '`', '^', '~']), "{program}: {plain}");
+            for (escape, letter) in [("\\-", "-"), ("\\(aq", "'"), ("\\e", "\\")] {
+                plain = plain.replace(escape, letter);
+            }
+            let mut bash = tool("bash", &folder);
+            bash.args(["--norc", "-n", "-c", &plain]);
+            succeeds(bash);
+            let known = choices(&help_entries(path));
+            for line in plain.lines().filter(|line| line.starts_with(&format!("{program} "))) {
+                for long in long_options(line) {
+                    assert!(known.iter().any(|choice| choice.long == long), "{program}: {line}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_manual_names_each_field_of_the_json_view_and_no_other() {
+    let seen = fields_that_are_told();
+    let every = seen.values().flatten().cloned().collect::<BTreeSet<_>>();
+    let page = rendered("hubbub", "9999");
+    let lines = page.lines().skip_while(|line| *line != "   JSON").skip(1);
+    let lines = lines.take_while(|line| !line.starts_with("   E")).collect::<Vec<_>>();
+    for (kind, told) in &seen {
+        let start = lines.iter().position(|line| line.trim_start().split(' ').next() == Some(kind)).unwrap();
+        let entry = lines[start..].iter().take_while(|line| !line.is_empty());
+        let text = entry.map(|line| line.trim_start()).collect::<Vec<_>>().join(" ");
+        let words = text[kind.len()..].split(|letter: char| !letter.is_alphabetic());
+        let named = words.filter(|word| every.contains(*word)).map(str::to_owned).collect::<BTreeSet<_>>();
+        assert_eq!(&named, told, "{kind}: {text}");
+    }
+    assert_eq!(seen.len(), 6);
+}
+
+/// The members of what a json listener is told, by type, `type` and `at` left out.
+fn fields_that_are_told() -> BTreeMap<String, BTreeSet<String>> {
+    let (_server, [_, named, json]) = Server::start_in_views(&[]);
+    let mut bot = Client::connect(json);
+    bot.says("/nick bot\n/msg nobody hi\n");
+    let mut alice = Client::connect(named);
+    // Who comes is made known after a while, and so are other names of theirs.
+    let mut seen = BTreeMap::<String, BTreeSet<String>>::new();
+    let mut take_until = |bot: &mut Client, last: &str| {
+        loop {
+            let line = bot.hears_line();
+            let Value::Object(object) = serde_json::from_slice::<Value>(&line).unwrap() else { panic!() };
+            let kind = object["type"].as_str().unwrap().to_owned();
+            let members = object.keys().filter(|name| !matches!(name.as_str(), "type" | "at"));
+            seen.entry(kind.clone()).or_default().extend(members.cloned());
+            if kind == last {
+                break;
+            }
+        }
+    };
+    take_until(&mut bot, "join");
+    alice.says("/nick alice\nhi\n/me waves\n/msg bot psst\n");
+    take_until(&mut bot, "private");
+    bot.says("/msg alice psst\n");
+    take_until(&mut bot, "private");
+    alice.ends();
+    take_until(&mut bot, "leave");
+    seen
+}
+
+/// All that one can type for the options of a program, and whether it takes a value.
+fn spellings(path: &str) -> BTreeSet<(String, bool)> {
+    choices(&help_entries(path)).iter().flat_map(Choice::spellings).collect()
+}
+
+/// What a shell offers for the end of each of the lines, as `offer` asks it to.
+fn offered(lines: &[String], offer: impl FnOnce(&Folder, &[String]) -> Command) -> Vec<BTreeSet<String>> {
+    let folder = folder_with_files();
+    let out = succeeds(offer(&folder, lines));
+    let blocks = out.split("=\n").map(|block| block.lines().map(str::to_owned).collect());
+    blocks.take(lines.len()).collect()
+}
+
+fn offered_by_bash(lines: &[String]) -> Vec<BTreeSet<String>> {
+    const ASK: &str = r#"
+        source "$1"
+        for COMP_LINE in "${@:2}"; do
+            COMP_POINT=${#COMP_LINE}
+            read -r -a COMP_WORDS <<<"$COMP_LINE"
+            [[ $COMP_LINE != *" " ]] || COMP_WORDS+=("")
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+            read -r _ _ complete _ <<<"$(complete -p "${COMP_WORDS[0]}")"
+            COMPREPLY=()
+            "$complete" "${COMP_WORDS[0]}" "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
+            ((${#COMPREPLY[@]} == 0)) || printf '%s\n' "${COMPREPLY[@]}"
+            echo =
+        done"#;
+    offered(lines, |folder, lines| {
+        let mut bash = tool("bash", folder);
+        bash.args(["--norc", "--noprofile", "-c", ASK, "bash"]).arg(file("scripts/completions/hubbub.bash"));
+        bash.args(lines);
+        bash
+    })
+}
+
+fn offered_by_fish(lines: &[String]) -> Vec<BTreeSet<String>> {
+    const ASK: &str = "
+        source $argv[1]
+        for line in $argv[2..]
+            complete -C $line
+            echo =
+        end";
+    offered(lines, |folder, lines| {
+        let mut fish = tool("fish", folder);
+        fish.args(["--no-config", "-c", ASK]).arg(file("scripts/completions/hubbub.fish")).args(lines);
+        fish
+    })
+}
+
+#[track_caller]
+fn offers_each_option(offer: impl Fn(&[String]) -> Vec<BTreeSet<String>>) {
+    for (program, path) in PROGRAMS {
+        let names = spellings(path).into_iter().map(|(spelling, _)| spelling).collect::<BTreeSet<_>>();
+        assert_eq!(offer(&[format!("{program} -")]), [names], "{program}");
+    }
+}
+
+#[track_caller]
+fn offers_values(offer: impl Fn(&[String]) -> Vec<BTreeSet<String>>) {
+    let lines = VALUES.map(|(line, _)| line.to_owned());
+    for ((line, expected), offered) in VALUES.iter().zip(offer(&lines)) {
+        assert_eq!(offered.iter().collect::<Vec<_>>(), *expected, "{line}");
+    }
+}
+
+#[test]
+fn bash_offers_each_option_and_no_other() {
+    offers_each_option(offered_by_bash);
+}
+
+#[test]
+fn bash_offers_no_option_where_a_value_has_to_stand() {
+    for (program, path) in PROGRAMS {
+        let spellings = spellings(path);
+        let lines =
+            spellings.iter().map(|(spelling, _)| format!("{program} {spelling} -")).collect::<Vec<_>>();
+        let offered = offered_by_bash(&lines);
+        assert_eq!(offered.len(), lines.len());
+        for ((spelling, takes_value), offered) in spellings.iter().zip(offered) {
+            assert_eq!(offered.is_empty(), *takes_value, "{program} {spelling}: {offered:?}");
+        }
+    }
+}
+
+#[test]
+fn bash_offers_values() {
+    offers_values(offered_by_bash);
+    // Of what follows the last colon or equals sign, for readline replaces no more.
+    let lines =
+        ["hubbub -l named:unix:ro", "hubbub --log-file=ro", "hubbub-client unix:ot"].map(str::to_owned);
+    assert_eq!(in_a_row(offered_by_bash(&lines)), ["room.log", "room.log", "other"]);
+}
+
+/// All that was offered, line by line.
+fn in_a_row(offered: Vec<BTreeSet<String>>) -> Vec<String> {
+    offered.into_iter().flatten().collect()
+}
+
+/// What fish offers without its descriptions, of which each option has one.
+fn offered_by_fish_alone(lines: &[String]) -> Vec<BTreeSet<String>> {
+    let alone = |line: String| match line.split_once('\t') {
+        Some((offered, description)) if !description.is_empty() => offered.to_owned(),
+        _ if !line.starts_with('-') => line,
+        _ => panic!("{line} has no description"),
+    };
+    offered_by_fish(lines).into_iter().map(|offered| offered.into_iter().map(alone).collect()).collect()
+}
+
+#[test]
+fn fish_offers_each_option_with_a_description_and_no_other() {
+    offers_each_option(offered_by_fish_alone);
+}
+
+#[test]
+fn fish_knows_which_options_take_a_value() {
+    let source = text_of("scripts/completions/hubbub.fish");
+    for (program, path) in PROGRAMS {
+        for choice in choices(&help_entries(path)) {
+            let name = format!(" -l {} ", choice.long);
+            let is_its = |line: &&str| {
+                let of = line.strip_prefix("complete -c ").or(line.strip_prefix("    complete -c "));
+                let of = of.and_then(|rest| rest.split(' ').next());
+                of.is_some_and(|of| of == program || of == "$program") && line.contains(&name)
+            };
+            let line = source.lines().find(is_its).unwrap();
+            let takes_value = [" -x ", " -r "].iter().any(|flag| line.contains(flag));
+            assert_eq!(takes_value, !choice.argument.is_empty(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn fish_offers_values() {
+    offers_values(offered_by_fish_alone);
+    let lines = ["hubbub -l named:unix:ro", "hubbub-client unix:ot"].map(str::to_owned);
+    assert_eq!(in_a_row(offered_by_fish_alone(&lines)), ["named:unix:room.log", "unix:other/"]);
+}
+
+#[test]
+fn zsh_is_told_each_option_with_a_description_and_no_other() {
+    // What it would be told by is made to show that instead.
+    const ASK: &str = r#"
+        fpath=("$1")
+        autoload -Uz _hubbub
+        _arguments() { print -rl -- "$@" }
+        service=$2
+        _hubbub"#;
+    let folder = own_folder();
+    for (program, path) in PROGRAMS {
+        let mut zsh = tool("zsh", &folder);
+        zsh.args(["-f", "-c", ASK, "zsh"]).arg(file("scripts/completions")).arg(program);
+        let specs = succeeds(zsh);
+        let told = specs.lines().filter_map(spelling_of_spec).collect::<BTreeSet<_>>();
+        assert_eq!(told, spellings(path), "{program}");
+    }
+}
+
+/// The option of a line such as `(-a --all)*--all=[description]:what:action`.
+fn spelling_of_spec(spec: &str) -> Option<(String, bool)> {
+    let spec = spec.strip_prefix('(').map_or(spec, |rest| rest.split_once(')').unwrap().1);
+    let (option, rest) = spec.trim_start_matches('*').split_once('[')?;
+    assert!(!rest.starts_with(']'), "{spec} has no description");
+    let spelling = option.trim_end_matches(['=', '+']);
+    Some((spelling.to_owned(), spelling != option))
+}
+
+#[test]
+fn zsh_completes_what_is_typed() {
+    // A key completes, and the next shows the line that this came to.
+    const ASK: &str = r#"
+        zmodload zsh/zpty || exit
+        zpty inner 'exec zsh -f -i'
+        zpty -w inner "PS1=; fpath+=(${(q)1}); autoload -Uz compinit; compinit -D -u
+            show() { print -r -- \"<<\$BUFFER>>\"; BUFFER= }
+            zle -N show; bindkey '^I' complete-word '^X' show; print rea''dy"
+        zpty -r -m inner out '*ready*' || exit
+        shift
+        for line; do
+            zpty -n -w inner "$line"$'\t\x18'
+            zpty -r -m inner out '*<<*>>*' || exit
+            print -r -- "${${out##*<<}%%>>*}"
+        done
+        zpty -d inner"#;
+    let folder = folder_with_files();
+    let typed = [
+        ("hubbub --fe", "hubbub --feed="),
+        ("hubbub --listen na", "hubbub --listen named:"),
+        ("hubbub -l named:un", "hubbub -l named:unix:"),
+        ("hubbub -l named:unix:ro", "hubbub -l named:unix:room.log "),
+        ("hubbub --log-file ro", "hubbub --log-file room.log "),
+        ("hubbub-load --protocol re", "hubbub-load --protocol redis "),
+        ("hubbub-client unix:ot", "hubbub-client unix:other/"),
+    ];
+    let mut zsh = tool("zsh", &folder);
+    zsh.args(["-f", "-c", ASK, "zsh"]).arg(file("scripts/completions")).args(typed.map(|(line, _)| line));
+    let shown = succeeds(zsh);
+    assert_eq!(shown.lines().collect::<Vec<_>>(), typed.map(|(_, line)| line));
+}

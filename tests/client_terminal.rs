@@ -77,6 +77,16 @@ impl Host {
         Self { lines: BufReader::new(stream.try_clone().unwrap()), stream, terminal }
     }
 
+    /// One who has said something, without which there is nothing to search.
+    #[track_caller]
+    fn with_history() -> Self {
+        let mut host = Self::start(&[], |_| ());
+        host.terminal.types("said\r");
+        host.expects("said");
+        host.terminal.shows(&[":said", ":"]);
+        host
+    }
+
     #[track_caller]
     fn says(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
@@ -539,6 +549,27 @@ fn a_paste_is_said_at_once_though_others_talk() {
     expect_in_order(&host.terminal.written(), (1..=count).map(|number| format!("heard {number}.")));
 }
 
+#[test]
+fn more_than_is_kept_waiting_is_shown_whole_after_a_search() {
+    let mut host = Host::with_history();
+    host.terminal.types(CTRL_R);
+    host.terminal.shows(&[":said", "(reverse-i-search)`':"]);
+    let lines = (0..30_000).map(|number| format!("heard {number} {}.", "x".repeat(40)));
+    let lines = lines.collect::<Vec<_>>();
+    let mut talker = host.stream.try_clone().unwrap();
+    let text = format!("{}\n", lines.join("\n"));
+    // All that the search lets wait, and more; the rest when it is over.
+    talker.write_all(&text.as_bytes()[..512 * 1024]).unwrap();
+    let others = thread::spawn(move || talker.write_all(&text.as_bytes()[512 * 1024..]).unwrap());
+    host.terminal.types("\x07half");
+    others.join().unwrap();
+    host.terminal.shows_at_the_end(&[":half"]);
+    host.terminal.writes(lines.last().unwrap());
+    expect_in_order(&host.terminal.written(), lines);
+    host.terminal.types("\r");
+    host.expects("half");
+}
+
 /// None of `lines` is lost or late.
 #[track_caller]
 fn expect_in_order(written: &str, lines: impl IntoIterator<Item = String>) {
@@ -555,9 +586,9 @@ const WAITING: [&str; 6] = [ESC, CTRL_R, CTRL_X, CTRL_V, "\x1d", "\x1b3"];
 #[test]
 fn no_key_keeps_the_last_words_and_the_end_from_being_shown() {
     for keys in WAITING {
-        let mut host = Host::start(&[], |_| ());
+        let mut host = Host::with_history();
         host.terminal.types("half");
-        host.terminal.shows(&[":half"]);
+        host.terminal.shows(&[":said", ":half"]);
         host.terminal.types(keys);
         host.says("one\ntwo\n");
         host.says("* last words\n");
@@ -574,7 +605,7 @@ fn no_key_keeps_the_last_words_and_the_end_from_being_shown() {
 fn no_key_keeps_signals_from_taking_effect_while_others_talk() {
     for keys in WAITING {
         for (name, number) in [("TERM", 15), ("HUP", 1)] {
-            let mut host = Host::start(&[], |_| ());
+            let mut host = Host::with_history();
             host.terminal.types(keys);
             for line in ["one\n", "two\n", "three\n", "four\n", "five\n"] {
                 host.says(line);
@@ -652,9 +683,9 @@ fn a_key_that_is_not_utf8_leaves_the_cursor_where_it_was_moved_to() {
 #[test]
 fn a_window_that_changes_is_drawn_anew_and_never_ends_it() {
     for keys in ["", CTRL_V, CTRL_R, CTRL_X, ESC, "\x1b3"] {
-        let mut host = Host::start(&[], |_| ());
+        let mut host = Host::with_history();
         host.terminal.types("twelve chars");
-        host.terminal.shows(&[":twelve chars"]);
+        host.terminal.shows(&[":said", ":twelve chars"]);
         host.terminal.types(keys);
         host.terminal.resizes(10);
         host.says("* others go on\n");

@@ -186,7 +186,7 @@ fn ten_senders_pour_into_a_thousand_clients_and_nothing_is_lost() {
     let mut flock = Flock::join(&server, 1000, &speeches);
     let before = server.cpu_ticks();
     let mut resident = 0;
-    flock.talk(|| resident = resident.max(server.status_kb("VmRSS")));
+    flock.talk(|| resident = resident.max(server.status_kb("RssAnon")));
     let after = server.cpu_ticks();
     assert_complete(&flock.lines(), &speeches);
     assert_speakers_agree(&flock, speeches.len());
@@ -195,7 +195,8 @@ fn ten_senders_pour_into_a_thousand_clients_and_nothing_is_lost() {
     let (user, system) = (10 * (after.0 - before.0), 10 * (after.1 - before.1));
     let each = (user + system) as f64 * 1e6 / 19_980_000.0;
     println!("{each:.1} ns of CPU time a delivery ({user} ms user, {system} ms system in all)");
-    println!("{resident} kB resident at most");
-    assert!(resident < 5 * 1024, "{resident} kB resident");
+    println!("{resident} kB of data resident at most");
+    // Of code, a build without optimisation takes as much as it likes.
+    assert!(resident < 2 * 1024, "{resident} kB of data resident");
     assert_eq!(server.status("Threads"), "1");
 }

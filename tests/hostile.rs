@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::random::Random;
+use common::random::{Random, number_from};
 use common::{Client, DEADLINE, Server, WELCOME, eventually};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -396,11 +396,6 @@ fn paste(server: &Server) {
     let reads = spawn(move || reader.hears_bytes(bytes));
     speaker.says(paste);
     reads.join().unwrap();
-}
-
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|why| panic!("{variable}={text}: {why}")))
 }
 
 /// Two people talk among the hostile at a server of their own with `limits`; all is as before at the end.

@@ -11,12 +11,14 @@
 mod common;
 #[path = "simulation/model.rs"]
 mod model;
+#[path = "simulation/network.rs"]
+mod network;
 #[path = "simulation/person.rs"]
 mod person;
 #[path = "simulation/speech.rs"]
 mod speech;
 
-use common::random::Random;
+use common::random::{Random, seeds};
 use common::table::*;
 use hubbub::counters::Counters;
 use hubbub::crowd::{Due, Limits, Timer};
@@ -228,7 +230,7 @@ impl Simulation {
             return;
         }
         let said = speech::speech(&mut self.random, rules.max_line, feed);
-        for piece in speech::pieces(&mut self.random, &said) {
+        for piece in network::pieces(&mut self.random, &said) {
             person.client.will_read(piece);
         }
         if self.random.one_in(10) {
@@ -266,7 +268,7 @@ impl Simulation {
         if person.is_healthy {
             return;
         }
-        let kind = speech::failure(random);
+        let kind = network::failure(random);
         let mut script = person.client.edit();
         match random.below(8) {
             0..3 => script.input.push_back(Err(kind)),
@@ -471,17 +473,9 @@ impl Simulation {
     }
 }
 
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|why| panic!("{variable}={text}: {why}")))
-}
-
 #[test]
 fn whatever_people_and_sockets_do_each_hears_the_one_order_whole_or_is_gone_for_a_reason() {
-    let seeds = match number_from("HUBBUB_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number_from("HUBBUB_SEEDS").unwrap_or(SEEDS),
-    };
+    let seeds = seeds(SEEDS);
     let is_ordinary = seeds.end - seeds.start >= SEEDS;
     let mut ended = [0; Goodbye::KINDS.len()];
     for seed in seeds {

@@ -1,6 +1,6 @@
 //! Random numbers that are the same for the same seed.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// SplitMix64, as published by Steele, Lea and Flood in "Fast splittable pseudorandom number generators"
 /// (2014): eight lines, and good enough for choosing what happens next.
@@ -39,4 +39,17 @@ impl Random {
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.number() as u8).collect()
     }
+}
+
+/// The seeds to run: so many, unless `HUBBUB_SEEDS` or `HUBBUB_SEED` ask for others.
+pub fn seeds(ordinary: u64) -> Range<u64> {
+    match number_from("HUBBUB_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number_from("HUBBUB_SEEDS").unwrap_or(ordinary),
+    }
+}
+
+pub fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|why| panic!("{variable}={text}: {why}")))
 }

@@ -1,7 +1,6 @@
 //! What people, programs and strangers say.
 
 use crate::common::random::Random;
-use std::io::ErrorKind;
 
 const IAC: u8 = 255;
 /// SE, NOP, SB, WILL, WONT, DO, DONT, and IAC once more.
@@ -107,29 +106,4 @@ fn burst(random: &mut Random) -> Vec<u8> {
 fn stranger(random: &mut Random) -> Vec<u8> {
     let hello = [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x\r\n", b"\x16\x03\x01\x02\x00", b"\x16\x03hello\n"];
     random.pick(&hello).to_vec()
-}
-
-/// `said` in pieces, as the network may deliver it.
-pub(crate) fn pieces(random: &mut Random, mut said: &[u8]) -> Vec<Vec<u8>> {
-    let most = random.pick(&[1, 3, 40, 70_000]);
-    let mut pieces = Vec::new();
-    while !said.is_empty() {
-        // A long speech byte by byte is a matter of the framing alone, and takes long.
-        let least = said.len().div_ceil(40);
-        let (piece, rest) = said.split_at(random.within(1..=most).max(least).min(said.len()));
-        pieces.push(piece.to_vec());
-        said = rest;
-    }
-    pieces
-}
-
-/// How a socket may break.
-pub(crate) fn failure(random: &mut Random) -> ErrorKind {
-    random.pick(&[
-        ErrorKind::ConnectionReset,
-        ErrorKind::BrokenPipe,
-        ErrorKind::TimedOut,
-        ErrorKind::HostUnreachable,
-        ErrorKind::Other,
-    ])
 }

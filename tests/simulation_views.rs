@@ -1,0 +1,406 @@
+//! A simulation of the room in its views: people come, speak, take names, talk to one alone, ask, read as
+//! they like, break and leave, over scripted sockets and with a clock set by hand. Naive readers take what
+//! each is told apart; one of each view who takes all and is there from the start sees the one order that
+//! all others have to see a stretch of.
+//!
+//! A run is decided by its seed: `HUBBUB_SEED=17 cargo test --test simulation_views` shows it again, and
+//! `HUBBUB_SEEDS=2000 cargo test --release --test simulation_views` tries more of them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
+#![allow(clippy::print_stderr, reason = "whoever reads of a failure wants its seed")]
+
+mod common;
+#[path = "simulation_views/ending.rs"]
+mod ending;
+#[path = "simulation_views/heard.rs"]
+mod heard;
+#[path = "simulation_views/letter.rs"]
+mod letter;
+#[path = "simulation_views/model.rs"]
+mod model;
+#[path = "simulation/network.rs"]
+mod network;
+#[path = "simulation_views/order.rs"]
+mod order;
+#[path = "simulation_views/person.rs"]
+mod person;
+#[path = "simulation_views/speech.rs"]
+mod speech;
+
+use common::random::{Random, seeds};
+use common::table::*;
+use hubbub::crowd::{Due, Limits, Timer};
+use hubbub::descriptors::Places;
+use hubbub::framing::Rules;
+use hubbub::goodbye::Goodbye;
+use hubbub::pace::Rate;
+use hubbub::peer::Peer;
+use hubbub::room::{Manners, Room};
+use hubbub::roster::Key;
+use hubbub::view::View;
+use model::Model;
+use order::Order;
+use person::Person;
+use speech::Speaker;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Seeds of the ordinary run, and steps with each: about three seconds without optimisation.
+const SEEDS: u64 = 20;
+const STEPS: usize = 400;
+const WELCOME: &str = "welcome";
+/// Connections that there are at most at a time, those lingering included.
+const MOST_PEOPLE: usize = 14;
+/// The others are told of whoever stays for so long, and who ends may take as long to go.
+const A_WHILE: Duration = Duration::from_secs(2);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What can be seen in a run, in the order of [`SIGHTS`].
+type Seen = [u64; SIGHTS.len()];
+const SIGHTS: [&str; 7] = [
+    "a notice that found no room at once",
+    "a letter that found no room",
+    "a letter that came too late",
+    "a stalled reader",
+    "one who left",
+    "one who was silent",
+    "one who found no place",
+];
+
+/// A run: the crowd, the model of it, and what happens next.
+struct Simulation {
+    random: Random,
+    table: Table,
+    model: Model,
+    diary: Diary,
+    /// People so far.
+    number: usize,
+    /// Whether most take little, and so there is often no room.
+    is_lazy: bool,
+    seed: u64,
+    step: usize,
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { seed, step, .. } = self;
+            eprintln!("with seed {seed} in step {step}: HUBBUB_SEED={seed} shows it again");
+        }
+    }
+}
+
+/// What holds in this run: at least two views, and each limit in some runs.
+fn manners(random: &mut Random) -> (Manners, Limits) {
+    let feed = random.pick(&[4096, 4096, 4096, 16_000, 16_000, 65_536]);
+    let rules = Rules { max_line: feed / Room::LINES_PER_FEED, raw: random.one_in(5) };
+    let without = random.within(0..=5);
+    let views = View::ALL.into_iter().filter(|view| view.index() != without).collect();
+    let history = if random.one_in(3) { random.pick(&[1, 5, 100]) } else { 0 };
+    let welcome = random.pick(&["", WELCOME]).to_owned();
+    let rate = random.one_in(4).then(|| random.pick(&[5, 50])).and_then(Rate::new);
+    let manners = Manners { rules, views, history, welcome, rate, ..common::table::manners(feed) };
+    let places = Places { clients: random.pick(&[7, 11, 40, 40]), turned_away: random.below(3) };
+    let mut some = |span| random.one_in(3).then_some(span);
+    let limits = Limits {
+        places,
+        idle_timeout: some(IDLE_TIMEOUT),
+        flush_after: some(Duration::from_millis(300)),
+        per_network: some(Duration::ZERO).map(|_| 3),
+        ..limits()
+    };
+    (manners, limits)
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::seeded(seed);
+        let (manners, limits) = manners(&mut random);
+        let diary = Diary::default();
+        let table = Table::with(manners.clone(), limits);
+        let model = Model::new(manners, limits, diary.clone());
+        let is_lazy = random.one_in(2);
+        let mut simulation = Self { random, table, model, diary, number: 0, is_lazy, seed, step: 0 };
+        simulation.observers_come();
+        simulation
+    }
+
+    /// One of each view, who takes all, says nothing to anybody, and stays to the end.
+    fn observers_come(&mut self) {
+        let views = self.model.manners.views.clone();
+        let orders = views.iter().enumerate().map(|(index, &view)| Order::new(view, index + 1));
+        self.model.orders = orders.collect();
+        for view in views {
+            let mut observer = self.newcomer(view);
+            observer.address = IpAddr::from([10, 0, 1, view.index() as u8]);
+            self.comes(observer);
+        }
+        self.pass(A_WHILE);
+        self.settle_all();
+    }
+
+    /// What there was to see.
+    fn run(mut self) -> Seen {
+        for _ in 0..STEPS {
+            self.step += 1;
+            for _ in 0..self.random.within(1..=3) {
+                self.something_happens();
+            }
+            self.deliver_reports();
+            for _ in 0..self.random.within(1..=3) {
+                self.turn();
+            }
+            if self.random.one_in(4) {
+                self.settle();
+            }
+        }
+        self.step += 1;
+        self.ends_well();
+        self.seen()
+    }
+
+    fn seen(&self) -> Seen {
+        let (model, ended) = (&self.model, |goodbye| self.table.ended(goodbye));
+        [
+            model.late_notices(),
+            model.came_back("does not read"),
+            model.came_back("is leaving"),
+            ended(Goodbye::Stalled),
+            ended(Goodbye::Left),
+            ended(Goodbye::Silent),
+            ended(Goodbye::RoomFull),
+        ]
+    }
+
+    fn something_happens(&mut self) {
+        match self.random.below(40) {
+            0..3 => self.someone_comes(),
+            3..5 => self.time_passes(),
+            5 => self.pass(A_MILLISECOND),
+            6..20 => self.someone_speaks(),
+            20..36 if !self.is_lazy || self.random.one_in(6) => self.someone_takes(),
+            36 => self.someone_breaks(),
+            37 => self.someone_ends(),
+            _ => {}
+        }
+    }
+
+    /// One of those who are here, or were turned away and linger, and are no observers.
+    fn someone(&mut self) -> Option<usize> {
+        let observers = self.model.orders.len();
+        let others = self.model.people.keys().copied().filter(|&number| number > observers);
+        let others = others.collect::<Vec<_>>();
+        (!others.is_empty()).then(|| self.random.pick(&others))
+    }
+
+    fn person(&mut self, number: usize) -> &mut Person {
+        self.model.people.get_mut(&number).unwrap()
+    }
+
+    fn newcomer(&mut self, view: View) -> Person {
+        self.number += 1;
+        let client = Client::outside(self.number, &self.diary);
+        Person::new(self.number, client, view, self.model.manners.rules)
+    }
+
+    fn someone_comes(&mut self) {
+        if self.model.people.len() >= MOST_PEOPLE {
+            return;
+        }
+        let view = self.random.pick(&self.model.manners.views);
+        let mut person = self.newcomer(view);
+        person.address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
+        person.is_healthy = self.random.one_in(3);
+        if self.random.one_in(8) {
+            person.client.will_read("/nick early\nsaid already\n/who\n/msg ann and more");
+        }
+        self.comes(person);
+    }
+
+    fn comes(&mut self, person: Person) {
+        let (number, view) = (person.number, person.view);
+        let socket = person.client.socket.clone();
+        let peer = Peer::from(SocketAddr::from((person.address, 1)));
+        let is_porch_full = self.model.is_porch_full();
+        self.model.comes(person);
+        let (table, watch) = (&mut self.table, |_: &mut FakeSocket, _: Key| Ok(()));
+        let key = table.crowd.admit(socket, view, peer, &mut table.timers, table.now, watch);
+        let person = self.person(number);
+        match key {
+            Some(key) => person.client.key = key,
+            None => {
+                assert!(!person.is_member && is_porch_full, "{number} was closed for no reason");
+                self.model.catch_up();
+                self.model.all_read();
+                self.model.are_gone(&[(number, Goodbye::RoomFull)]);
+            }
+        }
+    }
+
+    fn someone_speaks(&mut self) {
+        let Some(number) = self.someone() else { return };
+        let names = self.model.names().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let Manners { feed, rules, .. } = self.model.manners;
+        let person = self.model.people.get_mut(&number).unwrap();
+        if person.is_silent || person.client.unread() > 3 * feed {
+            return;
+        }
+        let (random, lines) = (&mut self.random, &mut person.lines);
+        let Rules { max_line, raw } = rules;
+        let said = Speaker { random, number, lines, max_line, feed, raw, names: &names }.speech();
+        for piece in network::pieces(&mut self.random, &said) {
+            person.client.will_read(piece);
+        }
+        person.reports.0 = true;
+    }
+
+    /// Someone reads: a few bytes, or all from now on, or nothing.
+    fn someone_takes(&mut self) {
+        let Some(number) = self.someone() else { return };
+        let random = &mut self.random;
+        let person = self.model.people.get_mut(&number).unwrap();
+        if person.is_healthy || person.may_break() {
+            return;
+        }
+        let most = random.pick(&[1, 10, 100, 10_000]);
+        let takes = (0..random.below(5)).map(|_| Take::Bytes(random.within(1..=most))).collect();
+        let mut script = person.client.edit();
+        script.takes = takes;
+        script.then_takes = if random.one_in(5) { Take::All } else { Take::NotNow };
+        person.reports.1 = true;
+    }
+
+    /// The connection of someone breaks, in one direction.
+    fn someone_breaks(&mut self) {
+        let Some(number) = self.someone() else { return };
+        let kind = network::failure(&mut self.random);
+        let is_reading = self.random.one_in(2);
+        let person = self.person(number);
+        if person.is_healthy {
+            return;
+        }
+        if is_reading {
+            person.client.will_fail(kind);
+            person.is_silent = true;
+        } else {
+            person.client.edit().then_takes = Take::Fail(kind);
+        }
+        person.reports = (true, true);
+    }
+
+    fn someone_ends(&mut self) {
+        if let Some(number) = self.someone() {
+            self.ends(number);
+        }
+    }
+
+    fn ends(&mut self, number: usize) {
+        let Some(person) = self.model.people.get_mut(&number) else { return };
+        if !std::mem::replace(&mut person.is_silent, true) {
+            person.client.will_end();
+            person.reports.0 = true;
+        }
+    }
+
+    fn time_passes(&mut self) {
+        let millis = self.random.pick(&[10, 300, 1000, 3000, 6000]);
+        let millis = self.random.within(1..=millis);
+        self.pass(Duration::from_millis(millis as u64));
+    }
+
+    /// Where silence ends one's stay, the observers say something that is no message where there are commands.
+    fn pass(&mut self, span: Duration) {
+        self.table.now = self.table.now.after(span);
+        let observers = self.model.orders.len();
+        for (_, observer) in self.model.people.range_mut(..=observers) {
+            let is_heard = observer.client.unread() == 0 && !observer.is_silent;
+            if is_heard && self.model.limits.idle_timeout.is_some() && span > A_MILLISECOND {
+                observer.client.will_read("\n");
+                observer.reports.0 = true;
+            }
+        }
+    }
+
+    /// The system reports what changed since its last report, and nothing else, or has not come to it yet.
+    fn deliver_reports(&mut self) {
+        for person in self.model.people.values_mut().filter(|person| person.reports != (false, false)) {
+            if !self.random.one_in(4) {
+                person.is_reported(&mut self.table);
+            }
+        }
+    }
+
+    /// The steps of one turn of the server, in its order; then everyone reads.
+    fn turn(&mut self) {
+        let now = self.table.now;
+        while let Some(timer) = self.table.timers.pop(now) {
+            if let Timer::Connection(key, due) = timer {
+                self.deadline(key, due);
+            }
+        }
+        self.table.crowd.read(&mut self.table.timers, now);
+        self.model.catch_up();
+        self.table.write();
+        self.model.catch_up();
+        self.table.crowd.be_patient(&mut self.table.timers, now);
+        self.model.all_read();
+        let over = |person: &Person| self.table.crowd.connection(person.client.key)?.goodbye();
+        let gone = self.model.people.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
+        let gone = gone.collect::<Vec<_>>();
+        self.table.crowd.sweep(&mut self.table.timers, now);
+        self.model.are_gone(&gone);
+    }
+
+    /// What a deadline decided is seen from outside.
+    fn deadline(&mut self, key: Key, due: Due) {
+        let state = |table: &Table| table.crowd.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
+        let before = state(&self.table);
+        self.table.crowd.deadline(key, due, &mut self.table.timers, self.table.now);
+        let after = state(&self.table);
+        let number = self.model.people.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);
+        let number = number.expect("only who is here has a deadline");
+        match (due, before, after) {
+            (Due::End, Some((true, true)), Some((is_open, is_mid_line))) if !is_open || !is_mid_line => {
+                self.model.flushes(number);
+            }
+            (Due::Silence, Some((true, _)), Some((false, _))) => self.model.is_silent(number),
+            (Due::Announcement, Some((true, _)), _) => self.model.is_announced(number),
+            _ => {}
+        }
+        self.model.catch_up();
+    }
+
+    /// Turns until there is no work that waits for no report: then whoever takes all has all.
+    fn settle(&mut self) {
+        for _ in 0..MOST_TURNS {
+            if !self.table.crowd.has_work() {
+                return self.model.check_the_healthy();
+            }
+            self.turn();
+        }
+        panic!("after {MOST_TURNS} turns there is still work");
+    }
+
+    /// All reports come, and all that follows from them is done.
+    fn settle_all(&mut self) {
+        for person in self.model.people.values_mut() {
+            person.is_reported(&mut self.table);
+        }
+        self.turn();
+        self.settle();
+    }
+}
+
+#[test]
+fn whatever_people_do_in_whatever_view_each_is_told_the_one_order_and_what_is_for_it_alone() {
+    let seeds = seeds(SEEDS);
+    let is_ordinary = seeds.end - seeds.start >= SEEDS;
+    let mut all = Seen::default();
+    for seed in seeds {
+        let seen = Simulation::new(seed).run();
+        (0..all.len()).for_each(|sight| all[sight] += seen[sight]);
+    }
+    for (sight, count) in SIGHTS.iter().zip(all) {
+        assert!(count > 0 || !is_ordinary, "nobody ever saw {sight}: {all:?}");
+    }
+}

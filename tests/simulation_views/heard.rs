@@ -1,0 +1,247 @@
+//! Naive readers, one of each view: what a line tells, and whether it is a line of that view at all.
+
+use hubbub::view::View;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// The time of day at the table.
+const AT: &str = "2026-01-02T03:04:05.678Z";
+
+/// What was said, as it is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) Vec<u8>);
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(&self.0).fmt(f)
+    }
+}
+
+/// What everyone is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Public {
+    Message { from: String, text: Text, is_action: bool },
+    Joined { name: String, here: usize },
+    Left { name: String },
+    Renamed { old: String, new: String },
+}
+
+/// What a line tells whoever reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The first line, for all newcomers.
+    Welcome(String),
+    /// Who one is: a line of its own in the named view, and a part of the welcome in the json view.
+    Name {
+        name: String,
+        here: usize,
+    },
+    Public(Public),
+    /// One of the names may be untold.
+    Private {
+        from: String,
+        to: String,
+        text: Text,
+        is_echo: bool,
+    },
+    /// An answer, or why something is not done, where the view tells these apart.
+    Told {
+        text: String,
+        is_error: Option<bool>,
+    },
+}
+
+impl Public {
+    /// The same as far as a view tells it, if it does.
+    pub(crate) fn shown_in(&self, view: View) -> Option<Self> {
+        match (view, self) {
+            (View::Plain, Self::Message { text, is_action, .. }) => {
+                let before = if *is_action { &b"/me "[..] } else { b"" };
+                Some(message("", [before, &text.0].concat(), false))
+            }
+            (View::Plain, _) => None,
+            (View::Named, Self::Message { from, text, is_action: true }) => {
+                Some(message(from, [b"* ", &text.0[..]].concat(), false))
+            }
+            (View::Json, Self::Message { from, text, is_action }) => {
+                Some(message(from, as_json(text).0, *is_action))
+            }
+            (View::Named | View::Json, told) => Some(told.clone()),
+        }
+    }
+}
+
+impl Heard {
+    /// A private line as far as a view tells it: only json names both.
+    pub(crate) fn private(view: View, from: &str, to: &str, text: &Text, is_echo: bool) -> Self {
+        let (from, to, text) = match (view, is_echo) {
+            (View::Json, _) => (from, to, as_json(text)),
+            (_, true) => ("", to, text.clone()),
+            (_, false) => (from, "", text.clone()),
+        };
+        Self::Private { from: from.to_owned(), to: to.to_owned(), text, is_echo }
+    }
+
+    /// An answer as a view tells it.
+    pub(crate) fn answer(view: View, text: String) -> Self {
+        Self::Told { text, is_error: (view == View::Json).then_some(false) }
+    }
+}
+
+/// In the json view all is text.
+fn as_json(text: &Text) -> Text {
+    Text(String::from_utf8_lossy(&text.0).into_owned().into_bytes())
+}
+
+fn message(from: &str, text: Vec<u8>, is_action: bool) -> Public {
+    Public::Message { from: from.to_owned(), text: Text(text), is_action }
+}
+
+/// Reads a line, without its end, which may be the welcome.
+pub(crate) fn read(view: View, line: &[u8], may_be_welcome: bool) -> Result<Heard, String> {
+    match view {
+        View::Json => read_json(line),
+        _ if may_be_welcome && line == super::WELCOME.as_bytes() => Ok(Heard::Welcome(text(line)?)),
+        View::Plain if is_the_servers(line) => {
+            Ok(Heard::Told { text: text(&line[b"* ".len()..])?, is_error: None })
+        }
+        View::Plain => Ok(Heard::Public(message("", line.to_vec(), false))),
+        View::Named => read_named(line),
+    }
+}
+
+/// What the server itself says in the plain view, where all else is said by people.
+fn is_the_servers(line: &[u8]) -> bool {
+    let told =
+        ["that line was too long", "you said nothing", "the room is full", "too many from", "this is a"];
+    line.strip_prefix(b"* ").is_some_and(|rest| told.iter().any(|told| rest.starts_with(told.as_bytes())))
+}
+
+fn text(line: &[u8]) -> Result<String, String> {
+    String::from_utf8(line.to_vec()).map_err(|_| "not UTF-8".to_owned())
+}
+
+fn read_named(line: &[u8]) -> Result<Heard, String> {
+    if let Some(rest) = line.strip_prefix(b"* ") {
+        return read_notice(rest);
+    }
+    let rest = line.strip_prefix(b"<").ok_or("neither a notice nor somebody's")?;
+    let (from, said) = split_at(rest, b"> ").ok_or("nobody's")?;
+    Ok(Heard::Public(message(&name(from)?, said.to_vec(), false)))
+}
+
+fn split_at<'a>(line: &'a [u8], between: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = line.windows(between.len()).position(|bytes| bytes == between)?;
+    Some((&line[..at], &line[at + between.len()..]))
+}
+
+fn name(name: &[u8]) -> Result<String, String> {
+    let name = text(name)?;
+    let misleads = |letter: char| letter.is_whitespace() || letter.is_control() || "<>*:".contains(letter);
+    if name.is_empty() || name.contains(misleads) { Err(format!("{name:?} is no name")) } else { Ok(name) }
+}
+
+fn read_notice(line: &[u8]) -> Result<Heard, String> {
+    for (before, is_echo) in [(&b"private from "[..], false), (b"private to ", true)] {
+        let Some(rest) = line.strip_prefix(before) else { continue };
+        let (other, said) = split_at(rest, b": ").ok_or("private, and nobody's")?;
+        let (other, nobody) = (name(other)?, String::new());
+        let (from, to) = if is_echo { (nobody, other) } else { (other, nobody) };
+        return Ok(Heard::Private { from, to, text: Text(said.to_vec()), is_echo });
+    }
+    let line = text(line)?;
+    let words = line.split(' ').collect::<Vec<_>>();
+    let one = |word: &str| name(word.as_bytes());
+    Ok(match words[..] {
+        [who, "left"] => Heard::Public(Public::Left { name: one(who)? }),
+        [old, "is", "now", new] => Heard::Public(Public::Renamed { old: one(old)?, new: one(new)? }),
+        [who, "joined", count, "here)"] => {
+            Heard::Public(Public::Joined { name: one(who)?, here: number(count)? })
+        }
+        ["you", "are", who, count, "here);", "/help", "tells", "the", "commands"] => {
+            Heard::Name { name: one(who)?, here: number(count)? }
+        }
+        _ => Heard::Told { text: line, is_error: None },
+    })
+}
+
+/// The number in `(3`.
+fn number(count: &str) -> Result<usize, String> {
+    let digits = count.strip_prefix('(').and_then(|digits| digits.parse().ok());
+    digits.ok_or_else(|| format!("{count:?} is no number"))
+}
+
+/// The members of an object, taken one by one, so that none is left that is not known.
+struct Members(Map<String, Value>);
+
+impl Members {
+    fn text(&mut self, name: &str) -> Result<String, String> {
+        match self.0.remove(name) {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(format!("no text {name:?}")),
+        }
+    }
+
+    fn number(&mut self, name: &str) -> Result<usize, String> {
+        let number = self.0.remove(name).and_then(|value| value.as_u64());
+        number.map(|number| number as usize).ok_or_else(|| format!("no number {name:?}"))
+    }
+
+    /// A truth, which is told only where it is one.
+    fn is(&mut self, name: &str) -> Result<bool, String> {
+        match self.0.remove(name) {
+            None => Ok(false),
+            Some(Value::Bool(true)) => Ok(true),
+            Some(_) => Err(format!("{name:?} is not true")),
+        }
+    }
+}
+
+fn read_json(line: &[u8]) -> Result<Heard, String> {
+    let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
+        return Err("not an object".to_owned());
+    };
+    let mut members = Members(members);
+    if members.text("at")? != AT {
+        return Err("not of that time".to_owned());
+    }
+    let heard = read_members(&mut members)?;
+    if members.0.is_empty() { Ok(heard) } else { Err(format!("who knows {:?}", members.0.keys())) }
+}
+
+fn read_members(members: &mut Members) -> Result<Heard, String> {
+    Ok(match members.text("type")?.as_str() {
+        "message" => {
+            let (from, text) = (members.text("from")?, members.text("text")?);
+            Heard::Public(message(&from, text.into_bytes(), members.is("action")?))
+        }
+        "join" => {
+            Heard::Public(Public::Joined { name: members.text("from")?, here: members.number("here")? })
+        }
+        "leave" => Heard::Public(Public::Left { name: members.text("from")? }),
+        "private" => Heard::Private {
+            from: members.text("from")?,
+            to: members.text("to")?,
+            text: Text(members.text("text")?.into_bytes()),
+            is_echo: members.is("echo")?,
+        },
+        "error" => Heard::Told { text: members.text("text")?, is_error: Some(true) },
+        "notice" => read_json_notice(members)?,
+        kind => return Err(format!("who knows the type {kind:?}")),
+    })
+}
+
+fn read_json_notice(members: &mut Members) -> Result<Heard, String> {
+    let text = members.text("text")?;
+    if members.0.contains_key("here") {
+        let name = Heard::Name { name: members.text("name")?, here: members.number("here")? };
+        return if text == super::WELCOME { Ok(name) } else { Err("not the welcome".to_owned()) };
+    }
+    if members.0.contains_key("from") {
+        let (old, new) = (members.text("from")?, members.text("name")?);
+        let is_told = text == format!("{old} is now {new}");
+        let renamed = Heard::Public(Public::Renamed { old, new });
+        return if is_told { Ok(renamed) } else { Err("not what it says".to_owned()) };
+    }
+    Ok(Heard::Told { text, is_error: Some(false) })
+}

@@ -1,0 +1,424 @@
+//! What people do, in the order in which they are heard: who has which name, what all are told, and what
+//! each is told alone.
+
+use crate::WELCOME;
+use crate::common::table::{Diary, Done};
+use crate::common::twin::{Said, shown_one_by_one};
+use crate::heard::{Heard, Public, Text};
+use crate::letter::Letter;
+use crate::order::{Event, Order, folded};
+use crate::person::{Expected, Person};
+use hubbub::crowd::Limits;
+use hubbub::goodbye::Goodbye;
+use hubbub::room::Manners;
+use hubbub::view::View;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+/// Characters.
+const LONGEST_NAME: usize = 24;
+/// Bytes up to which a list names everyone, and what stands before the last of them.
+const LONGEST_LIST: usize = 2048 + ", ".len();
+
+pub(crate) struct Model {
+    pub(crate) manners: Manners,
+    pub(crate) limits: Limits,
+    /// Those whom the crowd still has, by their numbers in the diary.
+    pub(crate) people: BTreeMap<usize, Person>,
+    /// The one order as each view shows it.
+    pub(crate) orders: Vec<Order>,
+    letters: Vec<Letter>,
+    /// How much has happened of which all are told.
+    issued: u64,
+    /// How many ever came in.
+    members: usize,
+    diary: Diary,
+}
+
+impl Model {
+    pub(crate) fn new(manners: Manners, limits: Limits, diary: Diary) -> Self {
+        Self {
+            manners,
+            limits,
+            people: BTreeMap::new(),
+            orders: Vec::new(),
+            letters: Vec::new(),
+            issued: 0,
+            members: 0,
+            diary,
+        }
+    }
+
+    pub(crate) fn order(&self, view: View) -> &Order {
+        self.orders.iter().find(|order| order.view == view).expect("each view has an observer")
+    }
+
+    /// Those who have a place.
+    fn members(&self) -> impl Iterator<Item = &Person> {
+        self.people.values().filter(|person| person.is_member)
+    }
+
+    /// Those who have a name.
+    fn present(&self) -> impl Iterator<Item = &Person> {
+        self.members().filter(|person| !person.has_left)
+    }
+
+    /// Someone knocks: they are let in, or told why not.
+    pub(crate) fn comes(&mut self, mut person: Person) {
+        let here = self.members().count();
+        let near = self.members().filter(|other| other.address == person.address).count();
+        if here >= self.limits.places.clients {
+            person.expect_refusal("the room is full");
+        } else if self.limits.per_network.is_some_and(|most| near >= most) {
+            person.expect_refusal("too many from your address");
+        } else {
+            self.is_let_in(&mut person);
+        }
+        person.is_member = person.expected.iter().all(|told| !matches!(told, Expected::Refusal { .. }));
+        if !person.is_member {
+            person.ended = Some(self.issued);
+        }
+        self.people.insert(person.number, person);
+    }
+
+    fn is_let_in(&mut self, person: &mut Person) {
+        let here = self.present().count() + 1;
+        self.members += 1;
+        person.name = format!("anon{}", self.members);
+        person.comes(self.issued, self.order(person.view).events.len(), self.manners.history);
+        if self.manners.welcome.is_empty() {
+            return;
+        }
+        if person.view != View::Json {
+            person.expect(Expected::Exactly(Heard::Welcome(WELCOME.to_owned())));
+        }
+        if person.view.has_names() {
+            person.expect(Expected::Exactly(Heard::Name { name: person.name.clone(), here }));
+        }
+    }
+
+    /// Whether as many linger who were turned away as may.
+    pub(crate) fn is_porch_full(&self) -> bool {
+        self.people.len() - self.members().count() >= self.limits.places.turned_away
+    }
+
+    /// All are told of it.
+    fn happens(&mut self, whose: usize, told: &Public) {
+        self.happens_at(whose, told, self.issued);
+        self.issued += 1;
+    }
+
+    fn happens_at(&mut self, whose: usize, told: &Public, issued: u64) {
+        for order in &mut self.orders {
+            order.expect(Event { told: told.clone(), whose, issued, is_late: false });
+        }
+    }
+
+    /// The others are told of one who has stayed, unless they know.
+    pub(crate) fn is_announced(&mut self, number: usize) {
+        let here = self.present().count();
+        let person = self.people.get_mut(&number).unwrap();
+        if !std::mem::replace(&mut person.is_announced, true) {
+            let name = person.name.clone();
+            self.happens(number, &Public::Joined { name, here });
+        }
+    }
+
+    /// Does what the diary tells of since the last call.
+    pub(crate) fn catch_up(&mut self) {
+        let done = std::mem::take(&mut *self.diary.borrow_mut());
+        for (number, done) in done {
+            let issued = self.issued;
+            let Some(person) = self.people.get_mut(&number) else {
+                panic!("{number} is gone and still {done:?}");
+            };
+            match done {
+                Done::Read(bytes) if bytes.is_empty() => self.input_ended(number),
+                Done::Read(bytes) => self.reads(number, &bytes),
+                Done::ReadFailed(kind) if kind != ErrorKind::WouldBlock || person.deaf.is_some() => {
+                    person.ended.get_or_insert(issued);
+                }
+                Done::WriteFailed(kind) if kind != ErrorKind::WouldBlock => {
+                    person.deaf.get_or_insert(kind);
+                }
+                Done::ReadFailed(_) | Done::WriteFailed(_) | Done::Wrote(_) | Done::Shut => {}
+            }
+        }
+    }
+
+    fn reads(&mut self, number: usize, bytes: &[u8]) {
+        let person = self.people.get_mut(&number).unwrap();
+        if person.is_heard() {
+            bytes.iter().for_each(|&byte| person.twin.byte(byte));
+            self.hears(number);
+            if !self.people[&number].is_heard() {
+                self.takes_leave(number);
+            }
+        }
+    }
+
+    fn input_ended(&mut self, number: usize) {
+        let person = self.people.get_mut(&number).unwrap();
+        if !person.is_heard() {
+            return;
+        }
+        person.says_its_last = true;
+        if person.deaf.is_none_or(|kind| kind == ErrorKind::BrokenPipe) {
+            person.twin.finish();
+            self.hears(number);
+        }
+        self.ends(number);
+        self.takes_leave(number);
+    }
+
+    /// Who says goodbye, and can still be told things, has left at once.
+    fn takes_leave(&mut self, number: usize) {
+        let person = self.people.get_mut(&number).unwrap();
+        if person.deaf.is_none() {
+            person.has_left = true;
+            if person.is_announced {
+                let name = person.name.clone();
+                self.happens(number, &Public::Left { name });
+            }
+        }
+    }
+
+    /// Silence ended the unfinished line of `number`.
+    pub(crate) fn flushes(&mut self, number: usize) {
+        self.people.get_mut(&number).unwrap().twin.flush();
+        self.hears(number);
+    }
+
+    /// Silence ends the stay of `number`.
+    pub(crate) fn is_silent(&mut self, number: usize) {
+        self.people.get_mut(&number).unwrap().expect_refusal("you said nothing for");
+        self.ends(number);
+    }
+
+    /// What `number` says from now on is not heard, and what happens from now on it does not hear.
+    fn ends(&mut self, number: usize) {
+        self.people.get_mut(&number).unwrap().ended.get_or_insert(self.issued);
+    }
+
+    fn hears(&mut self, number: usize) {
+        let person = self.people.get_mut(&number).unwrap();
+        for said in person.twin.take() {
+            let person = self.people.get_mut(&number).unwrap();
+            if !person.is_heard() {
+                return;
+            }
+            match said {
+                Said::Line(line) if person.view.has_names() => self.asks(number, &line),
+                Said::Line(line) => self.says(number, &line, false),
+                Said::TooLong => {
+                    let may_be_spared = !person.is_healthy;
+                    let has = "that line was too long".to_owned();
+                    person.expect(Expected::Refusal { has, may_be_spared });
+                }
+                Said::Stranger(_) => {
+                    person.expect_refusal("this is a chat room");
+                    self.ends(number);
+                }
+                Said::Answer(_) => panic!("nobody speaks telnet here"),
+            }
+        }
+    }
+
+    fn shown(&self, text: &[u8]) -> Text {
+        Text(if self.manners.rules.raw { text.to_vec() } else { shown_one_by_one(text).into_bytes() })
+    }
+
+    fn says(&mut self, number: usize, text: &[u8], is_action: bool) {
+        let text = self.shown(text);
+        let person = self.people.get_mut(&number).unwrap();
+        person.has_spoken = true;
+        let from = person.name.clone();
+        self.happens(number, &Public::Message { from, text, is_action });
+    }
+
+    /// A line where there are commands.
+    fn asks(&mut self, number: usize, line: &[u8]) {
+        if trimmed(line).is_empty() {
+            return;
+        }
+        if line.starts_with(b"//") {
+            return self.says(number, &line[1..], false);
+        }
+        let (word, rest) = first_word(line);
+        match word {
+            b"/me" if trimmed(rest).is_empty() => self.refuses(number, "/me needs what you do"),
+            b"/me" => self.says(number, rest, true),
+            b"/nick" => self.is_called(number, &shown_one_by_one(trimmed(rest))),
+            b"/who" => self.tells_who(number),
+            b"/msg" => self.says_to_one(number, rest),
+            b"/help" => self.answers(number, hubbub::command::Command::HELP.to_owned()),
+            b"/quit" => self.ends(number),
+            _ => self.says(number, line, false),
+        }
+    }
+
+    fn refuses(&mut self, number: usize, has: impl Into<String>) {
+        self.people.get_mut(&number).unwrap().expect_refusal(has);
+    }
+
+    fn answers(&mut self, number: usize, text: String) {
+        let person = self.people.get_mut(&number).unwrap();
+        person.expect(Expected::Exactly(Heard::answer(person.view, text)));
+    }
+
+    /// The names of those who are here, whether announced or not.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names = self.present().map(|person| person.name.as_str()).collect::<Vec<_>>();
+        names.sort_unstable_by_key(|name| folded(name));
+        names
+    }
+
+    fn tells_who(&mut self, number: usize) {
+        let names = self.names();
+        let list = |named: usize| format!("{} here: {}", names.len(), names[..named].join(", "));
+        let named = (1..=names.len()).rev().find(|&named| list(named).len() <= LONGEST_LIST).unwrap();
+        let more = match names.len() - named {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let told = list(named) + &more;
+        self.answers(number, told);
+    }
+
+    fn is_called(&mut self, number: usize, name: &str) {
+        let old = self.people[&number].name.clone();
+        let is_part = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
+        let letters = name.chars().count();
+        if !(1..=LONGEST_NAME).contains(&letters) || !name.chars().all(is_part) {
+            return self.refuses(number, "a name is of letters");
+        }
+        if self.who_is(name).is_some_and(|other| other != number) {
+            return self.refuses(number, "is somebody else's name");
+        }
+        let number_of = folded(name).replace(['_', '-', '.'], "").strip_prefix("anon").map(str::to_owned);
+        let is_given = number_of.is_some_and(|number| number.chars().all(char::is_numeric));
+        if is_given && folded(&old) != folded(name) {
+            return self.refuses(number, "are given to newcomers");
+        }
+        if self.people[&number].has_spoken && old != name {
+            // Who that is has to be known, once the name was seen.
+            self.is_announced(number);
+        }
+        let person = self.people.get_mut(&number).unwrap();
+        name.clone_into(&mut person.name);
+        if person.is_announced && old != name {
+            self.happens(number, &Public::Renamed { old, new: name.to_owned() });
+        }
+        self.answers(number, format!("you are {name} now"));
+    }
+
+    fn who_is(&self, name: &str) -> Option<usize> {
+        self.present().find(|person| folded(&person.name) == folded(name)).map(|person| person.number)
+    }
+
+    fn says_to_one(&mut self, number: usize, rest: &[u8]) {
+        let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
+        let (to, text) = first_word(&rest[blanks..]);
+        if to.is_empty() || trimmed(text).is_empty() {
+            return self.refuses(number, "/msg needs a name");
+        }
+        let name = shown_one_by_one(to);
+        let Some(reader) = self.who_is(&name) else {
+            return self.refuses(number, format!("nobody here is called {}", shortened(&name)));
+        };
+        let text = self.shown(text);
+        let from = self.people[&number].name.clone();
+        let to = self.people.get_mut(&reader).unwrap();
+        let mut letter = Letter::new(from, to.name.clone(), text, self.issued);
+        letter.may_be_told = to.is_open();
+        letter.may_come_too_late = to.may_break() || !to.is_open();
+        letter.may_find_no_room = !to.is_healthy;
+        if !to.view.has_names() {
+            let name = to.name.clone();
+            return self.refuses(number, format!("{name} sees plain lines alone"));
+        }
+        to.letters.push_back(self.letters.len());
+        let receipt = Expected::Receipt(self.letters.len());
+        self.letters.push(letter);
+        self.people.get_mut(&number).unwrap().expect(receipt);
+    }
+
+    /// Everyone reads what they were told, first those who see the one order.
+    pub(crate) fn all_read(&mut self) {
+        for order in &mut self.orders {
+            let Some(observer) = self.people.get_mut(&order.observer) else { continue };
+            for heard in observer.new_lines() {
+                match &heard {
+                    Heard::Public(told) => {
+                        order.sees(told);
+                        observer.hears(told, order);
+                    }
+                    _ => observer.is_told(&heard, &mut self.letters, order),
+                }
+            }
+            order.all_were_served();
+        }
+        for person in self.people.values_mut() {
+            let order = self.orders.iter().find(|order| order.view == person.view).unwrap();
+            for heard in person.new_lines() {
+                match &heard {
+                    Heard::Public(told) => person.hears(told, order),
+                    _ => person.is_told(&heard, &mut self.letters, order),
+                }
+            }
+        }
+    }
+
+    /// The crowd is done with some, all at once.
+    pub(crate) fn are_gone(&mut self, gone: &[(usize, Goodbye)]) {
+        let issued = self.issued;
+        for &(number, goodbye) in gone {
+            let mut person = self.people.remove(&number).unwrap();
+            let Some(order) = self.orders.iter().find(|order| order.view == person.view) else { continue };
+            person.is_gone(goodbye, order, &mut self.letters);
+            if person.is_announced && !person.has_left {
+                self.happens_at(number, &Public::Left { name: person.name }, issued);
+            }
+        }
+        self.issued = issued + 1;
+    }
+
+    /// How many notices found no room at once, in all views together.
+    pub(crate) fn late_notices(&self) -> u64 {
+        self.orders.iter().flat_map(|order| &order.events).filter(|event| event.is_late).count() as u64
+    }
+
+    /// How many letters came back for that reason.
+    pub(crate) fn came_back(&self, why: &str) -> u64 {
+        self.letters.iter().filter(|letter| letter.came_back(why)).count() as u64
+    }
+
+    /// Whoever takes all lacks nothing, once there is no work left.
+    pub(crate) fn check_the_healthy(&mut self) {
+        for person in self.people.values_mut().filter(|person| person.is_healthy && person.is_open()) {
+            let order = self.orders.iter().find(|order| order.view == person.view).unwrap();
+            person.check_has_all(order);
+            person.check_was_told(&mut self.letters);
+        }
+    }
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
+    let end = line.iter().position(|&byte| is_blank(byte));
+    end.map_or((line, &[]), |end| (&line[..end], &line[end + 1..]))
+}
+
+fn trimmed(text: &[u8]) -> &[u8] {
+    let Some(start) = text.iter().position(|&byte| !is_blank(byte)) else { return &[] };
+    let end = text.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |at| at + 1);
+    &text[start..end]
+}
+
+/// As much of what is no name as an answer repeats.
+fn shortened(name: &str) -> String {
+    name.chars().take(40).collect()
+}

@@ -1,0 +1,163 @@
+//! The one order of what everyone is told, as one who always takes all and is there from the start sees it
+//! in a view; and what it knows from that of those who are here.
+
+use crate::heard::Public;
+use hubbub::view::View;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Something that everyone is told.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) told: Public,
+    /// Whom it is from or about.
+    pub(crate) whose: usize,
+    /// How many things had happened before it; the same for those who left at once.
+    pub(crate) issued: u64,
+    /// It found no room at once, and so may be told even to whom it is about.
+    pub(crate) is_late: bool,
+}
+
+pub(crate) struct Order {
+    pub(crate) view: View,
+    pub(crate) observer: usize,
+    /// As this view shows it.
+    pub(crate) events: Vec<Event>,
+    /// Messages and notices that are still to be seen, each in their order.
+    messages: VecDeque<Event>,
+    notices: VecDeque<Event>,
+    roster: Roster,
+}
+
+/// Who is here, as far as it was told.
+#[derive(Default)]
+struct Roster {
+    here: BTreeMap<usize, String>,
+    gone: BTreeSet<usize>,
+}
+
+/// The same for all names that are one.
+pub(crate) fn folded(name: &str) -> String {
+    name.to_lowercase()
+}
+
+impl Order {
+    pub(crate) fn new(view: View, observer: usize) -> Self {
+        Self {
+            view,
+            observer,
+            events: Vec::new(),
+            messages: VecDeque::new(),
+            notices: VecDeque::new(),
+            roster: Roster::default(),
+        }
+    }
+
+    /// It happened, and is to be seen where this view shows such things.
+    pub(crate) fn expect(&mut self, event: Event) {
+        match event.told {
+            Public::Message { .. } => self.messages.push_back(event),
+            _ if self.view.has_names() => self.notices.push_back(event),
+            _ => {}
+        }
+        self.pass_own();
+    }
+
+    /// The observer is told: the next message, or the next notice.
+    pub(crate) fn sees(&mut self, told: &Public) {
+        let event = match told {
+            Public::Message { .. } => self.messages.pop_front(),
+            _ => self.next_notice(told),
+        };
+        let view = self.view;
+        let Some(event) = event else { panic!("{view:?} tells of nothing that was done: {told:?}") };
+        assert_eq!(event.told.shown_in(view).as_ref(), Some(told), "{view:?} tells another thing");
+        self.roster.note(&event);
+        self.events.push(Event { told: told.clone(), ..event });
+        self.pass_own();
+    }
+
+    /// Those who left at once may be told of in any order.
+    fn next_notice(&mut self, told: &Public) -> Option<Event> {
+        let issued = self.notices.front()?.issued;
+        let at_once = self.notices.iter().take_while(|event| event.issued == issued);
+        let at = at_once.map(|event| &event.told).position(|other| other == told)?;
+        self.notices.remove(at)
+    }
+
+    /// What the observer is not told of itself has its place all the same.
+    fn pass_own(&mut self) {
+        let observer = self.observer;
+        for queue in [&mut self.messages, &mut self.notices] {
+            while let Some(event) = queue.pop_front_if(|event| event.whose == observer) {
+                self.roster.note(&event);
+                let told = event.told.shown_in(self.view).expect("what waits is shown here");
+                self.events.push(Event { told, ..event });
+            }
+        }
+    }
+
+    /// Everyone was written to: all that was said was seen, and notices are late.
+    pub(crate) fn all_were_served(&mut self) {
+        let (view, next) = (self.view, self.messages.front());
+        assert!(next.is_none(), "{view:?} does not tell of {next:?}");
+        self.notices.iter_mut().for_each(|notice| notice.is_late = true);
+    }
+
+    /// Whether all that people did was seen.
+    pub(crate) fn has_all_notices(&self) -> bool {
+        self.notices.is_empty()
+    }
+
+    /// The next notice that is still to be seen.
+    pub(crate) fn next_untold(&self) -> Option<&Event> {
+        self.notices.front()
+    }
+
+    /// The names of those who are here.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names = self.roster.here.values().map(String::as_str).collect::<Vec<_>>();
+        names.sort_unstable_by_key(|name| folded(name));
+        names
+    }
+}
+
+impl Roster {
+    fn note(&mut self, event: &Event) {
+        let whose = event.whose;
+        match &event.told {
+            Public::Message { from, .. } => self.speaks(whose, from),
+            Public::Joined { name, .. } => {
+                self.check_free(whose, name);
+                assert!(!self.gone.contains(&whose), "{whose} had left, and joined as {name}");
+                let before = self.here.insert(whose, name.clone());
+                assert_eq!(before, None, "{whose} joined twice");
+            }
+            Public::Left { name } => {
+                let before = self.here.remove(&whose);
+                assert_eq!(before.as_ref(), Some(name), "{whose} left");
+                self.gone.insert(whose);
+            }
+            Public::Renamed { old, new } => {
+                self.check_free(whose, new);
+                let before = self.here.insert(whose, new.clone());
+                assert_eq!(before.as_ref(), Some(old), "{whose} is now {new}");
+            }
+        }
+    }
+
+    fn check_free(&self, whose: usize, name: &str) {
+        let is_taken = |(&other, taken): (&usize, &String)| other != whose && folded(taken) == folded(name);
+        assert!(!self.here.iter().any(is_taken), "{whose} has {name}, which is another's name");
+    }
+
+    /// Whoever was not announced may speak under its name all the same.
+    fn speaks(&self, whose: usize, from: &str) {
+        match self.here.get(&whose) {
+            Some(name) => assert_eq!(name, from, "{whose} speaks under a name that nobody was told"),
+            None => {
+                assert!(!self.gone.contains(&whose), "{whose} had left, and speaks as {from}");
+                self.check_free(whose, from);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What people say and ask for, whatever their view.
+
+use crate::common::random::Random;
+
+/// Names that people want; some cannot be had, and some are one name.
+const NAMES: [&str; 15] = [
+    "ann",
+    "ANN",
+    "bob",
+    "bob",
+    "Bob",
+    "eve",
+    "you",
+    "private",
+    "nobody",
+    "名前",
+    "anon3",
+    "anonymous",
+    "a b",
+    "<ann>",
+    "\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\
+     \u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}",
+];
+
+/// One who says something in a room of certain rules.
+pub(crate) struct Speaker<'a> {
+    pub(crate) random: &'a mut Random,
+    pub(crate) number: usize,
+    /// Lines that it said so far.
+    pub(crate) lines: &'a mut usize,
+    pub(crate) max_line: usize,
+    pub(crate) feed: usize,
+    pub(crate) raw: bool,
+    /// Of those who are here.
+    pub(crate) names: &'a [String],
+}
+
+impl Speaker<'_> {
+    /// What it says next, of any length, and with an end or without.
+    pub(crate) fn speech(&mut self) -> Vec<u8> {
+        match self.random.below(24) {
+            0..5 => self.lines(1),
+            5..12 => {
+                let lines = self.random.within(2..=8);
+                self.lines(lines)
+            }
+            12..15 => self.half_line(),
+            15 => self.end().to_vec(),
+            16 => b"\n\n \t\n".to_vec(),
+            17 => self.too_long(),
+            18 => self.burst_to_one(),
+            19 => self.flood(),
+            20 if self.random.one_in(2) => self.many_names(),
+            21 if self.random.one_in(4) => b"/quit\nunheard\n".to_vec(),
+            22 if self.random.one_in(10) => b"GET / HTTP/1.1\r\n".to_vec(),
+            _ => self.lines(3),
+        }
+    }
+
+    fn lines(&mut self, count: usize) -> Vec<u8> {
+        (0..count).flat_map(|_| [self.line(), self.end().to_vec()].concat()).collect()
+    }
+
+    fn end(&mut self) -> &'static [u8] {
+        let all: [&[u8]; 4] = [b"\n", b"\n", b"\r\n", b"\r\0"];
+        self.random.pick(if self.raw { &all[..2] } else { &all })
+    }
+
+    /// Words that nobody else says.
+    fn words(&mut self) -> Vec<u8> {
+        *self.lines += 1;
+        let mut words = format!("{}.{}", self.number, self.lines).into_bytes();
+        let most = self.random.pick(&[0, 10, 40]);
+        for _ in 0..self.random.within(0..=most) {
+            words.push(self.random.pick(b"abcde \t\"\\{}:,<>*/'"));
+        }
+        if self.random.one_in(8) {
+            let odd = [
+                &b"\xC0\x80"[..],
+                b"\x9B",
+                b"\x1B[2J",
+                b"\x7F",
+                b"\xF0\x9F\x99",
+                b"\rx",
+                "é🙂\u{85}".as_bytes(),
+            ];
+            words.extend(self.random.pick(&odd));
+        }
+        words
+    }
+
+    fn line(&mut self) -> Vec<u8> {
+        let before = match self.random.below(30) {
+            0..10 => "",
+            10 => "* ann left ",
+            11 => "<bob> ",
+            12 => "//",
+            13 => "/etc/passwd ",
+            14 => "{\"type\":\"leave\",\"from\":\"",
+            15..18 => "/me ",
+            18..21 => return format!("/nick {}", self.wanted()).into_bytes(),
+            21..25 => &format!("/msg {} ", self.someone()),
+            25..28 => return b"/who".to_vec(),
+            28 => return b"/help".to_vec(),
+            _ => return self.random.pick(&["/me", "/msg", "/msg ann", "/nick", " /who", "/who\tx"]).into(),
+        };
+        [before.as_bytes(), &self.words()].concat()
+    }
+
+    fn wanted(&mut self) -> String {
+        if self.random.one_in(4) { self.someone() } else { self.random.pick(&NAMES).to_owned() }
+    }
+
+    /// Mostly someone who is here.
+    fn someone(&mut self) -> String {
+        if self.names.is_empty() || self.random.one_in(8) {
+            return self.random.pick(&NAMES).to_owned();
+        }
+        let name = &self.names[self.random.below(self.names.len())];
+        if self.random.one_in(3) { name.to_uppercase() } else { name.clone() }
+    }
+
+    fn half_line(&mut self) -> Vec<u8> {
+        let line = self.line();
+        let most = line.len();
+        line[..self.random.within(1..=most)].to_vec()
+    }
+
+    fn too_long(&mut self) -> Vec<u8> {
+        let length = self.max_line + self.random.within(0..=self.max_line);
+        let mut said = self.words();
+        said.resize(length, b'x');
+        [&said, self.end()].concat()
+    }
+
+    /// More to one alone than it may be owed at once.
+    fn burst_to_one(&mut self) -> Vec<u8> {
+        let to = self.someone();
+        let line = |speaker: &mut Self| [format!("/msg {to} ").as_bytes(), &speaker.words(), b"\n"].concat();
+        (0..self.random.within(2..=60)).flat_map(|_| line(self)).collect()
+    }
+
+    /// Notices that a stuck reader does not take.
+    fn many_names(&mut self) -> Vec<u8> {
+        let line = |speaker: &mut Self| format!("/nick {}\n", speaker.wanted()).into_bytes();
+        (0..self.random.within(2..=60)).flat_map(|_| line(self)).collect()
+    }
+
+    /// As much as the feed holds, or more.
+    fn flood(&mut self) -> Vec<u8> {
+        let bytes = self.random.within(1..=self.feed * 3 / 2);
+        // Some bytes take more room in one view or another.
+        let byte = self.random.pick(b"y\"\x1B\x80");
+        let mut said = Vec::new();
+        while said.len() < bytes {
+            said.extend(self.lines(1));
+            if self.random.one_in(3) {
+                said.pop();
+                said.resize(said.len() + self.random.below(self.max_line), byte);
+                said.push(b'\n');
+            }
+        }
+        said
+    }
+}

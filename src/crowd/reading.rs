@@ -88,8 +88,7 @@ impl<S: Socket> Crowd<S> {
                 connection.line = Line::Ready;
                 self.ready.push_back(key);
             }
-            let has_taken_leave = connection.phase() == Phase::Ending;
-            if has_taken_leave {
+            if connection.phase() == Phase::Ending {
                 // Its deadline was the unfinished line's.
                 timers.cancel(Timer::Connection(key, Due::End));
             }
@@ -105,11 +104,16 @@ impl<S: Socket> Crowd<S> {
                     timers.cancel(Timer::Connection(key, Due::End));
                 }
             }
-            self.deliver_letter();
-            if has_taken_leave {
-                // However long it takes to read what it is still owed.
-                self.room.leave(key);
-            }
+            self.was_heard(key);
+        }
+    }
+
+    /// Hands on what it said to one alone; and who took leave has left, however long it takes to read what it
+    /// is still owed.
+    fn was_heard(&mut self, key: Key) {
+        self.deliver_letter();
+        if self.roster.get(key).is_some_and(|connection| connection.phase() == Phase::Ending) {
+            self.room.leave(key);
         }
     }
 
@@ -158,6 +162,7 @@ impl<S: Socket> Crowd<S> {
             timers.cancel(Timer::Connection(key, Due::End));
             connection.refuse(&told, Goodbye::Silent, &self.room);
             self.due.push(key);
+            self.was_heard(key);
         } else {
             timers.set(Timer::Connection(key, Due::Silence), now.after(left));
         }
@@ -181,7 +186,7 @@ impl<S: Socket> Crowd<S> {
         if self.room.has_room_for(connection.unfinished()) {
             connection.flush(key, &mut self.room);
             self.due.push(key);
-            self.deliver_letter();
+            self.was_heard(key);
         } else if let Some(flush_after) = self.limits.flush_after {
             timers.set(Timer::Connection(key, Due::End), now.after(flush_after));
         }

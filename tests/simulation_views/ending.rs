@@ -140,7 +140,8 @@ impl Simulation {
             person.reports.0 = true;
             self.settle_all();
             // What the server tells is what the model knows.
-            let announced = self.model.people.values().filter(|person| person.is_announced).count();
+            let known = |person: &&Person| person.is_announced && !person.has_left;
+            let announced = self.model.people.values().filter(known).count();
             let names = self.model.names();
             assert_eq!(announced, names.len(), "all were announced");
             assert_eq!(self.model.orders[index].names(), names, "{view:?}");

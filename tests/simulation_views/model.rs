@@ -187,12 +187,16 @@ impl Model {
     pub(crate) fn flushes(&mut self, number: usize) {
         self.people.get_mut(&number).unwrap().twin.flush();
         self.hears(number);
+        if !self.people[&number].is_heard() {
+            self.takes_leave(number);
+        }
     }
 
     /// Silence ends the stay of `number`.
     pub(crate) fn is_silent(&mut self, number: usize) {
         self.people.get_mut(&number).unwrap().expect_refusal("you said nothing for");
         self.ends(number);
+        self.takes_leave(number);
     }
 
     /// What `number` says from now on is not heard, and what happens from now on it does not hear.

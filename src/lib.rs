@@ -20,8 +20,8 @@
 //! - [`feed`]: the one ring of lines, and the cursors of its readers.
 //! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them, [`tally`] counts
 //!   where they come from.
-//! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes and [`server::listen`] where; [`systemd`] may start it,
-//!   hand it its listeners and be told how it is.
+//! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes and
+//!   [`server::listen`] where; [`systemd`] may hand it its listeners, and is told how it is.
 //!
 //! Around them: [`options`] with [`arguments`] and [`address`], [`logfile`], [`logbudget`], [`descriptors`], [`counters`], [`os_error`].
 

@@ -42,6 +42,8 @@ pub struct Feed {
     kept: usize,
     /// What was said before was given back then.
     begins: u64,
+    /// Where the feed ended then.
+    given_back: u64,
     /// How far back so many lines begin, as of a head: newcomers come again and again while nobody speaks.
     lines_back: Option<(u64, usize, u64)>,
     /// The offset whose byte stands first in the ring; at most `head`, and at most a ring behind it and `tail`.
@@ -73,6 +75,7 @@ impl Feed {
             remembers: false,
             kept: 0,
             begins: 0,
+            given_back: 0,
             lines_back: None,
             origin: 0,
             tail: 0,
@@ -91,7 +94,14 @@ impl Feed {
 
     /// Whether nobody lacks anything, and much memory is kept that a burst once took.
     pub const fn is_swollen(&self) -> bool {
-        self.tail == self.head && self.used > KEPT && self.used > 2 * self.kept
+        // What is kept for those who join back shrinks as shorter lines take the place of longer ones.
+        let is_old = distance(self.given_back, self.head) > self.kept / 8 + KEPT;
+        self.tail == self.head && self.used > KEPT && (is_old || self.used > 2 * self.kept)
+    }
+
+    /// Bytes of memory that were ever written to, and so are resident.
+    pub const fn resident(&self) -> usize {
+        self.used
     }
 
     /// Gives the memory that a burst took back to the system, but for the last `history` lines of a feed that
@@ -115,7 +125,7 @@ impl Feed {
             end += slice.len();
         }
         self.ring = ring;
-        (self.origin, self.begins) = (origin, origin);
+        (self.origin, self.begins, self.given_back) = (origin, origin, self.head);
         (self.used, self.kept) = (end, end);
     }
 
@@ -151,9 +161,7 @@ impl Feed {
 
     /// The offset at which the last `lines` lines begin, or those of them that can be had.
     fn find_lines_back(&self, lines: usize) -> u64 {
-        let half = self.head.saturating_sub(self.size() as u64 / 2);
-        // Where others lag by more already, nobody joins behind them.
-        let oldest = if self.room() < self.size() / 2 { self.tail } else { half };
+        let oldest = self.head.saturating_sub(self.size() as u64 / 2);
         // The byte before tells whether a line begins there.
         let from =
             oldest.saturating_sub(1).max(self.head.saturating_sub(self.size() as u64)).max(self.begins);

@@ -311,11 +311,12 @@ fn who_joins_back_keeps_what_it_is_owed_and_yields_where_others_need_the_feed() 
     }
     let all = [history.as_bytes(), &more].concat();
     assert_eq!(owed(&feed, &back), all, "nothing was written over");
-    // The feed is full: a newcomer is owed no more than whoever lags already, and it is not made worse.
+    // The feed is full: a newcomer is owed half of it, and whoever lags already is not made worse.
     let room = feed.room();
     let late = feed.join_back(1000);
     let told = owed(&feed, &late);
-    assert!(all.ends_with(&told) && told.len() + "line 95\n".len() >= all.len(), "{} bytes", told.len());
+    assert!(all.ends_with(&told) && told.len() <= FEED / 2, "{} bytes", told.len());
+    assert!(told.len() + "line 95\n".len() > FEED / 2, "{} bytes", told.len());
     assert_eq!(feed.room(), room);
     feed.advance(&mut back, all.len());
     assert!(!feed.is_behind(&mut back));
@@ -407,4 +408,50 @@ fn what_a_burst_took_is_given_back_but_for_the_history() {
             );
         }
     }
+}
+
+#[test]
+fn who_joins_after_memory_was_given_back_is_owed_what_was_kept_whoever_lagged_before() {
+    for said in 100..400 {
+        let mut feed = Feed::with_history(20 * FEED).unwrap();
+        let stuck = feed.join();
+        let mut all = String::new();
+        for number in 0..said {
+            let line = format!("line {number} {}", "x".repeat(number % 90));
+            if feed.append(None, line.as_bytes()).is_err() {
+                break;
+            }
+            all += &(line + "\n");
+            feed.all_were_served();
+            feed.release([&stuck].into_iter());
+        }
+        let owed = |feed: &mut Feed| {
+            let cursor = feed.join_back(100_000);
+            let mut slices = Slices::default();
+            feed.owed(&cursor, &mut slices);
+            String::from_utf8(bytes(&slices)).unwrap()
+        };
+        let before = owed(&mut feed);
+        // The stuck one goes, and with it the reason to keep more.
+        forget(&mut feed, []);
+        feed.give_back(100_000);
+        let after = owed(&mut feed);
+        for owed in [&before, &after] {
+            assert!(all.ends_with(owed) && owed.len() <= 10 * FEED, "after {said} lines");
+        }
+        assert_eq!(before, after, "after {said} lines");
+    }
+}
+
+#[test]
+fn what_long_lines_took_is_given_back_once_short_ones_have_taken_their_place() {
+    let mut feed = Feed::with_history(1 << 20).unwrap();
+    for (length, lines) in [(8000, 200), (10, 8000)] {
+        for _ in 0..lines {
+            feed.append(None, &vec![b'x'; length]).expect("nobody lacks anything");
+            forget(&mut feed, []);
+        }
+        feed.give_back(50);
+    }
+    assert!(feed.resident() < 64 * 1024, "{} bytes are kept for 50 lines of 10", feed.resident());
 }

@@ -44,7 +44,20 @@ const CONTRACT: [(&str, &str, &str, &str); 18] = [
 const ADDITIONS: [&str; 2] = ["unix-mode", "dead-after"];
 
 /// Options of other programs that the README mentions.
-const OF_OTHERS: [&str; 6] = ["broker", "no-default-features", "no-shutdown", "recv-only", "release", "test"];
+const OF_OTHERS: [&str; 12] = [
+    "broker",
+    "dry-run",
+    "features",
+    "no-default-features",
+    "no-shutdown",
+    "now",
+    "recv-only",
+    "release",
+    "remove",
+    "ssl",
+    "test",
+    "update",
+];
 
 /// Beginnings of a command line, and what may follow the last word's first letters: what each shell offers.
 const VALUES: [(&str, &[&str]); 7] = [

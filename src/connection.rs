@@ -4,12 +4,12 @@ mod input;
 mod output;
 
 pub use input::{Most, Permit};
+use output::Outbox;
 
 use crate::clock::Moment;
 use crate::feed::Cursor;
 use crate::framing::Framer;
 use crate::goodbye::Goodbye;
-use crate::held::Held;
 use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::room::{Room, Speaker};
@@ -77,7 +77,7 @@ pub struct Connection<S> {
     cursor: Cursor,
     framer: Framer,
     /// Text for this client alone; boxed, for nearly nobody has any and everybody has the pointer.
-    outbox: Option<Box<Held>>,
+    outbox: Option<Box<Outbox>>,
     pace: Pace,
     peer: Peer,
     state: State,

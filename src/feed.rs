@@ -54,8 +54,8 @@ pub struct Feed {
     head: u64,
 }
 
-/// A place that readers are expected to reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A place that readers are expected to reach; by default, the feed's beginning.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Mark(u64);
 
 /// The feed has no room for a line: nothing of it was appended.
@@ -215,7 +215,12 @@ impl Feed {
 
     /// Adds to `slices` what `cursor` lacks, its own lines left out, as far as there are places.
     pub fn owed<'a>(&'a self, cursor: &Cursor, slices: &mut Slices<'a>) {
-        let end = cursor.end(self.head);
+        self.owed_until(cursor, self.newest(), slices);
+    }
+
+    /// The same, up to `mark`, which is where a line ended once.
+    pub fn owed_until<'a>(&'a self, cursor: &Cursor, mark: Mark, slices: &mut Slices<'a>) {
+        let end = cursor.end(self.head).min(mark.0);
         let mut at = cursor.at;
         let mut own = cursor.own.iter().flat_map(|own| own.iter());
         while at < end {
@@ -287,6 +292,18 @@ impl Feed {
         if self.tail >= self.origin + self.size() as u64 {
             self.origin += self.size() as u64;
         }
+    }
+
+    /// Where the newest line ends.
+    pub const fn newest(&self) -> Mark {
+        Mark(self.head)
+    }
+
+    /// Whether `cursor` was given all that it is owed of what stands before `mark`; it first passes its own
+    /// lines that come next.
+    pub fn has_come_to(&self, cursor: &mut Cursor, mark: Mark) -> bool {
+        cursor.pass_own();
+        cursor.at >= mark.0.min(cursor.end(self.head))
     }
 
     /// Where the slowest reader stands once it has taken half a feed more.

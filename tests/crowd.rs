@@ -1083,3 +1083,32 @@ fn for_whom_no_descriptor_is_left_is_told_so_in_the_form_of_the_view() {
         assert!(client.is_gone());
     }
 }
+
+#[test]
+fn what_is_for_one_alone_comes_after_what_was_said_to_all_before_however_slow_the_reader() {
+    for step in [1, 7, 1000] {
+        let mut table = Table::with(Manners { views: vec![View::Named], ..manners(FEED) }, limits());
+        let [reader, talker] = [(); 2].map(|()| table.join_view(View::Named));
+        table.settle();
+        reader.takes([], Take::NotNow);
+        table.says(&talker, "one\n/msg anon1 two\nthree\n/nick bob\n/msg anon1 four\nfive\n");
+        table.says(&reader, "/msg anon1 to myself\nsix\n");
+        table.says(&talker, "seven\n/msg anon1 eight\n");
+        let publics = "<anon2> one\n<anon2> three\n* anon2 joined (2 here)\n* anon2 is now bob\n<bob> five\n<bob> seven\n";
+        let privates = "* private from anon2: two\n* private from bob: four\n* private from anon1: to myself\n\
+            * private to anon1: to myself\n* private from bob: eight\n";
+        while reader.heard().len() < publics.len() + privates.len() {
+            table.gives(&reader, step);
+        }
+        let heard = String::from_utf8(reader.heard()).unwrap();
+        let told = |is_private| {
+            let lines = heard.split_inclusive('\n');
+            lines.filter(|line| line.starts_with("* private") == is_private).collect::<String>()
+        };
+        assert_eq!((told(false).as_str(), told(true).as_str()), (publics, privates));
+        let place = |line| heard.find(line).unwrap();
+        for (public, private) in [("one", "two"), ("is now bob", "bob: four"), ("seven", "eight")] {
+            assert!(place(public) < place(private), "{heard}");
+        }
+    }
+}

@@ -25,7 +25,7 @@ impl<S: Socket> Crowd<S> {
             return Err("sees plain lines alone, and hears nothing private");
         }
         if to.writable && (to.is_behind(&self.room) || to.is_outbox_full()) {
-            // What was said to all before comes before; and it may read well, and have had no time for it.
+            // Whoever takes what there is, is told each thing in its place, and has room for more.
             self.counters.written += to.write(&self.room) as u64;
             self.due.push(letter.to);
         }
@@ -35,7 +35,8 @@ impl<S: Socket> Crowd<S> {
         if !to.is_open() {
             return Err("is leaving");
         }
-        to.tell(&self.room.read_letter(letter, to.view(), false));
+        // For whoever does not, at least what was said to all before comes before.
+        to.tell_in_turn(&self.room.read_letter(letter, to.view(), false), &self.room);
         self.due.push(letter.to);
         Ok(())
     }

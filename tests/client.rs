@@ -610,3 +610,21 @@ fn a_follower_that_is_to_reconnect_comes_back_and_says_so() {
     assert_eq!(told(), format!("hubbub-client: {lost}"));
     running.child.kill().unwrap();
 }
+
+#[test]
+fn whoever_says_quit_is_let_go_and_was_not_cut() {
+    let (_server, addresses) = Server::start_in_views(&[]);
+    for (said, status) in [("/quit\n", 0), ("hi\n/quit now\n", 0), ("/quite\n", 1)] {
+        let server = Server::start(&["-l", "named:127.0.0.1:0"]);
+        let address = if status == 0 { addresses[1] } else { server.address() };
+        let mut running = Running::start(client(address, &[]));
+        running.shows(WELCOME);
+        running.types(said);
+        // Its input stays open.
+        if status != 0 {
+            server.signal("TERM");
+        }
+        let (ended, why) = running.ends();
+        assert_eq!((ended, why.contains("connection lost")), (Some(status), status != 0), "{said:?}: {why}");
+    }
+}

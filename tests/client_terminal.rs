@@ -232,13 +232,20 @@ fn ctrl_d_and_exit_leave_and_say_nothing() {
 
 #[test]
 fn quit_is_said_before_it_leaves() {
-    let mut host = Host::start(&[], |_| ());
-    host.terminal.types("/quit\r");
-    host.expects("/quit");
-    host.expects_end();
-    drop(host.stream);
-    drop(host.lines);
-    assert_eq!(host.terminal.ends().code(), Some(0));
+    for (typed, said) in [
+        ("/quit\r", &["/quit"][..]),
+        ("/quit now\r", &["/quit now"]),
+        // As it is pasted.
+        ("\x1B[200~one\n/quit\x1B[201~\r", &["one", "/quit"]),
+    ] {
+        let mut host = Host::start(&[], |_| ());
+        host.terminal.types(typed);
+        said.iter().for_each(|line| host.expects(line));
+        host.expects_end();
+        drop(host.stream);
+        drop(host.lines);
+        assert_eq!(host.terminal.ends().code(), Some(0), "{typed:?}");
+    }
 }
 
 #[test]

@@ -192,12 +192,13 @@ impl Talk<'_, '_> {
     /// The server ended the connection, and all that it said is shown.
     fn ended(&mut self, end: io::Result<()>) -> Result<(), Failure> {
         self.script.wanted = self.hearing.wanted();
+        let was_let_go = self.has_ended || self.script.speech.has_just_quit();
         self.script.speech.begin_line_again();
         match end {
             _ if self.hearing.was_turned_away() => {
                 Err(Failure::Lost("connection lost: the server took nobody in".to_owned()))
             }
-            Ok(()) if self.has_ended && self.script.wanted.is_none() => Ok(()),
+            Ok(()) if was_let_go && self.script.wanted.is_none() => Ok(()),
             Ok(()) => Err(Failure::Lost("connection lost: the server ended it".to_owned())),
             Err(error) => Err(Failure::Lost(format!("connection lost: {}", os_error::text(&error)))),
         }

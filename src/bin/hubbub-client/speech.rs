@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// So much may be sent and still be kept.
 const KEPT: usize = 64 * 1024;
+/// So soon does a server let go who takes leave.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Bytes that the server has not taken.
 #[derive(Debug, Default)]
@@ -15,12 +17,34 @@ pub(crate) struct Speech {
     sent: usize,
     /// When this connection took something last.
     last: Option<Instant>,
+    /// The first bytes of the line that is being said: enough to know `/quit` by.
+    line: Vec<u8>,
+    has_quit: bool,
+}
+
+/// Whether a line asks a server whose view has names to let one go.
+pub(crate) fn is_quit(line: &[u8]) -> bool {
+    let rest = line.strip_prefix(b"/quit");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b' ' | b'\t' | b'\r' | b'\n')))
 }
 
 impl Speech {
     /// Appends `bytes`.
     pub(crate) fn say(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let missing = "/quit ".len() - self.line.len();
+            self.line.extend_from_slice(&piece[..piece.len().min(missing)]);
+            if piece.ends_with(b"\n") {
+                self.has_quit |= is_quit(&self.line);
+                self.line.clear();
+            }
+        }
+    }
+
+    /// Whether `/quit` was said, so short a time ago that an end of the connection is the answer.
+    pub(crate) fn has_just_quit(&self) -> bool {
+        self.has_quit && self.was_said_within(ANSWER)
     }
 
     /// How many bytes are to be sent.
@@ -75,7 +99,8 @@ mod tests {
     #[test]
     fn a_torn_line_begins_again_and_a_whole_one_does_not() {
         for (sent, owed) in [(0, "one\ntwo\n"), (2, "one\ntwo\n"), (4, "two\n"), (6, "two\n"), (8, "")] {
-            let mut speech = Speech { bytes: b"one\ntwo\n".to_vec(), sent, last: None };
+            let mut speech = Speech { sent, ..Speech::default() };
+            speech.say(b"one\ntwo\n");
             speech.begin_line_again();
             assert_eq!(&speech.bytes[speech.sent..], owed.as_bytes(), "after {sent}");
         }

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::speech::Speech;
+use crate::speech::is_quit;
 use hubbub::os_error;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -132,7 +133,7 @@ fn type_lines(
             Ok(line) if line.is_empty() => {}
             Ok(line) => {
                 let is_said = desk.say(&line);
-                if line.trim() == "/quit" {
+                if line.lines().any(|line| is_quit(line.as_bytes())) {
                     return Ok(());
                 }
                 if !is_said {

@@ -242,6 +242,9 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
     let (view, address) = split_view(text)?;
     let place = match address.strip_prefix("unix:") {
         Some("") => return Err("needs a path".to_owned()),
+        Some(path) if path.contains(char::is_control) => {
+            return Err("must be a path without control characters".to_owned());
+        }
         Some(path) => Place::Unix(path.into()),
         None => {
             let (host, port) = host_and_port(address)?;
@@ -320,6 +323,7 @@ mod tests {
             ("json:127.0.0.1", "port"),
             ("loud:127.0.0.1:9090", "unknown view"),
             ("unix:", "path"),
+            ("unix:a\nb", "control characters"),
             ("named:unix:", "path"),
             ("loud:unix:/tmp/x", "unknown view"),
             ("loud2:127.0.0.1:9090", "unknown view"),

@@ -3,13 +3,14 @@
 
 use crate::os_error;
 use crate::server::listener::Inherited;
+use crate::socket::retry;
 use crate::view::View;
 use listenfd::ListenFd;
 use log::warn;
 use sd_notify::NotifyState;
 use socket2::Socket;
-use std::ffi::OsStr;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -71,19 +72,21 @@ pub struct Supervisor {
     /// Never waits once the room is open. What `sd_notify` has of its own would, where nobody reads, and the room with it; and
     /// it would need a descriptor each time, which a full room has not.
     socket: Option<UnixDatagram>,
+    place: OsString,
     watchdog: Option<Duration>,
 }
 
 impl Supervisor {
     /// The supervisor that the environment names, if it names one that can be told anything.
     pub fn find() -> Self {
-        let place = std::env::var_os("NOTIFY_SOCKET").filter(|place| !place.is_empty());
-        let socket = place.and_then(|place| {
-            connect(&place)
-                .inspect_err(|error| warn!("cannot notify {}: {}", place.display(), os_error::text(error)))
-                .ok()
-        });
-        Self { socket, watchdog: sd_notify::watchdog_enabled() }
+        let place = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+        let watchdog = sd_notify::watchdog_enabled().filter(|watchdog| !watchdog.is_zero());
+        if place.is_empty() {
+            return Self { socket: None, place, watchdog };
+        }
+        let socket = connect(&place)
+            .inspect_err(|error| warn!("cannot notify {}: {}", place.display(), os_error::text(error)));
+        Self { socket: socket.ok(), place, watchdog }
     }
 
     /// Whether anybody wants to be told.
@@ -97,7 +100,7 @@ impl Supervisor {
     }
 
     /// The room is open.
-    pub fn ready(&self) {
+    pub fn ready(&mut self) {
         self.tell(&NotifyState::Ready);
         if let Some(socket) = &self.socket {
             _ = socket.set_nonblocking(true);
@@ -105,24 +108,32 @@ impl Supervisor {
     }
 
     /// One line about the room.
-    pub fn status(&self, status: &str) {
+    pub fn status(&mut self, status: &str) {
         self.tell(&NotifyState::Status(status));
     }
 
     /// The loop goes round.
-    pub fn alive(&self) {
+    pub fn alive(&mut self) {
         self.tell(&NotifyState::Watchdog);
     }
 
     /// The server stops.
-    pub fn stopping(&self) {
+    pub fn stopping(&mut self) {
         self.tell(&NotifyState::Stopping);
     }
 
-    fn tell(&self, state: &NotifyState<'_>) {
-        if let Some(socket) = &self.socket {
-            // Who does not read it cannot be told that either.
-            _ = socket.send(state.to_string().as_bytes());
+    fn tell(&mut self, state: &NotifyState<'_>) {
+        let Some(socket) = &mut self.socket else { return };
+        let state = state.to_string();
+        // Who does not read it cannot be told that either.
+        if let Err(error) = retry(|| socket.send(state.as_bytes()))
+            && error.kind() == ErrorKind::ConnectionRefused
+            && let Ok(anew) = connect(&self.place)
+            && anew.set_nonblocking(true).is_ok()
+        {
+            // It has another socket in that place now.
+            *socket = anew;
+            _ = socket.send(state.as_bytes());
         }
     }
 }

@@ -6,8 +6,14 @@ use std::time::Duration;
 /// None.
 ///
 /// # Errors
-/// None.
-pub const fn inherited() -> Result<Vec<Inherited>, String> {
+/// One line where some were handed over.
+pub fn inherited() -> Result<Vec<Inherited>, String> {
+    let is_for_us = std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
+    if is_for_us && std::env::var_os("LISTEN_FDS").is_some() {
+        return Err(
+            "cannot take over LISTEN_FDS: this server was built without the feature systemd".to_owned()
+        );
+    }
     Ok(Vec::new())
 }
 
@@ -32,14 +38,14 @@ impl Supervisor {
     }
 
     /// The room is open.
-    pub const fn ready(&self) {}
+    pub const fn ready(&mut self) {}
 
     /// One line about the room.
-    pub const fn status(&self, _: &str) {}
+    pub const fn status(&mut self, _: &str) {}
 
     /// The loop goes round.
-    pub const fn alive(&self) {}
+    pub const fn alive(&mut self) {}
 
     /// The server stops.
-    pub const fn stopping(&self) {}
+    pub const fn stopping(&mut self) {}
 }

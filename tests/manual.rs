@@ -536,8 +536,9 @@ fn fish_knows_which_options_take_a_value() {
 #[test]
 fn fish_offers_values() {
     offers_values(offered_by_fish_alone);
-    let lines = ["hubbub -l named:unix:ro", "hubbub-client unix:ot"].map(str::to_owned);
-    assert_eq!(in_a_row(offered_by_fish_alone(&lines)), ["named:unix:room.log", "unix:other/"]);
+    let lines = ["hubbub -l named:unix:ro", "hubbub-client unix:ot", "hubbub -l named:u"].map(str::to_owned);
+    let offered = ["named:unix:room.log", "unix:other/", "named:unix:"];
+    assert_eq!(in_a_row(offered_by_fish_alone(&lines)), offered);
 }
 
 #[test]

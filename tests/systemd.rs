@@ -147,6 +147,24 @@ fn the_watchdog_is_given_a_sign_of_life_twice_in_its_time_and_only_where_it_is_m
 }
 
 #[test]
+fn a_supervisor_who_comes_anew_is_told_again() {
+    let folder = Folder::new("systemd-anew");
+    let path = folder.path("notify");
+    let address = UnixAddress::from_pathname(&path).unwrap();
+    let first = Supervisor::at(&address);
+    let mut command = program(&["-l", "127.0.0.1:0"]);
+    // None is no time within which a sign of life could come.
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "0");
+    let server = Server::spawn(command);
+    assert_eq!([(); 2].map(|()| first.hears())[0], "READY=1");
+    drop(first);
+    std::fs::remove_file(&path).unwrap();
+    let second = Supervisor::at(&address);
+    let _client = Client::join(&server);
+    assert!(second.hears().starts_with("STATUS=1 online"));
+}
+
+#[test]
 fn a_supervisor_who_never_reads_or_is_not_there_holds_up_nobody() {
     let folder = Folder::new("systemd-deaf");
     let path = folder.path("notify");

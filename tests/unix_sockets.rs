@@ -269,3 +269,35 @@ fn who_never_reads_is_cut_and_who_is_too_many_is_told_so() {
     let heard = stuck.hears_all();
     assert!(heard.ends_with(b"\n") || heard.len() < 2048 * 1024, "{}", heard.len());
 }
+
+#[test]
+fn a_stale_file_whose_mode_keeps_its_owner_out_is_replaced_and_a_live_one_keeps_its_mode() {
+    let folder = Folder::new("unix-closed");
+    let path = folder.path("room");
+    let server = start(&path, &["--unix-mode", "0060"]);
+    let again = || without_capability("dac_override", program(&["-q", "-l", &at(&path)]));
+    let told = format!("hubbub: cannot listen on {}: Address already in use\n", at(&path));
+    assert_eq!(run_to_its_end(again()), (Some(1), String::new(), told));
+    assert_eq!(mode(&path), 0o060);
+    server.signal("KILL");
+    server.wait();
+    let mut anew = Started(again().stderr(Stdio::null()).spawn().unwrap());
+    eventually("it listens", || std::os::unix::net::UnixStream::connect(&path).ok());
+    assert!(anew.0.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn without_a_lock_of_its_folder_a_stale_file_is_not_replaced_and_that_is_told() {
+    let folder = Folder::new("unix-unlocked");
+    let closed = folder.path("closed");
+    fs::create_dir(&closed).unwrap();
+    let path = closed.join("room");
+    drop(UnixListener::bind(&path).unwrap());
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o300)).unwrap();
+    let command = program(&["-q", "-l", &at(&path)]);
+    let (status, _, err) = run_to_its_end(without_capability("dac_override,-dac_read_search", command));
+    let told = "a stale socket is there, and its folder cannot be locked to replace it: remove it";
+    assert_eq!((status, err), (Some(1), format!("hubbub: cannot listen on {}: {told}\n", at(&path))));
+    assert!(path.exists());
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+}

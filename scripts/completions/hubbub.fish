@@ -20,7 +20,7 @@ end
 function __hubbub_places
     printf '%s\t%s\n' plain: 'for scripts' named: 'for people' json: 'for bots' unix: 'a socket, in plain'
     string match -qr -- '^(plain|named|json):' (__hubbub_value)
-    and printf '%s\t%s\n' {plain,named,json}:unix: 'a socket'
+    and printf '%s\n' {plain,named,json}:unix:\t'a socket'
     __hubbub_sockets
 end
 

@@ -1,6 +1,7 @@
 //! One listening socket, of whichever kind.
 
 use super::listen::{BACKLOG, DeadAfter, set_options};
+use crate::framing::text;
 use crate::peer::Peer;
 use crate::socket::Stream;
 use crate::view::View;
@@ -11,7 +12,7 @@ use socket2::{SockRef, Socket};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A socket at which newcomers arrive.
 #[derive(Debug)]
@@ -69,7 +70,12 @@ impl Listener {
             set_options(&SockRef::from(&socket), dead_after)?;
             return Ok((Self::Tcp(TcpListener::from_std(socket.into())), Where::Tcp(address)));
         }
-        let path = address.as_pathname().map(Path::to_owned).unwrap_or_default();
+        let path = match (address.as_pathname(), address.as_abstract_namespace()) {
+            (Some(path), _) => path.to_owned(),
+            // As systemd writes it.
+            (None, Some(name)) => PathBuf::from(format!("@{}", String::from_utf8_lossy(&text::safe(name)))),
+            (None, None) => PathBuf::new(),
+        };
         Ok((Self::Unix(UnixListener::from_std(socket.into())), Where::Unix(path)))
     }
 

@@ -48,6 +48,11 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
     let lock = lock_folder(path);
     match socket.bind(&address) {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::ADDRINUSE) && is_stale(path, &address) => {
+            if lock.is_none() {
+                return Err(io::Error::other(
+                    "a stale socket is there, and its folder cannot be locked to replace it: remove it",
+                ));
+            }
             fs::remove_file(path)?;
             socket.bind(&address)?;
         }
@@ -62,15 +67,37 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
 }
 
 /// Whether `path` is a socket that nobody has open.
+fn is_stale(path: &Path, address: &SockAddr) -> bool {
+    let Ok(found) = fs::symlink_metadata(path) else { return false };
+    if !found.file_type().is_socket() {
+        return false;
+    }
+    match why_not(address) {
+        Some(Errno::CONNREFUSED) => true,
+        // Its mode keeps even whoever made it from asking: only they can change that, and they do so while
+        // they ask.
+        Some(Errno::ACCESS) => {
+            let mode = found.permissions().mode();
+            if fs::set_permissions(path, Permissions::from_mode(mode | 0o200)).is_err() {
+                return false;
+            }
+            let is_stale = why_not(address) == Some(Errno::CONNREFUSED);
+            if !is_stale {
+                // It was its own a moment ago.
+                _ = fs::set_permissions(path, Permissions::from_mode(mode));
+            }
+            is_stale
+        }
+        _ => false,
+    }
+}
+
+/// Why nobody can connect there.
 ///
 /// A datagram socket asks: it cannot connect to one of streams, and who listens there does not notice.
-fn is_stale(path: &Path, address: &SockAddr) -> bool {
-    let is_socket = || fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    let is_refused = || {
-        let asked = Socket::new(Domain::UNIX, Type::DGRAM, None).and_then(|socket| socket.connect(address));
-        asked.is_err_and(|error| Errno::from_io_error(&error) == Some(Errno::CONNREFUSED))
-    };
-    is_socket() && is_refused()
+fn why_not(address: &SockAddr) -> Option<Errno> {
+    let asked = Socket::new(Domain::UNIX, Type::DGRAM, None).and_then(|socket| socket.connect(address));
+    asked.err().and_then(|error| Errno::from_io_error(&error))
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
@@ -78,8 +105,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-/// Keeps others from replacing files in the folder of `path`, as long as what is returned is kept. None
-/// where the folder cannot be opened or somebody keeps it: then the lock is not worth failing for.
+/// Keeps others from replacing files in the folder of `path`, as long as what is returned is kept; none
+/// where the folder cannot be opened, or somebody keeps it.
 fn lock_folder(path: &Path) -> Option<OwnedFd> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -79,7 +79,11 @@ fn try_to_connect(place: &Place, deadline: Option<Instant>) -> io::Result<Stream
     let (host, port) = match &place.address {
         Address::Tcp { host, port } => (host.as_str(), *port),
         Address::Unix(path) => {
-            let stream = UnixStream::connect(path)?;
+            let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+                // The standard library names a constant of C.
+                ErrorKind::InvalidInput => io::Error::other("the path is too long for a socket"),
+                _ => error,
+            })?;
             stream.set_nonblocking(true)?;
             return Ok(Stream::new(stream));
         }

@@ -73,6 +73,8 @@ pub struct Supervisor {
     /// it would need a descriptor each time, which a full room has not.
     socket: Option<UnixDatagram>,
     place: OsString,
+    /// Whether it was told that the room is open.
+    is_ready: bool,
     watchdog: Option<Duration>,
 }
 
@@ -82,11 +84,11 @@ impl Supervisor {
         let place = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
         let watchdog = sd_notify::watchdog_enabled().filter(|watchdog| !watchdog.is_zero());
         if place.is_empty() {
-            return Self { socket: None, place, watchdog };
+            return Self { socket: None, place, is_ready: false, watchdog };
         }
         let socket = connect(&place)
             .inspect_err(|error| warn!("cannot notify {}: {}", place.display(), os_error::text(error)));
-        Self { socket: socket.ok(), place, watchdog }
+        Self { socket: socket.ok(), place, is_ready: false, watchdog }
     }
 
     /// Whether anybody wants to be told.
@@ -102,6 +104,7 @@ impl Supervisor {
     /// The room is open.
     pub fn ready(&mut self) {
         self.tell(&NotifyState::Ready);
+        self.is_ready = true;
         if let Some(socket) = &self.socket {
             _ = socket.set_nonblocking(true);
         }
@@ -127,12 +130,15 @@ impl Supervisor {
         let state = state.to_string();
         // Who does not read it cannot be told that either.
         if let Err(error) = retry(|| socket.send(state.as_bytes()))
-            && error.kind() == ErrorKind::ConnectionRefused
+            && error.kind() != ErrorKind::WouldBlock
             && let Ok(anew) = connect(&self.place)
             && anew.set_nonblocking(true).is_ok()
         {
-            // It has another socket in that place now.
+            // Whoever was there is gone, and somebody else has come.
             *socket = anew;
+            if self.is_ready {
+                _ = socket.send(NotifyState::Ready.to_string().as_bytes());
+            }
             _ = socket.send(state.as_bytes());
         }
     }

@@ -614,7 +614,9 @@ fn a_follower_that_is_to_reconnect_comes_back_and_says_so() {
 #[test]
 fn whoever_says_quit_is_let_go_and_was_not_cut() {
     let (_server, addresses) = Server::start_in_views(&[]);
-    for (said, status) in [("/quit\n", 0), ("hi\n/quit now\n", 0), ("/quite\n", 1)] {
+    for (said, status) in
+        [("/quit\n", 0), ("hi\n/quit now\n", 0), ("/quit\r\0", 0), ("/quite\n", 1), ("//quit\nhi\n", 1)]
+    {
         let server = Server::start(&["-l", "named:127.0.0.1:0"]);
         let address = if status == 0 { addresses[1] } else { server.address() };
         let mut running = Running::start(client(address, &[]));
@@ -627,4 +629,17 @@ fn whoever_says_quit_is_let_go_and_was_not_cut() {
         let (ended, why) = running.ends();
         assert_eq!((ended, why.contains("connection lost")), (Some(status), status != 0), "{said:?}: {why}");
     }
+}
+
+#[test]
+fn whoever_said_quit_where_that_is_chat_and_went_on_was_cut_all_the_same() {
+    let server = Server::start(&[]);
+    let mut running = Running::start(client(server.address(), &[]));
+    running.shows(WELCOME);
+    let mut other = Client::join(&server);
+    running.types("/quit smoking\nhi\n");
+    other.expects("/quit smoking");
+    other.expects("hi");
+    server.signal("TERM");
+    assert_eq!(running.ends(), (Some(1), "hubbub-client: connection lost: the server ended it\n".to_owned()));
 }

@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 /// So much may be sent and still be kept.
 const KEPT: usize = 64 * 1024;
-/// So soon does a server let go who takes leave.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Bytes that the server has not taken.
 #[derive(Debug, Default)]
@@ -19,6 +17,7 @@ pub(crate) struct Speech {
     last: Option<Instant>,
     /// The first bytes of the line that is being said: enough to know `/quit` by.
     line: Vec<u8>,
+    /// Whether the last whole line was that.
     has_quit: bool,
 }
 
@@ -32,19 +31,20 @@ impl Speech {
     /// Appends `bytes`.
     pub(crate) fn say(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+        // A line also ends at CR NUL.
+        for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | 0)) {
             let missing = "/quit ".len() - self.line.len();
             self.line.extend_from_slice(&piece[..piece.len().min(missing)]);
-            if piece.ends_with(b"\n") {
-                self.has_quit |= is_quit(&self.line);
+            if piece.ends_with(b"\n") || piece.ends_with(b"\0") {
+                self.has_quit = is_quit(&self.line);
                 self.line.clear();
             }
         }
     }
 
-    /// Whether `/quit` was said, so short a time ago that an end of the connection is the answer.
-    pub(crate) fn has_just_quit(&self) -> bool {
-        self.has_quit && self.was_said_within(ANSWER)
+    /// Whether `/quit` was the last that was said, so that an end of the connection is the answer.
+    pub(crate) const fn has_quit(&self) -> bool {
+        self.has_quit && self.owed() == 0
     }
 
     /// How many bytes are to be sent.
@@ -87,7 +87,7 @@ impl Speech {
 
     /// The connection broke: a line of which the server has a part is sent from its beginning next time.
     pub(crate) fn begin_line_again(&mut self) {
-        self.last = None;
+        (self.last, self.has_quit) = (None, false);
         self.sent = memrchr(b'\n', &self.bytes[..self.sent]).map_or(0, |end| end + 1);
     }
 }

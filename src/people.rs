@@ -33,7 +33,7 @@ struct Person {
     name: String,
     /// Whether the others know of them.
     is_announced: bool,
-    /// Whether the others have seen their name.
+    /// Whether others have seen their name.
     has_spoken: bool,
 }
 
@@ -113,7 +113,7 @@ impl People {
         self.people.len()
     }
 
-    /// One who is here says something to all; the name.
+    /// One who is here says something; the name.
     pub fn speak(&mut self, key: Key) -> &str {
         self.people.get_mut(&key).map_or("", |person| {
             person.has_spoken = true;
@@ -121,7 +121,7 @@ impl People {
         })
     }
 
-    /// Whether one who is here has said something to all.
+    /// Whether one who is here has said something.
     pub fn has_spoken(&self, key: Key) -> bool {
         self.people.get(&key).is_some_and(|person| person.has_spoken)
     }

@@ -552,3 +552,13 @@ fn what_is_said_to_one_alone_goes_from_each_view_with_names_to_each() {
         }
     }
 }
+
+#[test]
+fn who_was_heard_by_one_alone_takes_no_new_name_unseen() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, _json] = room.three();
+    let (mut newcomer, given) = room.join(View::Named);
+    newcomer.says("/msg nora psst\n/nick zed\n");
+    assert_eq!(next_but_joins(&mut named), format!("* private from {given}: psst"));
+    assert_eq!(next_but_joins(&mut named), format!("* {given} is now zed"));
+}

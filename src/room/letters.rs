@@ -31,6 +31,10 @@ impl Room {
             }
             Some(to) => {
                 let text = self.safe(text).into_owned();
+                if let Some(people) = &mut self.people {
+                    // From now on somebody knows the name.
+                    people.speak(speaker.key);
+                }
                 self.letter = Some(Letter { from: speaker.key, to, text });
                 Answer::None
             }

@@ -331,7 +331,9 @@ impl Model {
             return self.refuses(number, format!("nobody here is called {}", shortened(&name)));
         };
         let text = self.shown(text);
-        let from = self.people[&number].name.clone();
+        let speaker = self.people.get_mut(&number).unwrap();
+        speaker.has_spoken = true;
+        let from = speaker.name.clone();
         let to = self.people.get_mut(&reader).unwrap();
         let mut letter = Letter::new(from, to.name.clone(), text, self.issued);
         letter.may_be_told = to.is_open();

@@ -17,13 +17,15 @@
 //! ring costs nothing but its bytes, and nobody can be taken for the author of someone else's line.
 
 mod cursor;
+mod history;
 mod slices;
 
 pub use cursor::Cursor;
 use cursor::NO_END;
+use history::History;
 pub use slices::Slices;
 
-use memchr::{memchr, memrchr_iter};
+use memchr::memchr;
 use memmap2::MmapMut;
 use std::io;
 
@@ -36,16 +38,8 @@ pub struct Feed {
     ring: MmapMut,
     /// Bytes from the ring's start on that were ever written to, and so are resident.
     used: usize,
-    /// Whether what nobody lacks is kept until its place is needed.
-    remembers: bool,
-    /// Bytes that were kept for that when memory was given back last.
-    kept: usize,
-    /// What was said before was given back then.
-    begins: u64,
-    /// Where the feed ended then.
-    given_back: u64,
-    /// How far back so many lines begin, as of a head: newcomers come again and again while nobody speaks.
-    lines_back: Option<(u64, usize, u64)>,
+    /// What is kept for those who join some lines back, if anything is.
+    history: Option<History>,
     /// The offset whose byte stands first in the ring; at most `head`, and at most a ring behind it and `tail`.
     origin: u64,
     tail: u64,
@@ -69,34 +63,13 @@ impl Feed {
     /// The system has not so much memory.
     pub fn new(size: usize) -> io::Result<Self> {
         let ring = MmapMut::map_anon(size.max(1))?;
-        Ok(Self {
-            ring,
-            used: 0,
-            remembers: false,
-            kept: 0,
-            begins: 0,
-            given_back: 0,
-            lines_back: None,
-            origin: 0,
-            tail: 0,
-            known: 0,
-            head: 0,
-        })
-    }
-
-    /// The same, which can also be joined some lines back.
-    ///
-    /// # Errors
-    /// Those of [`new`](Self::new).
-    pub fn with_history(size: usize) -> io::Result<Self> {
-        Ok(Self { remembers: true, ..Self::new(size)? })
+        Ok(Self { ring, used: 0, history: None, origin: 0, tail: 0, known: 0, head: 0 })
     }
 
     /// Whether nobody lacks anything, and much memory is kept that a burst once took.
-    pub const fn is_swollen(&self) -> bool {
-        // What is kept for those who join back shrinks as shorter lines take the place of longer ones.
-        let is_old = distance(self.given_back, self.head) > self.kept / 8 + KEPT;
-        self.tail == self.head && self.used > KEPT && (is_old || self.used > 2 * self.kept)
+    pub fn is_swollen(&self) -> bool {
+        let is_outgrown = |history: &History| history.is_outgrown(self.used, self.head);
+        self.tail == self.head && self.used > KEPT && self.history.as_ref().is_none_or(is_outgrown)
     }
 
     /// Bytes of memory that were ever written to, and so are resident.
@@ -104,29 +77,30 @@ impl Feed {
         self.used
     }
 
-    /// Gives the memory that a burst took back to the system, but for the last `history` lines of a feed that
-    /// can be joined so far back.
-    pub fn give_back(&mut self, history: usize) {
+    /// Gives the memory that a burst took back to the system, but for the last `lines` lines of a feed that can
+    /// be joined so far back.
+    pub fn give_back(&mut self, lines: usize) {
         if !self.is_swollen() {
             return;
         }
         // Where there is none to take instead, what is there is kept.
         let Ok(mut ring) = MmapMut::map_anon(self.size()) else { return };
+        // With the line end before, which tells where the first of them begins.
+        let origin = match self.history {
+            Some(_) => self.find_lines_back(lines).saturating_sub(1),
+            None => self.head,
+        };
         let mut kept = Slices::default();
-        let mut origin = self.head;
-        if self.remembers {
-            // With the line end before, which tells where the first of them begins.
-            origin = self.find_lines_back(history).saturating_sub(1);
-            self.push(origin, self.head, &mut kept);
-        }
+        self.push(origin, self.head, &mut kept);
         let mut end = 0;
         for slice in kept.as_slices() {
             ring[end..end + slice.len()].copy_from_slice(slice);
             end += slice.len();
         }
-        self.ring = ring;
-        (self.origin, self.begins, self.given_back) = (origin, origin, self.head);
-        (self.used, self.kept) = (end, end);
+        (self.ring, self.origin, self.used) = (ring, origin, end);
+        if let Some(history) = &mut self.history {
+            *history = History::kept(origin, self.head);
+        }
     }
 
     /// Bytes of the ring.
@@ -144,43 +118,6 @@ impl Feed {
         Cursor { at: self.head, own: None, left: NO_END, mid_line: false }
     }
 
-    /// A reader that is owed the last `lines` lines too, as far as they are remembered, and as half a feed
-    /// holds them: a newcomer does not hold up those who speak. To be counted among those who are behind.
-    pub fn join_back(&mut self, lines: usize) -> Cursor {
-        let mut cursor = self.join();
-        if self.remembers {
-            cursor.at = match self.lines_back {
-                Some((head, of, at)) if (head, of) == (self.head, lines) => at,
-                _ => self.find_lines_back(lines),
-            };
-            self.lines_back = Some((self.head, lines, cursor.at));
-            self.tail = self.tail.min(cursor.at);
-        }
-        cursor
-    }
-
-    /// The offset at which the last `lines` lines begin, or those of them that can be had.
-    fn find_lines_back(&self, lines: usize) -> u64 {
-        let oldest = self.head.saturating_sub(self.size() as u64 / 2);
-        // The byte before tells whether a line begins there.
-        let from =
-            oldest.saturating_sub(1).max(self.head.saturating_sub(self.size() as u64)).max(self.begins);
-        let mut slices = Slices::default();
-        self.push(from, self.head, &mut slices);
-        let (mut end, mut start, mut left) = (self.head, self.head, lines);
-        for slice in slices.as_slices().iter().rev() {
-            end -= slice.len() as u64;
-            for line_end in memrchr_iter(b'\n', slice) {
-                start = end + line_end as u64 + 1;
-                if left == 0 {
-                    return start;
-                }
-                left -= 1;
-            }
-        }
-        if oldest == 0 { 0 } else { start }
-    }
-
     /// Appends `line` and a line end for everyone but its author, where that reads here.
     ///
     /// # Errors
@@ -189,7 +126,7 @@ impl Feed {
         if line.len() >= self.room() {
             return Err(Full);
         }
-        if self.tail == self.head && !self.remembers {
+        if self.tail == self.head && self.history.is_none() {
             // Nobody lacks anything: begin anew where memory is warm, and use no more of it than needed.
             self.origin = self.head;
         }

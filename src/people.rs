@@ -88,19 +88,20 @@ impl People {
     /// # Errors
     /// Why it cannot be theirs; the old one stays.
     pub fn rename(&mut self, key: Key, name: &str) -> Result<String, Unfit> {
-        let Some(name) = &normal(name).filter(|name| is_name(name)) else { return Err(Unfit::Form) };
-        if self.find(name).is_some_and(|other| other != key) {
+        let name = normal(name).filter(|name| is_name(name)).ok_or(Unfit::Form)?;
+        let asked = folded(&name);
+        if self.keys.get(&asked).is_some_and(|&other| other != key) {
             return Err(Unfit::Taken);
         }
         let Some(person) = self.people.get_mut(&key) else { return Err(Unfit::Form) };
-        let is_their_own = folded(&person.name) == folded(name);
-        if is_anonymous(name) && !is_their_own {
+        let had = folded(&person.name);
+        if is_anonymous(&asked) && asked != had {
             return Err(Unfit::Anonymous);
         }
         self.list = None;
-        self.keys.remove(&folded(&person.name));
-        self.keys.insert(folded(name), key);
-        Ok(std::mem::replace(&mut person.name, name.to_owned()))
+        self.keys.remove(&had);
+        self.keys.insert(asked, key);
+        Ok(std::mem::replace(&mut person.name, name))
     }
 
     /// Whether the others know of one who is here.
@@ -214,8 +215,9 @@ const fn is_blank(letter: char) -> bool {
     matches!(letter, '\u{115F}' | '\u{1160}' | '\u{13441}' | '\u{13442}')
 }
 
+/// Whether a [`folded`] name is like those that the server gives.
 fn is_anonymous(name: &str) -> bool {
-    let without = folded(name).replace(PUNCTUATION, "");
+    let without = name.replace(PUNCTUATION, "");
     without.strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
 }
 

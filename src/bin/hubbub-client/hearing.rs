@@ -21,6 +21,8 @@ pub(crate) struct Hearing {
     /// How many more lines are wanted, where that has an end.
     wanted: Option<usize>,
     welcome: Welcome,
+    /// Whether a server told one's name, as it does where there are commands.
+    has_name: bool,
     /// Lines that were too long and are not told of.
     too_long: usize,
 }
@@ -39,7 +41,14 @@ enum Welcome {
 impl Hearing {
     /// Shows lines by `look`, and at most as many as are `wanted`.
     pub(crate) fn new(look: Look, wanted: Option<usize>) -> Self {
-        Self { framer: Framer::default(), look, wanted, welcome: Welcome::Awaited, too_long: 0 }
+        Self {
+            framer: Framer::default(),
+            look,
+            wanted,
+            welcome: Welcome::Awaited,
+            has_name: false,
+            too_long: 0,
+        }
     }
 
     /// How many more lines are wanted, where that has an end.
@@ -53,6 +62,11 @@ impl Hearing {
         matches!(self.welcome, Welcome::Refused)
     }
 
+    /// Whether the server told one's name: where it does, `/quit` is a command, and else it is chat.
+    pub(crate) const fn has_name(&self) -> bool {
+        self.has_name
+    }
+
     /// How many lines were too long to be shown, since it was asked last.
     pub(crate) const fn too_long(&mut self) -> usize {
         std::mem::replace(&mut self.too_long, 0)
@@ -64,7 +78,10 @@ impl Hearing {
         while let Some(event) = self.framer.next(&RULES, &mut bytes, &mut line) {
             self.welcome = self.welcome.after(&event);
             match event {
-                Event::Line(line) => take(line, self.look, &mut self.wanted, shown),
+                Event::Line(line) => {
+                    self.has_name |= tells_name(line);
+                    take(line, self.look, &mut self.wanted, shown);
+                }
                 Event::TooLong => self.too_long += 1,
                 // Not with these rules.
                 Event::Answer(_) | Event::Stranger(_) => {}
@@ -99,6 +116,12 @@ fn is_refusal(line: &[u8]) -> bool {
     const WORDS: &[u8] = b": try again later";
     (line.starts_with(b"* ") && line.ends_with(WORDS))
         || (line.starts_with(br#"{"type":"error","#) && memmem::find(line, WORDS).is_some())
+}
+
+/// Whether `line` is how a server of ours tells a newcomer's name, in whichever view has names.
+fn tells_name(line: &[u8]) -> bool {
+    line.starts_with(b"* you are ")
+        || (line.starts_with(br#"{"type":"notice","#) && memmem::find(line, br#","name":""#).is_some())
 }
 
 fn take(line: &[u8], look: Look, wanted: &mut Option<usize>, shown: &mut Vec<u8>) {

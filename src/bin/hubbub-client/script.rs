@@ -192,7 +192,8 @@ impl Talk<'_, '_> {
     /// The server ended the connection, and all that it said is shown.
     fn ended(&mut self, end: io::Result<()>) -> Result<(), Failure> {
         self.script.wanted = self.hearing.wanted();
-        let was_let_go = self.has_ended || self.script.speech.has_quit();
+        let has_quit = self.hearing.has_name() && self.script.speech.has_quit();
+        let was_let_go = self.has_ended || has_quit;
         self.script.speech.begin_line_again();
         match end {
             _ if self.hearing.was_turned_away() => {

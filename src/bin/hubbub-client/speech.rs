@@ -35,7 +35,7 @@ impl Speech {
         for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | 0)) {
             let missing = "/quit ".len() - self.line.len();
             self.line.extend_from_slice(&piece[..piece.len().min(missing)]);
-            if piece.ends_with(b"\n") || piece.ends_with(b"\0") {
+            if piece.ends_with(b"\n") || piece.ends_with(b"\r\0") {
                 self.has_quit = is_quit(&self.line);
                 self.line.clear();
             }
@@ -44,7 +44,7 @@ impl Speech {
 
     /// Whether `/quit` was the last that was said, so that an end of the connection is the answer.
     pub(crate) const fn has_quit(&self) -> bool {
-        self.has_quit && self.owed() == 0
+        self.has_quit && self.line.is_empty() && self.owed() == 0
     }
 
     /// How many bytes are to be sent.

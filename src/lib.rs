@@ -5,14 +5,14 @@
 //!  socket ──► connection ──►  framing   ──►  room  ──►  feed (ring)  ──►  connection ──► socket
 //!              (read)      (telnet, text)   (views)     + cursor          (write, once a turn)
 //!                          ╰──── pure: no sockets, no clock, no logging ────╯
-//!                          crowd: who is ready, waiting, behind, leaving
+//!                          clients: who is ready, waiting, behind, leaving
 //!                          server: poll, tokens, timers, signals, listeners
 //! ```
 //!
 //! The modules in the order in which bytes travel:
 //!
 //! - [`socket`]: all that a connection needs of its socket.
-//! - [`connection`]: one client and its [`peer`]; [`goodbye`] says why it ended.
+//! - [`connection`]: one client and its [`peer`]; [`close_reason`] says why it ended.
 //! - [`framing`]: bytes in, lines out; telnet, first bytes, text made safe; what is unfinished is [`held`].
 //! - [`room`]: who hears what, and who may speak how much while others are slow ([`pace`]); the [`people`],
 //!   by name, and their [`command`]s.
@@ -25,32 +25,12 @@
 //!
 //! Around them: [`options`] with [`arguments`] and [`address`], [`logfile`], [`logbudget`], [`descriptors`], [`counters`], [`os_error`].
 
-pub mod address;
-pub mod arguments;
-pub mod clock;
-pub mod command;
-pub mod connection;
-pub mod counters;
-pub mod crowd;
-pub mod descriptors;
-pub mod feed;
-pub mod framing;
-pub mod goodbye;
-pub mod hall;
-pub mod held;
-pub mod logbudget;
-pub mod logfile;
-pub mod options;
-pub mod os_error;
-pub mod pace;
-pub mod peer;
-pub mod people;
-pub mod room;
-pub mod roster;
+pub mod broadcast;
+pub mod chat;
+pub mod cli;
+pub mod clients;
+pub mod logging;
+pub mod net;
 pub mod server;
-pub mod socket;
-#[cfg_attr(not(all(feature = "systemd", target_os = "linux")), path = "systemd_absent.rs")]
-pub mod systemd;
-pub mod tally;
-pub mod timers;
-pub mod view;
+pub mod util;
+pub mod wire;

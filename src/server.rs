@@ -1,22 +1,18 @@
 //! The loop: one poll, and in each turn the same steps in the same order.
 
-pub mod doors;
-pub mod listen;
-pub mod listener;
 mod signals;
-mod unix;
 
-use crate::clock::{Clock, Moment};
-use crate::counters::count;
-use crate::crowd::{Crowd, Timer};
-use crate::logfile::LogFile;
-use crate::peer::Peer;
-use crate::roster::Key;
-use crate::socket::Stream;
-use crate::systemd::Supervisor;
-use crate::timers::Timers;
-use crate::view::View;
-use doors::{Doors, Knock};
+use crate::chat::view::View;
+use crate::clients::stats::count;
+use crate::clients::{Clients, Timer};
+use crate::logging::log_file::LogFile;
+use crate::net::acceptor::{Accepted, Acceptor};
+use crate::net::peer::Peer;
+use crate::net::systemd::Notifier;
+use crate::net::transport::PlainStream;
+use crate::util::clock::{Clock, Moment};
+use crate::util::id_slab::ClientId;
+use crate::util::timers::Timers;
 use log::{debug, error, info, warn};
 use mio::{Events, Interest, Poll, Token};
 use signals::{Signal, Signals};
@@ -28,7 +24,7 @@ const EVENTS: usize = 1024;
 /// After so many failures of poll in a row the server ends, for whoever supervises it to start anew.
 const MOST_POLL_FAILURES: u32 = 5;
 /// How long a stopping server waits for those who are owed something.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// How long memory that a burst took is kept: a burst that follows soon needs it again.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(1);
 /// How soon the supervisor knows of what changed.
@@ -42,24 +38,24 @@ const SIGNALS: Token = Token(usize::MAX);
 #[derive(Debug)]
 pub struct Server {
     poll: Poll,
-    doors: Doors,
+    doors: Acceptor,
     signals: Signals,
-    crowd: Crowd<Stream>,
+    clients: Clients<PlainStream>,
     timers: Timers<Timer>,
     clock: Clock,
     log: LogFile,
     report_every: Option<Duration>,
     /// As of the last report, by which the next is known to be worth making.
-    reported: State,
-    supervisor: Supervisor,
+    reported: ReportState,
+    supervisor: Notifier,
     /// As the supervisor was told last.
-    shown: State,
+    shown: ReportState,
     stopping: bool,
 }
 
 /// What a report is about.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct State {
+struct ReportState {
     accepted: u64,
     online: usize,
     lines: u64,
@@ -67,11 +63,11 @@ struct State {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum Exit {
     /// Everyone was told what they were owed.
     Clean,
     /// A second signal asked for haste.
-    Hasty,
+    Forced,
 }
 
 impl Server {
@@ -80,11 +76,11 @@ impl Server {
     /// # Errors
     /// Those of the system's poll and signal calls.
     pub fn new(
-        mut doors: Doors,
-        crowd: Crowd<Stream>,
+        mut doors: Acceptor,
+        clients: Clients<PlainStream>,
         log: LogFile,
         report_every: Option<Duration>,
-        supervisor: Supervisor,
+        supervisor: Notifier,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut signals = Signals::new()?;
@@ -94,14 +90,14 @@ impl Server {
             poll,
             doors,
             signals,
-            crowd,
+            clients,
             timers: Timers::new(),
             clock: Clock::start(Instant::now()),
             log,
             report_every,
-            reported: State::default(),
+            reported: ReportState::default(),
             supervisor,
-            shown: State::default(),
+            shown: ReportState::default(),
             stopping: false,
         })
     }
@@ -110,14 +106,14 @@ impl Server {
     ///
     /// # Errors
     /// Poll's own, after it failed several times in a row: nothing of one client's making.
-    pub fn run(mut self) -> io::Result<End> {
+    pub fn run(mut self) -> io::Result<Exit> {
         let mut events = Events::with_capacity(EVENTS);
         let mut failures = 0;
         // Not before: who reads this line may send newcomers or a signal at once.
         self.doors.announce();
         self.supervisor.ready();
-        self.show_status();
-        self.show_life();
+        self.notify_status();
+        self.ping_watchdog();
         let end = loop {
             let asked = self.sleep();
             match self.poll.poll(&mut events, asked) {
@@ -143,53 +139,53 @@ impl Server {
                 break end;
             }
         };
-        self.crowd.log_what_was_not();
-        info!("stopped: {}, {}", self.crowd.room().relayed(), self.crowd.counters);
+        self.clients.log_suppressed();
+        info!("stopped: {}, {}", self.clients.room().relayed(), self.clients.stats);
         Ok(end)
     }
 
     /// How long to wait for events: not at all while there is work, else until the next deadline.
     fn sleep(&self) -> Option<Duration> {
-        if self.crowd.has_work() || self.doors.anyone_waits() {
+        if self.clients.has_work() || self.doors.has_pending() {
             return Some(Duration::ZERO);
         }
         self.timers.next().map(|at| at.since(self.clock.now()))
     }
 
-    fn turn(&mut self, events: &Events, signals: &[Signal], now: Moment) -> Option<End> {
+    fn turn(&mut self, events: &Events, signals: &[Signal], now: Moment) -> Option<Exit> {
         for event in events {
             match event.token() {
                 SIGNALS => {}
-                token if token.0 < Key::FIRST_FREE => {
+                token if token.0 < ClientId::FIRST_FREE => {
                     // An error or a hang-up is found out by the read or write that it makes fail.
                     let readable = event.is_readable() || event.is_read_closed() || event.is_error();
                     let writable = event.is_writable() || event.is_write_closed() || event.is_error();
-                    let key = Key::from_number(token.0);
-                    self.crowd.note(key, readable, writable, now);
+                    let key = ClientId::from_number(token.0);
+                    self.clients.note(key, readable, writable, now);
                     if event.is_error() || event.is_read_closed() && event.is_write_closed() {
-                        self.crowd.note_gone(key);
+                        self.clients.mark_reset(key);
                     }
                 }
-                token => self.doors.knocked(token),
+                token => self.doors.mark_ready(token),
             }
         }
         while let Some(timer) = self.timers.pop(now) {
             self.deadline(timer, now);
         }
-        self.crowd.read(&mut self.timers, now);
-        self.crowd.write(&mut self.timers, now);
-        self.crowd.be_patient(&mut self.timers, now);
+        self.clients.read(&mut self.timers, now);
+        self.clients.write(&mut self.timers, now);
+        self.clients.disconnect_stalled(&mut self.timers, now);
         for &signal in signals {
-            if let Some(end) = self.heed(signal, now) {
+            if let Some(end) = self.handle_signal(signal, now) {
                 return Some(end);
             }
         }
-        if self.crowd.sweep(&mut self.timers, now) {
+        if self.clients.sweep(&mut self.timers, now) {
             // A descriptor came free: whoever waits for one need not wait for a timer.
             self.doors.try_again();
         }
         if self.stopping {
-            return self.crowd.is_empty().then_some(End::Clean);
+            return self.clients.is_empty().then_some(Exit::Clean);
         }
         self.accept(now);
         self.note_changes(now);
@@ -198,45 +194,45 @@ impl Server {
 
     fn deadline(&mut self, timer: Timer, now: Moment) {
         match timer {
-            Timer::Connection(key, due) => self.crowd.deadline(key, due, &mut self.timers, now),
+            Timer::Client(key, due) => self.clients.deadline(key, due, &mut self.timers, now),
             // Only wakes the loop: whom it concerns is known when everyone was written to.
-            Timer::Patience => {}
-            Timer::Accept => self.doors.try_again(),
+            Timer::Stall => {}
+            Timer::RetryAccept => self.doors.try_again(),
             Timer::Report => self.report(),
-            Timer::Status => self.show_status(),
-            Timer::Watchdog => self.show_life(),
-            Timer::GiveBack => {
-                self.timers.give_back();
-                self.crowd.give_back();
+            Timer::Status => self.notify_status(),
+            Timer::Watchdog => self.ping_watchdog(),
+            Timer::TrimMemory => {
+                self.timers.trim_memory();
+                self.clients.trim_memory();
             }
-            Timer::Log => self.log.try_again(),
-            Timer::Stop => self.crowd.give_up_writing(),
+            Timer::RetryLog => self.log.try_again(),
+            Timer::ShutdownDeadline => self.clients.abort_pending_writes(),
         }
     }
 
     fn accept(&mut self, now: Moment) {
-        for _ in 0..Doors::ACCEPTS {
+        for _ in 0..Acceptor::ACCEPTS {
             match self.doors.accept(now) {
-                Knock::Nobody => return,
-                Knock::Left => {}
-                Knock::Failed { retry_at } => {
-                    self.crowd.counters.accept_failures += 1;
-                    self.timers.set(Timer::Accept, retry_at);
+                Accepted::WouldBlock => return,
+                Accepted::Aborted => {}
+                Accepted::Backoff { retry_at } => {
+                    self.clients.stats.accept_failures += 1;
+                    self.timers.set(Timer::RetryAccept, retry_at);
                     return;
                 }
-                Knock::Someone(socket, view, peer) => self.admit(socket, view, peer, now),
-                Knock::OneTooMany(socket, view, peer) => {
-                    self.crowd.counters.accept_failures += 1;
-                    self.crowd.send_away(socket, view, peer, now);
-                    self.doors.keep_reserve();
+                Accepted::Client(socket, view, peer) => self.admit(socket, view, peer, now),
+                Accepted::NoDescriptor(socket, view, peer) => {
+                    self.clients.stats.accept_failures += 1;
+                    self.clients.refuse_without_fd(socket, view, peer, now);
+                    self.doors.restore_spare_fd();
                 }
             }
         }
     }
 
-    fn admit(&mut self, socket: Stream, view: View, peer: Peer, now: Moment) {
+    fn admit(&mut self, socket: PlainStream, view: View, peer: Peer, now: Moment) {
         let registry = self.poll.registry();
-        self.crowd.admit(socket, view, peer, &mut self.timers, now, |socket, key| {
+        self.clients.admit(socket, view, peer, &mut self.timers, now, |socket, key| {
             registry.register(socket, Token(key.number()), Interest::READABLE | Interest::WRITABLE)
         });
     }
@@ -251,19 +247,19 @@ impl Server {
         if self.supervisor.exists() && self.shown != self.state() {
             self.timers.set_if_none(Timer::Status, now.after(STATUS_AFTER));
         }
-        if self.crowd.is_swollen() || self.timers.is_swollen() {
-            self.timers.set_if_none(Timer::GiveBack, now.after(GIVE_BACK_AFTER));
+        if self.clients.has_slack() || self.timers.has_slack() {
+            self.timers.set_if_none(Timer::TrimMemory, now.after(GIVE_BACK_AFTER));
         }
         if self.log.is_stuck() {
-            self.timers.set_if_none(Timer::Log, now.after(LOG_RETRY));
+            self.timers.set_if_none(Timer::RetryLog, now.after(LOG_RETRY));
         }
     }
 
-    fn state(&self) -> State {
-        State {
-            accepted: self.crowd.counters.accepted,
-            online: self.crowd.online(),
-            lines: self.crowd.room().relayed().lines,
+    fn state(&self) -> ReportState {
+        ReportState {
+            accepted: self.clients.stats.accepted,
+            online: self.clients.online(),
+            lines: self.clients.room().relayed().lines,
         }
     }
 
@@ -271,29 +267,29 @@ impl Server {
         let state = self.state();
         let lines = state.lines - self.reported.lines;
         info!("{} online, {} relayed since the last report", state.online, count(lines, "line"));
-        self.crowd.log_what_was_not();
+        self.clients.log_suppressed();
         self.reported = state;
     }
 
     /// Tells the supervisor who is online.
-    fn show_status(&mut self) {
+    fn notify_status(&mut self) {
         self.shown = self.state();
-        self.supervisor.status(&format!("{} online, {}", self.shown.online, self.crowd.room().relayed()));
+        self.supervisor.status(&format!("{} online, {}", self.shown.online, self.clients.room().relayed()));
     }
 
     /// Tells the supervisor that the loop goes round, and will again.
-    fn show_life(&mut self) {
+    fn ping_watchdog(&mut self) {
         if let Some(every) = self.supervisor.watchdog() {
             self.supervisor.alive();
             self.timers.set(Timer::Watchdog, self.clock.now().after(every));
         }
     }
 
-    fn heed(&mut self, signal: Signal, now: Moment) -> Option<End> {
+    fn handle_signal(&mut self, signal: Signal, now: Moment) -> Option<Exit> {
         match signal {
             Signal::Stop if self.stopping => {
                 warn!("stopping at once");
-                return Some(End::Hasty);
+                return Some(Exit::Forced);
             }
             Signal::Stop => self.stop(now),
             Signal::ReopenLog => match self.log.reopen() {
@@ -302,8 +298,8 @@ impl Server {
                 Err(error) => error!("{error}"),
             },
             Signal::Count => {
-                let online = self.crowd.online();
-                info!("{online} online, {}, {}", self.crowd.room().relayed(), self.crowd.counters);
+                let online = self.clients.online();
+                info!("{online} online, {}, {}", self.clients.room().relayed(), self.clients.stats);
             }
             Signal::Resume => {}
         }
@@ -315,11 +311,11 @@ impl Server {
         self.supervisor.stopping();
         info!("stopping; a second signal stops at once");
         self.doors.close();
-        for timer in [Timer::Accept, Timer::Report, Timer::Status] {
+        for timer in [Timer::RetryAccept, Timer::Report, Timer::Status] {
             self.timers.cancel(timer);
         }
-        debug!("{} online are given what they are owed", self.crowd.online());
-        self.crowd.stop(&mut self.timers);
-        self.timers.set(Timer::Stop, now.after(LAST_WORDS));
+        debug!("{} online are given what they are owed", self.clients.online());
+        self.clients.stop(&mut self.timers);
+        self.timers.set(Timer::ShutdownDeadline, now.after(SHUTDOWN_GRACE));
     }
 }

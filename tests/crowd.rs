@@ -5,15 +5,15 @@
 mod common;
 
 use common::table::*;
-use hubbub::crowd::{Due, Limits};
-use hubbub::descriptors::Places;
-use hubbub::framing::Rules;
-use hubbub::goodbye::Goodbye;
-use hubbub::pace::Rate;
-use hubbub::peer::Peer;
-use hubbub::room::{Manners, Room};
-use hubbub::roster::Key;
-use hubbub::view::View;
+use hubbub::broadcast::pace::RateLimit;
+use hubbub::chat::room::{Room, RoomConfig};
+use hubbub::chat::view::View;
+use hubbub::clients::close_reason::CloseReason;
+use hubbub::clients::{ClientLimits, ClientTimer};
+use hubbub::net::fd_limit::ConnectionBudget;
+use hubbub::net::peer::Peer;
+use hubbub::util::id_slab::ClientId;
+use hubbub::wire::line_decoder::LineRules;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ fn e1_a_report_for_someone_gone_does_not_reach_who_took_the_place() {
     assert!(old.is_gone());
     let new = table.join();
     table.settle();
-    assert!(!table.crowd.note(old.key, true, true, table.now), "nobody has that key any more");
-    assert!(!table.crowd.has_work());
+    assert!(!table.clients.note(old.key, true, true, table.now), "nobody has that key any more");
+    assert!(!table.clients.has_work());
     assert_eq!(new.script().reads, 0);
     table.says(&other, "hello\n");
     new.has_heard("hello\n");
@@ -41,15 +41,25 @@ fn e1_a_report_for_someone_gone_does_not_reach_who_took_the_place() {
 #[test]
 fn e2_a_report_for_a_key_that_nobody_ever_had_is_no_more_than_that() {
     let (mut table, [one]) = Table::of(FEED);
-    for number in [one.key.number() + 1, 4711, Key::FIRST_FREE, usize::MAX] {
-        let stale = table.crowd.counters.stale;
-        assert!(!table.crowd.note(Key::from_number(number), true, true, table.now));
-        assert_eq!(table.crowd.counters.stale, stale + 1, "it is counted");
-        table.crowd.deadline(Key::from_number(number), Due::End, &mut table.timers, table.now);
-        table.crowd.deadline(Key::from_number(number), Due::Rest, &mut table.timers, table.now);
+    for number in [one.key.number() + 1, 4711, ClientId::FIRST_FREE, usize::MAX] {
+        let stale = table.clients.stats.stale;
+        assert!(!table.clients.note(ClientId::from_number(number), true, true, table.now));
+        assert_eq!(table.clients.stats.stale, stale + 1, "it is counted");
+        table.clients.deadline(
+            ClientId::from_number(number),
+            ClientTimer::Close,
+            &mut table.timers,
+            table.now,
+        );
+        table.clients.deadline(
+            ClientId::from_number(number),
+            ClientTimer::RateLimit,
+            &mut table.timers,
+            table.now,
+        );
     }
     table.settle();
-    assert_eq!(table.crowd.online(), 1);
+    assert_eq!(table.clients.online(), 1);
 }
 
 #[test]
@@ -58,14 +68,14 @@ fn e3_who_ends_while_a_line_is_written_to_all_is_removed_after_the_others_have_i
     ends.takes([], Take::Fail(ErrorKind::Interrupted));
     speaker.will_read("hello\n");
     table.is_readable(&speaker);
-    table.crowd.read(&mut table.timers, table.now);
+    table.clients.read(&mut table.timers, table.now);
     table.write();
-    assert_eq!(table.crowd.online(), 4, "nobody is removed by the writing itself");
+    assert_eq!(table.clients.online(), 4, "nobody is removed by the writing itself");
     before.has_heard("hello\n");
     after.has_heard("hello\n");
-    table.crowd.sweep(&mut table.timers, table.now);
+    table.clients.sweep(&mut table.timers, table.now);
     assert!(ends.is_gone());
-    assert_eq!(table.crowd.online(), 3);
+    assert_eq!(table.clients.online(), 3);
     table.settle();
     table.says(&speaker, "again\n");
     after.has_heard("hello\nagain\n");
@@ -87,7 +97,7 @@ fn e4_a_failed_write_to_any_one_costs_the_others_nothing_and_its_last_words_are_
         }
         assert!(clients[broken].is_gone());
         assert_eq!(clients[broken].script().writes, 1, "a failed write is not tried again");
-        assert_eq!((table.broken(), table.crowd.counters.torn, table.crowd.online()), (1, 1, 4));
+        assert_eq!((table.broken(), table.clients.stats.torn, table.clients.online()), (1, 1, 4));
     }
 }
 
@@ -99,7 +109,7 @@ fn e4_a_failed_write_ends_the_connection_though_its_peer_says_nothing_more() {
     other.has_heard("hello\n");
     table.passes(STALL_TIMEOUT);
     assert!(broken.is_gone(), "who cannot be told anything does not stay as a ghost");
-    assert_eq!((table.broken(), table.crowd.online()), (1, 2));
+    assert_eq!((table.broken(), table.clients.online()), (1, 2));
 }
 
 #[test]
@@ -128,11 +138,11 @@ fn e5_the_line_of_a_sender_that_is_cut_while_it_is_written_reaches_everyone() {
 #[test]
 fn e5_a_line_and_a_reset_in_one_turn_are_a_line_and_a_goodbye() {
     let (mut table, [sender, listener]) = Table::of(FEED);
-    sender.will_read("goodbye\n");
+    sender.will_read("close_reason\n");
     sender.will_fail(ErrorKind::ConnectionReset);
     table.is_readable(&sender);
     table.settle();
-    listener.has_heard("goodbye\n");
+    listener.has_heard("close_reason\n");
     assert!(sender.is_gone());
 }
 
@@ -160,7 +170,7 @@ fn e6_many_who_end_in_one_turn_in_every_way_are_all_gone_soon_and_cost_nobody_el
         table.is_readable(client);
     }
     let mut turns = 0;
-    while table.crowd.has_work() {
+    while table.clients.has_work() {
         table.turn();
         turns += 1;
         assert!(turns < 10, "ending is a matter of a few turns");
@@ -171,8 +181,8 @@ fn e6_many_who_end_in_one_turn_in_every_way_are_all_gone_soon_and_cost_nobody_el
             client.has_heard(&last_words);
         }
     }
-    assert_eq!(table.crowd.online(), 40);
-    assert_eq!(table.crowd.counters.ended.iter().sum::<u64>(), 160, "each is counted once");
+    assert_eq!(table.clients.online(), 40);
+    assert_eq!(table.clients.stats.ended.iter().sum::<u64>(), 160, "each is counted once");
 }
 
 #[test]
@@ -272,7 +282,7 @@ fn e9_writable_with_nothing_owed_writes_nothing_and_is_no_work_afterwards() {
         table.is_writable(&reader);
         table.is_writable(&speaker);
         table.turn();
-        assert!(!table.crowd.has_work());
+        assert!(!table.clients.has_work());
     }
     assert_eq!((reader.script().writes, speaker.script().writes), (1, 0));
 }
@@ -287,7 +297,7 @@ fn e10_a_sender_held_for_want_of_room_is_read_again_without_a_report() {
     assert!(unread > 3 * FEED, "it waits with {unread} bytes unread");
     table.is_readable(&flooder);
     table.turn();
-    assert!(!table.crowd.has_work(), "waiting is no work");
+    assert!(!table.clients.has_work(), "waiting is no work");
     assert_eq!(flooder.script().reads, reads);
     table.gives_all(&reader);
     assert_eq!(flooder.unread(), 0);
@@ -320,7 +330,7 @@ fn e10_a_sender_that_does_not_take_its_answers_is_read_again_once_it_takes_them(
     assert!(asker.unread() > 0, "its answers are not kept without end");
     table.is_readable(&asker);
     table.turn();
-    assert!(!table.crowd.has_work(), "waiting is no work");
+    assert!(!table.clients.has_work(), "waiting is no work");
     table.gives_all(&asker);
     assert_eq!((asker.unread(), asker.heard().len()), (0, questions.len()));
     table.says(&asker, "hello\n");
@@ -337,7 +347,7 @@ fn e11_the_end_behind_a_short_read_is_found_with_one_report() {
         table.settle();
         listener.has_heard(heard);
         assert!(sender.script().is_shut && sender.is_gone());
-        assert_eq!(table.ended(Goodbye::Left), 1);
+        assert_eq!(table.ended(CloseReason::ClosedByPeer), 1);
     }
 }
 
@@ -345,7 +355,7 @@ fn e11_the_end_behind_a_short_read_is_found_with_one_report() {
 fn e12_a_hint_of_an_error_alone_closes_nothing_and_the_read_that_fails_does() {
     let (mut table, [client, other]) = Table::of(FEED);
     // An error or a hang-up is reported as readable and writable.
-    assert!(table.crowd.note(client.key, true, true, table.now));
+    assert!(table.clients.note(client.key, true, true, table.now));
     table.settle();
     assert!(!client.is_gone());
     table.says(&other, "still there?\n");
@@ -353,25 +363,25 @@ fn e12_a_hint_of_an_error_alone_closes_nothing_and_the_read_that_fails_does() {
     table.says(&client, "yes\n");
     other.has_heard("yes\n");
     client.will_fail(ErrorKind::ConnectionReset);
-    assert!(table.crowd.note(client.key, true, true, table.now));
+    assert!(table.clients.note(client.key, true, true, table.now));
     table.settle();
     assert!(client.is_gone());
-    assert_eq!((table.broken(), table.crowd.online()), (1, 1));
+    assert_eq!((table.broken(), table.clients.online()), (1, 1));
 }
 
 #[test]
 fn e13_work_left_over_is_not_slept_upon_and_a_room_at_rest_has_none() {
     let (mut table, [sender, listener]) = Table::of(FEED);
-    assert!(!table.crowd.has_work());
+    assert!(!table.clients.has_work());
     assert_eq!(table.timers.next(), None, "nothing wakes a room at rest");
     sender.will_read("hello\n");
     table.is_readable(&sender);
-    assert!(table.crowd.has_work(), "there is someone to read");
+    assert!(table.clients.has_work(), "there is someone to read");
     listener.takes([Take::Bytes(1), Take::Bytes(1)], Take::All);
     table.turn();
     // Finds that there is nothing more to read.
     table.turn();
-    assert!(table.crowd.has_work(), "there is someone to write to");
+    assert!(table.clients.has_work(), "there is someone to write to");
     table.settle();
     listener.has_heard("hello\n");
     assert_eq!(table.timers.next(), None);
@@ -391,7 +401,7 @@ fn e14_a_socket_that_is_interrupted_for_ever_is_ended_and_the_others_live() {
         assert!(runaway.is_gone());
         let tries = if in_read { runaway.script().reads } else { runaway.script().writes };
         assert!((2..=10_001).contains(&tries), "{tries} tries");
-        assert_eq!(table.ended(Goodbye::Runaway), 1);
+        assert_eq!(table.ended(CloseReason::NoProgress), 1);
         table.says(&listener, "we are fine\n");
         speaker.has_heard("we are fine\n");
     }
@@ -420,7 +430,7 @@ fn e14_a_socket_that_takes_nothing_without_saying_why_does_not_keep_the_loop_bus
 fn e18_nobody_or_only_the_sender_is_no_error_and_no_echo() {
     let mut table = Table::new(FEED, "welcome");
     table.turn();
-    assert!(table.crowd.is_empty() && !table.crowd.has_work());
+    assert!(table.clients.is_empty() && !table.clients.has_work());
     let alone = table.join();
     table.settle();
     table.says(&alone, "anybody here?\n");
@@ -552,12 +562,12 @@ fn c10_someone_who_was_held_for_saying_much_is_heard_again_after_some_silence() 
 #[test]
 fn c10_people_are_heard_from_the_kept_part_of_the_feed_while_a_flooder_waits() {
     let (mut table, [stuck, flooder, healthy]) = Table::of(FEED);
-    let people = (0..20).map(|_| table.join()).collect::<Vec<_>>();
+    let members = (0..20).map(|_| table.join()).collect::<Vec<_>>();
     stuck.takes([], Take::NotNow);
     table.says(&flooder, lines(4 * FEED));
     let unread = flooder.unread();
     assert!(unread > 0, "the flooder waits");
-    for (number, person) in people.iter().enumerate() {
+    for (number, person) in members.iter().enumerate() {
         table.says(person, format!("person {number}\n"));
         assert!(healthy.heard().ends_with(format!("person {number}\n").as_bytes()));
     }
@@ -573,7 +583,7 @@ fn d1_a_sender_that_was_held_when_the_server_stops_is_drained_before_its_close()
     table.says(&flooder, lines(4 * FEED));
     assert!(flooder.unread() > 0, "the flooder waits");
     flooder.will_end();
-    table.crowd.stop(&mut table.timers);
+    table.clients.stop(&mut table.timers);
     table.settle();
     assert!(flooder.script().is_shut);
     assert_eq!(flooder.unread(), 0, "a close with unread input destroys what is on its way");
@@ -589,9 +599,9 @@ fn b5_who_ended_its_input_and_does_not_read_is_given_up_after_the_stall_timeout(
     table.is_readable(&reader);
     table.settle();
     table.passes(STALL_TIMEOUT - A_MILLISECOND);
-    assert_eq!(table.crowd.online(), 2, "it has its time");
+    assert_eq!(table.clients.online(), 2, "it has its time");
     table.passes(A_MILLISECOND);
-    assert_eq!((table.crowd.online(), table.ended(Goodbye::NotTaken)), (1, 1));
+    assert_eq!((table.clients.online(), table.ended(CloseReason::CloseTimeout)), (1, 1));
 }
 
 #[test]
@@ -605,11 +615,11 @@ fn b18_a_refused_client_is_read_to_its_end_before_it_is_closed() {
     table.settle();
     assert!(stranger.heard().starts_with(b"* this is a chat room and not a web server"));
     assert!(stranger.script().is_shut, "it is told that nothing more comes");
-    assert_eq!((table.crowd.online(), stranger.unread()), (1, 0), "what it sends is read, and it stays");
+    assert_eq!((table.clients.online(), stranger.unread()), (1, 0), "what it sends is read, and it stays");
     stranger.will_end();
     table.is_readable(&stranger);
     table.settle();
-    assert!(table.crowd.is_empty());
+    assert!(table.clients.is_empty());
 }
 
 #[test]
@@ -617,9 +627,9 @@ fn b21_a_client_that_ignores_our_end_is_closed_after_two_seconds() {
     let (mut table, [stranger]) = Table::of(FEED);
     table.says(&stranger, "GET / HTTP/1.1\n");
     table.passes(Duration::from_secs(2) - A_MILLISECOND);
-    assert_eq!(table.crowd.online(), 1);
+    assert_eq!(table.clients.online(), 1);
     table.passes(A_MILLISECOND);
-    assert!(table.crowd.is_empty());
+    assert!(table.clients.is_empty());
 }
 
 #[test]
@@ -668,7 +678,7 @@ fn c10_newcomers_who_flood_leave_half_of_what_is_kept_for_people() {
 #[test]
 fn a_line_of_which_the_rest_has_arrived_is_not_taken_for_unfinished() {
     let flush_after = Duration::from_millis(50);
-    let mut table = Table::with(manners(FEED), Limits { flush_after: Some(flush_after), ..limits() });
+    let mut table = Table::with(config(FEED), ClientLimits { flush_after: Some(flush_after), ..limits() });
     let [stuck, flooder, healthy] = std::array::from_fn(|_| table.join());
     table.settle();
     stuck.takes([], Take::NotNow);
@@ -682,7 +692,7 @@ fn a_line_of_which_the_rest_has_arrived_is_not_taken_for_unfinished() {
 #[test]
 fn silence_ends_a_refused_line_where_unfinished_lines_are_messages() {
     let flush_after = Duration::from_millis(50);
-    let mut table = Table::with(manners(FEED), Limits { flush_after: Some(flush_after), ..limits() });
+    let mut table = Table::with(config(FEED), ClientLimits { flush_after: Some(flush_after), ..limits() });
     let [speaker, listener] = std::array::from_fn(|_| table.join());
     table.says(&speaker, vec![b'x'; FEED]);
     table.passes(flush_after);
@@ -713,7 +723,7 @@ const A_SECOND: Duration = Duration::from_secs(1);
 
 /// A room in which each may say so many lines a second.
 fn with_rate<const N: usize>(lines: usize) -> (Table, [Client; N]) {
-    let mut table = Table::with(Manners { rate: Rate::new(lines), ..manners(FEED) }, limits());
+    let mut table = Table::with(RoomConfig { rate: RateLimit::new(lines), ..config(FEED) }, limits());
     let clients = std::array::from_fn(|_| table.join());
     table.settle();
     (table, clients)
@@ -743,7 +753,7 @@ fn c9_a_flooder_is_read_at_its_rate_and_loses_nothing() {
     table.passes(A_SECOND);
     listener.has_heard(&flood);
     assert!(flooder.is_gone(), "its end is found too");
-    assert_eq!(table.ended(Goodbye::Left), 1);
+    assert_eq!(table.ended(CloseReason::ClosedByPeer), 1);
 }
 
 #[test]
@@ -755,7 +765,7 @@ fn c9_what_waits_for_its_rate_is_no_work_and_what_arrives_meanwhile_wakes_nobody
     let before = reads(&flooder);
     for _ in 0..5 {
         table.is_readable(&flooder);
-        assert!(!table.crowd.has_work());
+        assert!(!table.clients.has_work());
     }
     assert_eq!(reads(&flooder), before);
     table.passes(2 * A_SECOND);
@@ -788,7 +798,7 @@ fn c9_who_waits_for_its_rate_is_drained_when_the_server_stops() {
     let (mut table, [flooder, listener]) = with_rate(1);
     table.says(&flooder, lines(20 * 100));
     flooder.will_end();
-    table.crowd.stop(&mut table.timers);
+    table.clients.stop(&mut table.timers);
     table.settle();
     assert_eq!(flooder.unread(), 0);
     assert_eq!(line_count(&listener), 10, "what was not read is not heard");
@@ -801,7 +811,7 @@ fn c9_who_broke_off_while_over_its_rate_keeps_no_place_to_be_heard_for_hours() {
         let (mut table, [flooder, listener, speaker]) = with_rate(1);
         table.says(&flooder, lines(20 * 12));
         if is_reported {
-            table.crowd.note_gone(flooder.key);
+            table.clients.mark_reset(flooder.key);
         }
         flooder.takes([], Take::Fail(ErrorKind::BrokenPipe));
         table.says(&speaker, "are you there?\n");
@@ -824,14 +834,14 @@ fn a13_with_a_rate_too_an_unfinished_line_before_a_reset_is_dropped() {
         }
         listener.has_heard(lines(20 * lines_before));
         assert!(breaker.is_gone());
-        assert_eq!((table.broken(), table.crowd.counters.torn), (1, 1), "{lines_before}");
+        assert_eq!((table.broken(), table.clients.stats.torn), (1, 1), "{lines_before}");
     }
 }
 
 /// A room that does not keep who is silent for a minute.
 fn with_idle_timeout<const N: usize>() -> (Table, [Client; N]) {
-    let limits = Limits { idle_timeout: Some(60 * A_SECOND), ..limits() };
-    let mut table = Table::with(manners(FEED), limits);
+    let limits = ClientLimits { idle_timeout: Some(60 * A_SECOND), ..limits() };
+    let mut table = Table::with(config(FEED), limits);
     let clients = std::array::from_fn(|_| table.join());
     table.settle();
     (table, clients)
@@ -851,14 +861,14 @@ fn who_says_nothing_for_the_idle_timeout_is_told_so_and_leaves_in_order() {
     assert!(
         silent
             .heard()
-            .ends_with(b"still here\n* you said nothing for 60 s, which is the most here: goodbye\n")
+            .ends_with(b"still here\n* you said nothing for 60 s, which is the most here: close_reason\n")
     );
     assert!(silent.script().is_shut && !talker.script().is_shut && !typist.script().is_shut);
     silent.will_end();
     table.is_readable(&silent);
     table.settle();
     assert!(silent.is_gone());
-    assert_eq!(table.ended(Goodbye::Silent), 1);
+    assert_eq!(table.ended(CloseReason::IdleTimeout), 1);
     for _ in 0..58 {
         table.passes(A_SECOND);
     }
@@ -874,9 +884,9 @@ fn who_has_said_what_was_not_yet_read_is_not_silent() {
     table.says(&flooder, lines(4 * FEED));
     assert!(flooder.unread() > 0, "it waits for the stuck reader");
     // Had the room not its own patience, which ends before.
-    table.timers.cancel(hubbub::crowd::Timer::Patience);
+    table.timers.cancel(hubbub::clients::Timer::Stall);
     table.now = table.now.after(61 * A_SECOND);
-    table.crowd.deadline(flooder.key, Due::Silence, &mut table.timers, table.now);
+    table.clients.deadline(flooder.key, ClientTimer::Idle, &mut table.timers, table.now);
     table.write();
     assert!(flooder.heard().is_empty() && !flooder.script().is_shut);
     assert!(table.timers.next().is_some(), "it is asked again later");
@@ -884,8 +894,8 @@ fn who_has_said_what_was_not_yet_read_is_not_silent() {
 
 #[test]
 fn c6_one_address_has_no_more_than_its_places_and_another_has_its_own() {
-    let limits = Limits { per_network: Some(2), ..limits() };
-    let mut table = Table::with(manners(FEED), limits);
+    let limits = ClientLimits { per_network: Some(2), ..limits() };
+    let mut table = Table::with(config(FEED), limits);
     let from = |address: &str| address.parse().unwrap();
     let here = [table.join_from(from("10.0.0.1")), table.join_from(from("::ffff:10.0.0.1"))];
     let third = table.join_from(from("10.0.0.1"));
@@ -912,7 +922,7 @@ fn c6_one_address_has_no_more_than_its_places_and_another_has_its_own() {
     table.settle();
     table.says(&here[0], "welcome\n");
     next.has_heard("welcome\n");
-    assert_eq!(table.ended(Goodbye::NetworkFull), 2);
+    assert_eq!(table.ended(CloseReason::PerAddressLimit), 2);
 }
 
 #[test]
@@ -929,7 +939,7 @@ fn c11_one_who_always_has_more_to_say_is_read_once_a_turn_and_loses_nothing() {
         assert_eq!(flooder.script().reads, reads + 1);
         assert!(String::from_utf8(listener.heard()).unwrap().contains(&format!("turn {turn}\n")), "{turn}");
     }
-    assert!(table.crowd.has_work(), "what is left is read without another report");
+    assert!(table.clients.has_work(), "what is left is read without another report");
     table.settle();
     assert!(person.heard() == flood);
 }
@@ -960,7 +970,7 @@ fn c17_a_fast_paste_waits_for_a_slow_reader_who_is_never_cut() {
 #[test]
 fn e6_notices_for_which_there_is_no_room_are_told_in_their_order_once_there_is() {
     let views = vec![View::Plain, View::Named];
-    let mut table = Table::with(Manners { views, ..manners(4096) }, limits());
+    let mut table = Table::with(RoomConfig { views, ..config(4096) }, limits());
     let (named, healthy, flooder) =
         (table.join_view(View::Named), table.join_view(View::Named), table.join());
     let goers = (0..200).map(|_| table.join()).collect::<Vec<_>>();
@@ -992,7 +1002,7 @@ fn e6_notices_for_which_there_is_no_room_are_told_in_their_order_once_there_is()
 fn who_leaves_while_others_talk_is_missed_and_no_line_is_torn_by_it() {
     for history in [0, 5] {
         let views = vec![View::Plain, View::Named];
-        let mut table = Table::with(Manners { views, history, ..manners(FEED) }, limits());
+        let mut table = Table::with(RoomConfig { views, history, ..config(FEED) }, limits());
         let (named, talker) = (table.join_view(View::Named), table.join());
         let goers = (0..9).map(|_| table.join()).collect::<Vec<_>>();
         table.settle();
@@ -1002,11 +1012,11 @@ fn who_leaves_while_others_talk_is_missed_and_no_line_is_torn_by_it() {
         for (index, goer) in goers.iter().enumerate() {
             goer.will_end();
             goer.will_end();
-            table.crowd.note(goer.key, true, true, table.now);
+            table.clients.note(goer.key, true, true, table.now);
             table.turn();
             // Before anyone is told of it.
             talker.will_read(format!("line {index}\n"));
-            table.crowd.note(talker.key, true, false, table.now);
+            table.clients.note(talker.key, true, false, table.now);
             table.turn();
             expected += &format!("* anon{} left\n<anon2> line {index}\n", index + 3);
         }
@@ -1018,8 +1028,8 @@ fn who_leaves_while_others_talk_is_missed_and_no_line_is_torn_by_it() {
 #[test]
 fn a_stuck_reader_keeps_comings_and_goings_from_nobody_for_longer_than_the_room_waits() {
     let views = vec![View::Plain, View::Json];
-    let limits = Limits { places: Places { clients: 6000, turned_away: 32 }, ..limits() };
-    let mut table = Table::with(Manners { views, ..manners(4096) }, limits);
+    let limits = ClientLimits { places: ConnectionBudget { clients: 6000, refusals: 32 }, ..limits() };
+    let mut table = Table::with(RoomConfig { views, ..config(4096) }, limits);
     let (reader, stuck) = (table.join_view(View::Json), table.join_view(View::Json));
     // They are known.
     (0..3).for_each(|_| table.passes(A_SECOND));
@@ -1034,9 +1044,9 @@ fn a_stuck_reader_keeps_comings_and_goings_from_nobody_for_longer_than_the_room_
     let joined = heard.lines().filter(|line| line.starts_with(r#"{"type":"join""#)).count();
     let more = heard.lines().last().unwrap();
     // The stuck one came and went too.
-    let untold = 5002 - joined;
+    let outbox_len = 5002 - joined;
     assert!(
-        joined > 4096 && more.contains(&format!(r#""text":"{untold} more came, left or"#)),
+        joined > 4096 && more.contains(&format!(r#""text":"{outbox_len} more came, left or"#)),
         "{joined}, {more}"
     );
 }
@@ -1045,9 +1055,9 @@ fn a_stuck_reader_keeps_comings_and_goings_from_nobody_for_longer_than_the_room_
 fn the_longest_line_waits_for_a_stuck_reader_of_any_view_no_longer_than_the_room_does() {
     for (view, raw) in [(View::Named, false), (View::Json, false), (View::Named, true), (View::Json, true)] {
         for feed in [4096, 128 * 1024] {
-            let rules = Rules { max_line: feed / Room::LINES_PER_FEED, raw };
+            let rules = LineRules { max_line: feed / Room::LINES_PER_FEED, raw };
             let views = vec![View::Plain, view];
-            let mut table = Table::with(Manners { views, rules, ..manners(feed) }, limits());
+            let mut table = Table::with(RoomConfig { views, rules, ..config(feed) }, limits());
             let (stuck, reader) = (table.join_view(view), table.join());
             table.settle();
             stuck.takes([], Take::NotNow);
@@ -1069,16 +1079,16 @@ fn the_longest_line_waits_for_a_stuck_reader_of_any_view_no_longer_than_the_room
 
 #[test]
 fn for_whom_no_descriptor_is_left_is_told_so_in_the_form_of_the_view() {
-    let mut table = Table::with(Manners { views: View::ALL.to_vec(), ..manners(FEED) }, limits());
+    let mut table = Table::with(RoomConfig { views: View::ALL.to_vec(), ..config(FEED) }, limits());
     let told = "the server is full, for it can open no more connections: try again later";
     let object = format!(r#"{{"type":"error","text":"{told}","at":"2026-01-02T03:04:05.678Z"}}"#);
     for (view, line) in
         [(View::Plain, format!("* {told}")), (View::Named, format!("* {told}")), (View::Json, object)]
     {
         let socket = FakeSocket::default();
-        let client = Client { key: Key::from_number(Key::FIRST_FREE), socket: socket.clone() };
-        let peer = Peer::Local { pid: 1, uid: 1 };
-        table.crowd.send_away(socket, view, peer, table.now);
+        let client = Client { key: ClientId::from_number(ClientId::FIRST_FREE), socket: socket.clone() };
+        let peer = Peer::Unix { pid: 1, uid: 1 };
+        table.clients.refuse_without_fd(socket, view, peer, table.now);
         client.has_heard(line + "\n");
         assert!(client.is_gone());
     }
@@ -1087,7 +1097,7 @@ fn for_whom_no_descriptor_is_left_is_told_so_in_the_form_of_the_view() {
 #[test]
 fn what_is_for_one_alone_comes_after_what_was_said_to_all_before_however_slow_the_reader() {
     for step in [1, 7, 1000] {
-        let mut table = Table::with(Manners { views: vec![View::Named], ..manners(FEED) }, limits());
+        let mut table = Table::with(RoomConfig { views: vec![View::Named], ..config(FEED) }, limits());
         let [reader, talker] = [(); 2].map(|()| table.join_view(View::Named));
         table.settle();
         reader.takes([], Take::NotNow);

@@ -460,7 +460,7 @@ fn is_refused(pieces: &[&[u8]], protocol: &str) {
     room.carol.expects("after");
     room.server.signal("USR1");
     let counts = room.server.wait_for_log(" relayed, 3 accepted");
-    let lines = hubbub::counters::count(first.len() as u64 + 1, "line");
+    let lines = hubbub::clients::stats::count(first.len() as u64 + 1, "line");
     assert!(counts.contains(&format!(" {lines} (")), "not bob's lines alone: {counts}");
     let log = room.server.log_so_far();
     let of_alice = log.iter().filter(|line| line.contains(&peer)).collect::<Vec<_>>();

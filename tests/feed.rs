@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "that is how a test fails")]
 
-use hubbub::feed::{Cursor, Feed, Full, Slices};
+use hubbub::broadcast::feed::{Cursor, Feed, FeedFull, IoSlices};
 use proptest::prelude::*;
 
 const FEED: usize = 300;
@@ -53,7 +53,7 @@ impl Twin {
         }
         let room = self.feed.room();
         let said = self.feed.append(Some(&mut self.readers[author].cursor), line);
-        assert_eq!(said, if line.len() < room { Ok(()) } else { Err(Full) });
+        assert_eq!(said, if line.len() < room { Ok(()) } else { Err(FeedFull) });
         if said.is_ok() {
             for (index, reader) in self.readers.iter_mut().enumerate() {
                 if index != author && !reader.ended {
@@ -68,7 +68,7 @@ impl Twin {
     /// A reader's socket takes up to `most` bytes of what the feed offers.
     fn take(&mut self, index: usize, most: usize) {
         let reader = &mut self.readers[index];
-        let mut slices = Slices::default();
+        let mut slices = IoSlices::default();
         self.feed.owed(&reader.cursor, &mut slices);
         let offered = bytes(&slices);
         assert_eq!(offered.len(), slices.len());
@@ -88,7 +88,7 @@ impl Twin {
 
     fn check_rest_of_line(&self, index: usize) {
         let reader = &self.readers[index];
-        let mut rest = Slices::default();
+        let mut rest = IoSlices::default();
         self.feed.rest_of_line(&reader.cursor, &mut rest);
         let end = reader.owed.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         let expected = if reader.cursor.is_mid_line() { &reader.owed[..end] } else { &[] };
@@ -120,12 +120,12 @@ impl Twin {
             Step::Take(reader, most) => self.take(reader % count, most),
             Step::EndHere(reader) => {
                 let reader = &mut self.readers[reader % count];
-                self.feed.end_here(&mut reader.cursor);
+                self.feed.stop_at_head(&mut reader.cursor);
                 reader.ended = true;
             }
             Step::EndAtLine(reader) => {
                 let reader = &mut self.readers[reader % count];
-                self.feed.end_at_line(&mut reader.cursor);
+                self.feed.stop_at_line_end(&mut reader.cursor);
                 let end = reader.owed.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
                 reader.owed.truncate(if reader.cursor.is_mid_line() { end } else { 0 });
                 reader.ended = true;
@@ -142,11 +142,11 @@ impl Twin {
 
 /// All were served, and of them those are behind.
 fn forget<'a>(feed: &mut Feed, behind: impl IntoIterator<Item = &'a Cursor>) {
-    feed.all_were_served();
+    feed.mark_all_written();
     feed.release(behind.into_iter());
 }
 
-fn bytes(slices: &Slices<'_>) -> Vec<u8> {
+fn bytes(slices: &IoSlices<'_>) -> Vec<u8> {
     slices.as_slices().iter().flat_map(|slice| slice.to_vec()).collect()
 }
 
@@ -232,16 +232,16 @@ fn who_speaks_without_reading_comes_to_an_end_before_the_memory_of_it_does() {
     let mut feed = Feed::new(1 << 20).unwrap();
     let (mut reads, mut does_not) = (feed.join(), feed.join());
     let mut said = 0;
-    while does_not.may_say_more() {
+    while does_not.has_skip_capacity() {
         feed.append(Some(&mut reads), b"").expect("room");
         feed.append(Some(&mut does_not), b"").expect("room");
         feed.advance(&mut reads, 1);
-        assert!(reads.may_say_more());
+        assert!(reads.has_skip_capacity());
         said += 1;
         assert!(said < 1 << 16, "what is remembered of its own lines is not bounded");
     }
     feed.advance(&mut does_not, 1);
-    assert!(does_not.may_say_more(), "it read one line and passed its own");
+    assert!(does_not.has_skip_capacity(), "it read one line and passed its own");
 }
 
 #[test]
@@ -253,14 +253,14 @@ fn readers_who_lag_are_told_from_those_who_are_near() {
     let near = feed.join();
     feed.append(Some(&mut author), &[b'x'; 499]).expect("room");
     forget(&mut feed, [&stuck, &near]);
-    let mark = feed.half_a_feed_on();
-    assert!(!feed.has_reached(mark));
-    assert!(feed.lags(&stuck, mark));
-    assert!(!feed.lags(&near, mark), "it is half a feed behind and not more");
+    let mark = feed.stall_mark();
+    assert!(!feed.tail_reached(mark));
+    assert!(feed.is_stalled(&stuck, mark));
+    assert!(!feed.is_stalled(&near, mark), "it is half a feed behind and not more");
     forget(&mut feed, [&near]);
-    assert!(!feed.has_reached(mark), "400 of the 500 that were asked for");
+    assert!(!feed.tail_reached(mark), "400 of the 500 that were asked for");
     forget(&mut feed, []);
-    assert!(feed.has_reached(mark));
+    assert!(feed.tail_reached(mark));
 }
 
 #[test]
@@ -275,8 +275,8 @@ fn who_joins_some_lines_back_is_owed_those_lines_and_no_more_than_half_a_feed_of
             forget(&mut feed, []);
             said.push([line, b"\n".to_vec()].concat());
             for lines in [0, 1, 2, 5, 100] {
-                let cursor = feed.join_back(lines);
-                let mut slices = Slices::default();
+                let cursor = feed.join_with_history(lines);
+                let mut slices = IoSlices::default();
                 feed.owed(&cursor, &mut slices);
                 let mut expected = said[said.len().saturating_sub(lines)..].to_vec();
                 while expected.concat().len() > FEED / 2 {
@@ -297,9 +297,9 @@ fn who_joins_back_keeps_what_it_is_owed_and_yields_where_others_need_the_feed() 
         feed.append(None, format!("line {number}").as_bytes()).expect("nobody lacks anything");
         forget(&mut feed, []);
     }
-    let mut back = feed.join_back(5);
+    let mut back = feed.join_with_history(5);
     let owed = |feed: &Feed, cursor: &Cursor| {
-        let mut slices = Slices::default();
+        let mut slices = IoSlices::default();
         feed.owed(cursor, &mut slices);
         bytes(&slices)
     };
@@ -311,9 +311,9 @@ fn who_joins_back_keeps_what_it_is_owed_and_yields_where_others_need_the_feed() 
     }
     let all = [history.as_bytes(), &more].concat();
     assert_eq!(owed(&feed, &back), all, "nothing was written over");
-    // The feed is full: a newcomer is owed half of it, and whoever lags already is not made worse.
+    // The feed is full: a newcomer is owed half of it, and whoever is_stalled already is not made worse.
     let room = feed.room();
-    let late = feed.join_back(1000);
+    let late = feed.join_with_history(1000);
     let told = owed(&feed, &late);
     assert!(all.ends_with(&told) && told.len() <= FEED / 2, "{} bytes", told.len());
     assert!(told.len() + "line 95\n".len() > FEED / 2, "{} bytes", told.len());
@@ -333,7 +333,7 @@ fn who_joined_back_and_does_not_read_costs_no_one_a_byte_however_often_the_ring_
             forget(&mut feed, []);
         }
         let mut number = lines;
-        let stuck = feed.join_back(3);
+        let stuck = feed.join_with_history(3);
         let mut reader = feed.join();
         let first = number;
         for _ in 0..10 {
@@ -343,7 +343,7 @@ fn who_joined_back_and_does_not_read_costs_no_one_a_byte_however_often_the_ring_
         }
         let said = |from: usize| (from..number).map(|number| format!("line {number}\n")).collect::<String>();
         for (cursor, from) in [(&stuck, first - 3), (&reader, first)] {
-            let mut slices = Slices::default();
+            let mut slices = IoSlices::default();
             feed.owed(cursor, &mut slices);
             assert_eq!(String::from_utf8_lossy(&bytes(&slices)), said(from), "after {lines} lines");
         }
@@ -363,7 +363,7 @@ fn what_was_said_since_all_were_served_is_not_forgotten() {
     feed.release(std::iter::empty());
     assert_eq!(feed.room(), FEED - 4);
     feed.append(None, b"two").expect("room");
-    let mut slices = Slices::default();
+    let mut slices = IoSlices::default();
     feed.owed(&reader, &mut slices);
     assert_eq!(bytes(&slices), b"one\ntwo\n");
     feed.advance(&mut reader, 8);
@@ -387,8 +387,8 @@ fn what_a_burst_took_is_given_back_but_for_the_history() {
             said[said.len().saturating_sub(lines)..].concat()
         };
         let owed = |feed: &mut Feed| {
-            let cursor = feed.join_back(lines);
-            let mut slices = Slices::default();
+            let cursor = feed.join_with_history(lines);
+            let mut slices = IoSlices::default();
             feed.owed(&cursor, &mut slices);
             let owed = String::from_utf8(bytes(&slices)).unwrap();
             forget(feed, []);
@@ -396,8 +396,8 @@ fn what_a_burst_took_is_given_back_but_for_the_history() {
         };
         for count in [100_000, 3, 30_000, 1] {
             let expected = say(&mut feed, count);
-            feed.give_back(lines);
-            assert!(!feed.is_swollen(), "{lines} lines");
+            feed.trim_memory(lines);
+            assert!(!feed.has_slack(), "{lines} lines");
             let owed = owed(&mut feed);
             assert!(expected.ends_with(&owed), "{lines} lines");
             let is_all = owed.len() == expected.len();
@@ -422,19 +422,19 @@ fn who_joins_after_memory_was_given_back_is_owed_what_was_kept_whoever_lagged_be
                 break;
             }
             all += &(line + "\n");
-            feed.all_were_served();
+            feed.mark_all_written();
             feed.release([&stuck].into_iter());
         }
         let owed = |feed: &mut Feed| {
-            let cursor = feed.join_back(100_000);
-            let mut slices = Slices::default();
+            let cursor = feed.join_with_history(100_000);
+            let mut slices = IoSlices::default();
             feed.owed(&cursor, &mut slices);
             String::from_utf8(bytes(&slices)).unwrap()
         };
         let before = owed(&mut feed);
         // The stuck one goes, and with it the reason to keep more.
         forget(&mut feed, []);
-        feed.give_back(100_000);
+        feed.trim_memory(100_000);
         let after = owed(&mut feed);
         for owed in [&before, &after] {
             assert!(all.ends_with(owed) && owed.len() <= 10 * FEED, "after {said} lines");
@@ -451,7 +451,7 @@ fn what_long_lines_took_is_given_back_once_short_ones_have_taken_their_place() {
             feed.append(None, &vec![b'x'; length]).expect("nobody lacks anything");
             forget(&mut feed, []);
         }
-        feed.give_back(50);
+        feed.trim_memory(50);
     }
     assert!(feed.resident() < 64 * 1024, "{} bytes are kept for 50 lines of 10", feed.resident());
 }

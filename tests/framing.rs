@@ -5,8 +5,9 @@
 mod common;
 
 use common::twin::*;
-use hubbub::framing::{Framer, Rules, Stranger, text};
-use hubbub::held::Held;
+use hubbub::util::buffer::Buffer;
+use hubbub::wire::escape;
+use hubbub::wire::line_decoder::{LineDecoder, LineRules, OtherProtocol};
 use proptest::prelude::*;
 use std::borrow::Cow;
 
@@ -27,34 +28,34 @@ enum Step {
 
 /// What the framing says to `steps`, up to a stranger: what follows one is not read.
 #[track_caller]
-fn framed(rules: Rules, steps: &[Step]) -> Vec<Said> {
-    let (mut framer, mut said, mut scratch) = (Framer::default(), Vec::new(), Held::default());
+fn framed(rules: LineRules, steps: &[Step]) -> Vec<Said> {
+    let (mut decoder, mut said, mut scratch) = (LineDecoder::default(), Vec::new(), Buffer::default());
     for step in steps {
         match step {
-            Step::Flush => said.extend(framer.flush(&rules, &mut scratch).map(Said::from)),
-            Step::Finish => said.extend(framer.finish(&rules, &mut scratch).map(Said::from)),
+            Step::Flush => said.extend(decoder.flush(&rules, &mut scratch).map(Said::from)),
+            Step::Finish => said.extend(decoder.finish(&rules, &mut scratch).map(Said::from)),
             Step::Reads(bytes) => {
                 let mut input = bytes.as_slice();
-                while let Some(event) = framer.next(&rules, &mut input, &mut scratch) {
+                while let Some(event) = decoder.next(&rules, &mut input, &mut scratch) {
                     said.push(event.into());
-                    assert!(framer.held() <= rules.max_line + 1, "{} bytes held", framer.held());
-                    if matches!(said.last(), Some(Said::Stranger(_))) {
+                    assert!(decoder.held() <= rules.max_line + 1, "{} bytes held", decoder.held());
+                    if matches!(said.last(), Some(Said::OtherProtocol(_))) {
                         return said;
                     }
                 }
                 assert!(input.is_empty(), "{} bytes of the input were left", input.len());
             }
         }
-        if matches!(said.last(), Some(Said::Stranger(_))) {
+        if matches!(said.last(), Some(Said::OtherProtocol(_))) {
             return said;
         }
-        assert!(framer.held() <= rules.max_line + 1, "{} bytes held", framer.held());
+        assert!(decoder.held() <= rules.max_line + 1, "{} bytes held", decoder.held());
     }
     said
 }
 
 /// What the twin says to `steps`, up to a stranger.
-fn twin_hears(rules: Rules, steps: &[Step]) -> Vec<Said> {
+fn twin_hears(rules: LineRules, steps: &[Step]) -> Vec<Said> {
     let (mut twin, mut said) = (Twin::new(rules), Vec::new());
     for step in steps {
         match step {
@@ -63,23 +64,23 @@ fn twin_hears(rules: Rules, steps: &[Step]) -> Vec<Said> {
             Step::Reads(bytes) => bytes.iter().for_each(|&byte| twin.byte(byte)),
         }
         said.extend(twin.take());
-        if matches!(said.last(), Some(Said::Stranger(_))) {
+        if matches!(said.last(), Some(Said::OtherProtocol(_))) {
             break;
         }
     }
     said
 }
 
-const fn rules(max_line: usize) -> Rules {
-    Rules { max_line, raw: false }
+const fn rules(max_line: usize) -> LineRules {
+    LineRules { max_line, raw: false }
 }
 
-const RAW: Rules = Rules { max_line: 8, raw: true };
+const RAW: LineRules = LineRules { max_line: 8, raw: true };
 
 /// `input` comes to `expected`, whole, byte by byte and cut anywhere; at its clean end too, and for
 /// the twin as well.
 #[track_caller]
-fn comes_to(rules: Rules, input: &[u8], expected: &[Said]) {
+fn comes_to(rules: LineRules, input: &[u8], expected: &[Said]) {
     let cut_at = |at: usize| [reads(&input[..at]), reads(&input[at..]), Step::Finish];
     let byte_by_byte = input.chunks(1).map(reads).chain([Step::Finish]).collect::<Vec<_>>();
     assert_eq!(twin_hears(rules, &cut_at(0)), expected, "the twin");
@@ -182,12 +183,12 @@ fn each_option_is_refused_once_and_a_timing_mark_every_time() {
     let mut expected = Vec::new();
     for option in 0..=255 {
         asked.extend([IAC, DO, option, IAC, WILL, option]);
-        expected.extend([Said::Answer([IAC, WONT, option]), Said::Answer([IAC, DONT, option])]);
+        expected.extend([Said::TelnetReply([IAC, WONT, option]), Said::TelnetReply([IAC, DONT, option])]);
     }
     for option in 0..=255 {
         asked.extend([IAC, WILL, option, IAC, DO, option]);
     }
-    expected.extend([Said::Answer([IAC, WONT, TIMING_MARK]), line("a")]);
+    expected.extend([Said::TelnetReply([IAC, WONT, TIMING_MARK]), line("a")]);
     asked.push(b'\n');
     let steps = [reads(&asked), Step::Finish];
     assert_eq!(framed(rules(8), &steps), expected);
@@ -201,7 +202,7 @@ fn a_subnegotiation_over_the_limit_refuses_its_line_and_ends_there_however_it_ar
     let over = [b"a", &[IAC, SB][..], b"123456789\nnext\n"].concat();
     comes_to(rules(8), &over, &[Said::TooLong, line("next")]);
     let over = [&[IAC, SB][..], b"123456789", &[IAC, DO, 1], b"rest\nnext\n"].concat();
-    comes_to(rules(8), &over, &[Said::TooLong, Said::Answer([IAC, WONT, 1]), line("next")]);
+    comes_to(rules(8), &over, &[Said::TooLong, Said::TelnetReply([IAC, WONT, 1]), line("next")]);
     let doubled = [&[IAC, SB][..], b"1234567", &[IAC, IAC], b"rest\nnext\n"].concat();
     comes_to(rules(8), &doubled, &[Said::TooLong, line("next")]);
     let in_a_refused_line = [b"123456789", &[IAC, SB][..], b"1234567890\nnext\n"].concat();
@@ -211,18 +212,18 @@ fn a_subnegotiation_over_the_limit_refuses_its_line_and_ends_there_however_it_ar
 #[test]
 fn strangers_are_known_by_their_first_bytes_or_first_line_and_later_by_nothing() {
     for version in 0..=4 {
-        comes_to(rules(8), &[0x16, 3, version, 1, 0, b'\n'], &[Said::Stranger(Stranger::Tls)]);
+        comes_to(rules(8), &[0x16, 3, version, 1, 0, b'\n'], &[Said::OtherProtocol(OtherProtocol::Tls)]);
     }
-    comes_to(rules(1), b"\x16\x03\x01", &[Said::Stranger(Stranger::Tls)]);
+    comes_to(rules(1), b"\x16\x03\x01", &[Said::OtherProtocol(OtherProtocol::Tls)]);
     comes_to(rules(8), b"\x16\x03\x05\n", &[line(b"\x16\x03\x05")]);
     comes_to(rules(8), b"\x16\n\x16\x03\x01\n", &[line(b"\x16"), line(b"\x16\x03\x01")]);
-    comes_to(rules(64), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[Said::Stranger(Stranger::Http)]);
-    comes_to(rules(64), b"GET / HTTP/1.1", &[Said::Stranger(Stranger::Http)]);
-    comes_to(rules(64), b"SSH-2.0-OpenSSH_9.2\r\n", &[Said::Stranger(Stranger::Ssh)]);
+    comes_to(rules(64), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[Said::OtherProtocol(OtherProtocol::Http)]);
+    comes_to(rules(64), b"GET / HTTP/1.1", &[Said::OtherProtocol(OtherProtocol::Http)]);
+    comes_to(rules(64), b"SSH-2.0-OpenSSH_9.2\r\n", &[Said::OtherProtocol(OtherProtocol::Ssh)]);
     comes_to(rules(64), b"hi\nGET / HTTP/1.1\n", &[line("hi"), line("GET / HTTP/1.1")]);
     comes_to(rules(64), b"GET out\n", &[line("GET out")]);
-    comes_to(rules(8), b"GET /aaaaaaaa HTTP/1.1\r\nHost: x\r\n", &[Said::Stranger(Stranger::Http)]);
-    comes_to(rules(9), b"SSH-2.0-OpenSSH_9.2\r\nmore\n", &[Said::Stranger(Stranger::Ssh)]);
+    comes_to(rules(8), b"GET /aaaaaaaa HTTP/1.1\r\nHost: x\r\n", &[Said::OtherProtocol(OtherProtocol::Http)]);
+    comes_to(rules(9), b"SSH-2.0-OpenSSH_9.2\r\nmore\n", &[Said::OtherProtocol(OtherProtocol::Ssh)]);
     comes_to(rules(8), b"GET out of here\nnext\n", &[Said::TooLong, line("next")]);
     comes_to(rules(8), b"hi\nGET /aaaaaaaa HTTP/1.1\n", &[line("hi"), Said::TooLong]);
 }
@@ -232,13 +233,13 @@ fn raw_ends_lines_at_lf_alone_and_looks_into_nothing() {
     comes_to(RAW, b"a\r\n\r\0\n\xFF\xFD\x06\n", &[line("a\r"), line("\r\0"), line(b"\xFF\xFD\x06")]);
     comes_to(RAW, b"\x16\x03\x01\nGET", &[line(b"\x16\x03\x01"), line("GET")]);
     comes_to(RAW, b"1234567\r\n12345678\r\nx\r", &[line("1234567\r"), Said::TooLong, line("x\r")]);
-    let long = Rules { max_line: 64, raw: true };
+    let long = LineRules { max_line: 64, raw: true };
     comes_to(long, b"GET / HTTP/1.1\r\n", &[line("GET / HTTP/1.1\r")]);
 }
 
 /// `steps` come to `expected`, for the twin as well.
 #[track_caller]
-fn flushed(rules: Rules, steps: &[Step], expected: &[Said]) {
+fn flushed(rules: LineRules, steps: &[Step], expected: &[Said]) {
     assert_eq!(twin_hears(rules, steps), expected, "the twin");
     assert_eq!(framed(rules, steps), expected);
 }
@@ -318,9 +319,9 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn any_rules() -> impl Strategy<Value = Rules> {
+fn any_rules() -> impl Strategy<Value = LineRules> {
     (prop_oneof![1..24usize, Just(64)], prop::bool::weighted(0.1))
-        .prop_map(|(max_line, raw)| Rules { max_line, raw })
+        .prop_map(|(max_line, raw)| LineRules { max_line, raw })
 }
 
 /// Cuts `input` into reads of `lengths`, over and over, with a step `between` them.
@@ -373,7 +374,7 @@ proptest! {
 
     #[test]
     fn raw_lines_are_what_stands_between_lf_and_lf(input in input(), lengths in lengths()) {
-        let rules = Rules { max_line: usize::MAX / 2, raw: true };
+        let rules = LineRules { max_line: usize::MAX / 2, raw: true };
         let mut expected = input.split(|&byte| byte == b'\n').map(line).collect::<Vec<_>>();
         expected.pop_if(|last| *last == line(""));
         prop_assert_eq!(framed(rules, &cut(&input, &lengths, |_| None)), expected);
@@ -381,11 +382,11 @@ proptest! {
 
     #[test]
     fn safe_text_is_what_its_twin_shows_character_by_character(line in text_line()) {
-        let shown = text::safe(&line);
+        let shown = escape::escape(&line);
         let expected = shown_one_by_one(&line);
         prop_assert_eq!(String::from_utf8_lossy(&shown), expected);
         prop_assert_eq!(matches!(shown, Cow::Borrowed(_)), *shown == line[..]);
-        prop_assert!(shown.len() <= text::EXPANSION * line.len());
+        prop_assert!(shown.len() <= escape::EXPANSION * line.len());
         let shown = std::str::from_utf8(&shown).unwrap();
         prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\t'));
     }

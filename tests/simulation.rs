@@ -20,17 +20,17 @@ mod speech;
 
 use common::random::{Random, seeds};
 use common::table::*;
-use hubbub::counters::Counters;
-use hubbub::crowd::{Due, Limits, Timer};
-use hubbub::descriptors::Places;
-use hubbub::framing::Rules;
-use hubbub::goodbye::Goodbye;
-use hubbub::pace::Rate;
-use hubbub::peer::Peer;
-use hubbub::room::{Manners, Room};
-use hubbub::roster::Key;
-use hubbub::view::View;
-use model::{LAST_WORDS, LINGER, Model};
+use hubbub::broadcast::pace::RateLimit;
+use hubbub::chat::room::{Room, RoomConfig};
+use hubbub::chat::view::View;
+use hubbub::clients::close_reason::CloseReason;
+use hubbub::clients::stats::Stats;
+use hubbub::clients::{ClientLimits, ClientTimer, Timer};
+use hubbub::net::fd_limit::ConnectionBudget;
+use hubbub::net::peer::Peer;
+use hubbub::util::id_slab::ClientId;
+use hubbub::wire::line_decoder::LineRules;
+use model::{LINGER, Model, SHUTDOWN_GRACE};
 use person::{Person, Stage};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -45,13 +45,13 @@ const MOST_PEOPLE: usize = 14;
 const MOST_ROUNDS: usize = 2000;
 const ROUND: Duration = STALL_TIMEOUT;
 
-/// A run: the crowd, the model of it, and what happens next.
+/// A run: the clients, the model of it, and what happens next.
 struct Simulation {
     random: Random,
     table: Table,
     model: Model,
     diary: Diary,
-    /// People so far.
+    /// Members so far.
     number: usize,
     seed: u64,
     step: usize,
@@ -69,39 +69,39 @@ impl Drop for Simulation {
 }
 
 /// What holds in this run: small feeds, so that they are full often, and each limit in some runs.
-fn manners(random: &mut Random) -> (Manners, Option<usize>, Limits) {
+fn config(random: &mut Random) -> (RoomConfig, Option<usize>, ClientLimits) {
     let feed = random.pick(&[512, 1000, 4096, 16_000]);
-    let rules = Rules { max_line: feed / Room::LINES_PER_FEED, raw: random.one_in(6) };
+    let rules = LineRules { max_line: feed / Room::LINES_PER_FEED, raw: random.one_in(6) };
     let welcome = random.pick(&["", "welcome"]).to_owned();
     let rate = random.one_in(4).then(|| random.pick(&[1, 5, 50]));
-    let limit = rate.and_then(Rate::new);
-    let manners = Manners { rules, feed, welcome, rate: limit, ..common::table::manners(feed) };
-    let places = Places { clients: random.within(4..=12), turned_away: random.below(3) };
+    let limit = rate.and_then(RateLimit::new);
+    let config = RoomConfig { rules, feed, welcome, rate: limit, ..common::table::config(feed) };
+    let places = ConnectionBudget { clients: random.within(4..=12), refusals: random.below(3) };
     let mut some = |span| random.one_in(3).then_some(span);
-    let limits = Limits {
+    let limits = ClientLimits {
         places,
         idle_timeout: some(Duration::from_secs(20)),
         flush_after: some(Duration::from_millis(300)),
         per_network: some(Duration::ZERO).map(|_| 3),
         ..limits()
     };
-    (manners, rate, limits)
+    (config, rate, limits)
 }
 
 impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
-        let (manners, rate, limits) = manners(&mut random);
+        let (config, rate, limits) = config(&mut random);
         let diary = Diary::default();
-        let table = Table::with(manners.clone(), limits);
-        let model = Model::new(manners, rate, limits, diary.clone());
+        let table = Table::with(config.clone(), limits);
+        let model = Model::new(config, rate, limits, diary.clone());
         // Late, for nobody comes any more.
         let stops_in = random.one_in(2).then(|| STEPS - random.pick(&[0, 2, STEPS / 10]));
         Self { random, table, model, diary, number: 0, seed, step: 0, stops_in }
     }
 
     /// What was counted in all.
-    fn run(mut self) -> Counters {
+    fn run(mut self) -> Stats {
         for _ in 0..STEPS {
             self.step += 1;
             if self.stops_in == Some(self.step) {
@@ -122,7 +122,7 @@ impl Simulation {
         self.the_stuck_hold_nobody_up();
         self.all_hear_all();
         self.everyone_leaves();
-        self.table.crowd.counters.clone()
+        self.table.clients.stats.clone()
     }
 
     fn something_happens(&mut self) {
@@ -142,19 +142,19 @@ impl Simulation {
 
     /// One of those who are here, or were turned away and linger.
     fn someone(&mut self) -> Option<usize> {
-        let numbers = self.model.people.keys().copied().collect::<Vec<_>>();
+        let numbers = self.model.members.keys().copied().collect::<Vec<_>>();
         (!numbers.is_empty()).then(|| self.random.pick(&numbers))
     }
 
     fn person(&mut self, number: usize) -> &mut Person {
-        self.model.people.get_mut(&number).unwrap()
+        self.model.members.get_mut(&number).unwrap()
     }
 
     fn newcomer(&mut self) -> (usize, FakeSocket, Peer, Person) {
         self.number += 1;
         let client = Client::outside(self.number, &self.diary);
         let address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
-        let (rules, now) = (self.model.manners.rules, self.table.now);
+        let (rules, now) = (self.model.config.rules, self.table.now);
         let socket = client.socket.clone();
         let mut person = Person::new(client, address, rules, &self.model.order, now);
         person.is_healthy = self.random.one_in(3);
@@ -162,7 +162,7 @@ impl Simulation {
     }
 
     fn someone_comes(&mut self) {
-        if self.model.people.len() >= MOST_PEOPLE || self.model.stopped.is_some() {
+        if self.model.members.len() >= MOST_PEOPLE || self.model.stopped.is_some() {
             return;
         }
         let (number, socket, peer, person) = self.newcomer();
@@ -173,11 +173,11 @@ impl Simulation {
         self.model.comes(number, person, now);
         let is_refused = !self.person(number).is_member;
         let is_unwatched = !(is_refused && is_porch_full) && self.random.one_in(20);
-        let watch = |_: &mut FakeSocket, _: Key| match is_unwatched {
+        let watch = |_: &mut FakeSocket, _: ClientId| match is_unwatched {
             true => Err(ErrorKind::OutOfMemory.into()),
             false => Ok(()),
         };
-        let key = self.table.crowd.admit(socket, View::Plain, peer, &mut self.table.timers, now, watch);
+        let key = self.table.clients.admit(socket, View::Plain, peer, &mut self.table.timers, now, watch);
         if let Some(key) = key {
             let person = self.person(number);
             person.client.key = key;
@@ -186,13 +186,13 @@ impl Simulation {
         }
         if is_unwatched {
             let told = "the server cannot take you in: try again later";
-            let goodbye = Goodbye::Unwatched(ErrorKind::OutOfMemory);
+            let close_reason = CloseReason::RegisterFailed(ErrorKind::OutOfMemory);
             if !is_refused {
                 // It never joined, and is not welcomed.
-                self.person(number).untold.clear();
+                self.person(number).outbox_len.clear();
             }
             self.person(number).tell(format!("* {told}\n").as_bytes());
-            self.person(number).stage = Stage::Ending(goodbye);
+            self.person(number).stage = Stage::Ending(close_reason);
         }
         assert!(is_unwatched || is_refused && is_porch_full, "{number} was closed for no reason");
         self.was_sent_off(number);
@@ -202,10 +202,10 @@ impl Simulation {
         let (number, socket, peer, mut person) = self.newcomer();
         person.is_member = false;
         let told = "the server is full, for it can open no more connections: try again later";
-        person.is_refused(told, Goodbye::NoDescriptor, self.table.now);
-        self.model.counters.accepted += 1;
-        self.model.people.insert(number, person);
-        self.table.crowd.send_away(socket, View::Plain, peer, self.table.now);
+        person.is_refused(told, CloseReason::NoDescriptor, self.table.now);
+        self.model.stats.accepted += 1;
+        self.model.members.insert(number, person);
+        self.table.clients.refuse_without_fd(socket, View::Plain, peer, self.table.now);
         self.was_sent_off(number);
     }
 
@@ -214,18 +214,18 @@ impl Simulation {
         let now = self.table.now;
         self.model.catch_up(now);
         let person = self.person(number);
-        let Stage::Draining(goodbye) = person.stage else {
+        let Stage::Draining(close_reason) = person.stage else {
             panic!("{number} was to hear why: {:?}", person.stage)
         };
-        person.stage = Stage::Over(goodbye);
+        person.stage = Stage::Over(close_reason);
         assert!(person.client.is_gone(), "{number} was not let go");
-        self.model.is_over(number, goodbye, now);
+        self.model.is_over(number, close_reason, now);
     }
 
     fn someone_speaks(&mut self) {
         let Some(number) = self.someone() else { return };
-        let Manners { feed, rules, .. } = self.model.manners;
-        let person = self.model.people.get_mut(&number).unwrap();
+        let RoomConfig { feed, rules, .. } = self.model.config;
+        let person = self.model.members.get_mut(&number).unwrap();
         if person.is_silent || person.client.unread() > 3 * feed {
             return;
         }
@@ -243,7 +243,7 @@ impl Simulation {
     fn someone_takes(&mut self) {
         let Some(number) = self.someone() else { return };
         let random = &mut self.random;
-        let person = self.model.people.get_mut(&number).unwrap();
+        let person = self.model.members.get_mut(&number).unwrap();
         if person.is_healthy || matches!(person.client.script().then_takes, Take::Fail(_)) {
             return;
         }
@@ -264,7 +264,7 @@ impl Simulation {
     fn someone_breaks(&mut self) {
         let Some(number) = self.someone() else { return };
         let random = &mut self.random;
-        let person = self.model.people.get_mut(&number).unwrap();
+        let person = self.model.members.get_mut(&number).unwrap();
         if person.is_healthy {
             return;
         }
@@ -298,10 +298,10 @@ impl Simulation {
     }
 
     fn something_stale_is_reported(&mut self) {
-        let key = Key::from_number(self.random.number() as usize);
-        if self.table.crowd.connection(key).is_none() {
-            assert!(!self.table.crowd.note(key, true, true, self.table.now));
-            self.model.counters.stale += 1;
+        let key = ClientId::from_number(self.random.number() as usize);
+        if self.table.clients.connection(key).is_none() {
+            assert!(!self.table.clients.note(key, true, true, self.table.now));
+            self.model.stats.stale += 1;
         }
     }
 
@@ -317,13 +317,13 @@ impl Simulation {
 
     fn stop(&mut self) {
         self.model.stops(self.table.now);
-        self.table.crowd.stop(&mut self.table.timers);
-        self.table.timers.set(Timer::Stop, self.table.now.after(LAST_WORDS));
+        self.table.clients.stop(&mut self.table.timers);
+        self.table.timers.set(Timer::ShutdownDeadline, self.table.now.after(SHUTDOWN_GRACE));
     }
 
     /// The system reports what changed since its last report, and nothing else, or has not come to it yet.
     fn deliver_reports(&mut self) {
-        for person in self.model.people.values_mut().filter(|person| person.reports != (false, false)) {
+        for person in self.model.members.values_mut().filter(|person| person.reports != (false, false)) {
             if !self.random.one_in(4) {
                 person.is_reported(&mut self.table);
             }
@@ -335,33 +335,34 @@ impl Simulation {
         let now = self.table.now;
         while let Some(timer) = self.table.timers.pop(now) {
             match timer {
-                Timer::Connection(key, due) => self.deadline(key, due),
-                Timer::Stop => self.table.crowd.give_up_writing(),
+                Timer::Client(key, due) => self.deadline(key, due),
+                Timer::ShutdownDeadline => self.table.clients.abort_pending_writes(),
                 _ => {}
             }
         }
-        self.table.crowd.read(&mut self.table.timers, now);
+        self.table.clients.read(&mut self.table.timers, now);
         self.model.catch_up(now);
         self.table.write();
         self.model.catch_up(now);
-        self.table.crowd.be_patient(&mut self.table.timers, now);
+        self.table.clients.disconnect_stalled(&mut self.table.timers, now);
         self.note_goodbyes();
-        self.table.crowd.sweep(&mut self.table.timers, now);
-        self.model.check(&self.table.crowd, now);
+        self.table.clients.sweep(&mut self.table.timers, now);
+        self.model.check(&self.table.clients, now);
     }
 
     /// What a deadline decided is seen from outside, and has to be right.
-    fn deadline(&mut self, key: Key, due: Due) {
+    fn deadline(&mut self, key: ClientId, due: ClientTimer) {
         let now = self.table.now;
-        let state = |table: &Table| table.crowd.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
+        let state = |table: &Table| table.clients.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
         let before = state(&self.table);
-        self.table.crowd.deadline(key, due, &mut self.table.timers, now);
+        self.table.clients.deadline(key, due, &mut self.table.timers, now);
         let after = state(&self.table);
-        let number = self.model.people.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);
+        let number =
+            self.model.members.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);
         let Some(number) = number else { panic!("{key:?} is nobody's and has a deadline") };
         match (due, before, after) {
-            (Due::End, Some((true, true)), Some((true, false))) => self.model.flushes(number, now),
-            (Due::Silence, Some((true, _)), Some((false, _))) => self.model.is_silent(number, now),
+            (ClientTimer::Close, Some((true, true)), Some((true, false))) => self.model.flushes(number, now),
+            (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.is_silent(number, now),
             (_, Some((was_open, was_mid_line)), Some((is_open, is_mid_line))) => {
                 assert_eq!((was_open, was_mid_line), (is_open, is_mid_line), "{number} after {due:?}");
             }
@@ -371,17 +372,17 @@ impl Simulation {
 
     /// Those who are over are about to be removed, for a reason that the model agrees with.
     fn note_goodbyes(&mut self) {
-        let over = |person: &Person| self.table.crowd.connection(person.client.key)?.goodbye();
-        let over = self.model.people.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
-        for (number, goodbye) in over.collect::<Vec<_>>() {
-            self.model.is_over(number, goodbye, self.table.now);
+        let over = |person: &Person| self.table.clients.connection(person.client.key)?.close_reason();
+        let over = self.model.members.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
+        for (number, close_reason) in over.collect::<Vec<_>>() {
+            self.model.is_over(number, close_reason, self.table.now);
         }
     }
 
     /// Turns until there is no work that waits for no report.
     fn settle(&mut self) {
         for _ in 0..MOST_TURNS {
-            if !self.table.crowd.has_work() {
+            if !self.table.clients.has_work() {
                 return;
             }
             self.turn();
@@ -391,7 +392,7 @@ impl Simulation {
 
     /// All reports come, and all that follows from them is done.
     fn settle_all(&mut self) {
-        for person in self.model.people.values_mut() {
+        for person in self.model.members.values_mut() {
             person.is_reported(&mut self.table);
         }
         self.turn();
@@ -403,7 +404,7 @@ impl Simulation {
         let waits = |person: &Person| person.is_healthy && person.is_heard() && person.client.unread() > 0;
         for _ in 0..MOST_ROUNDS {
             self.settle_all();
-            if !self.model.people.values().any(waits) {
+            if !self.model.members.values().any(waits) {
                 return;
             }
             self.pass(ROUND);
@@ -413,7 +414,7 @@ impl Simulation {
 
     /// Everyone takes all, and has then heard exactly what it was to hear.
     fn all_hear_all(&mut self) {
-        for person in self.model.people.values_mut() {
+        for person in self.model.members.values_mut() {
             let mut script = person.client.edit();
             if !matches!(script.then_takes, Take::Fail(_)) {
                 script.takes.clear();
@@ -425,14 +426,14 @@ impl Simulation {
         for _ in 0..MOST_ROUNDS {
             self.settle_all();
             let waits = |person: &Person| person.is_heard() && person.client.unread() > 0;
-            if !self.model.people.values().any(waits) {
+            if !self.model.members.values().any(waits) {
                 break;
             }
             self.pass(ROUND);
         }
-        let Model { people, order, .. } = &mut self.model;
-        for (&number, person) in people {
-            assert!(!person.is_owed(number, order), "{number} takes all and was not given all");
+        let Model { members, order, .. } = &mut self.model;
+        for (&number, person) in members {
+            assert!(!person.has_pending_output(number, order), "{number} takes all and was not given all");
             // Of those who were told to go, what they still say is dropped, lest a reset take what they are told.
             assert_eq!(person.client.unread(), 0, "{number} is not read in {:?}", person.stage);
             assert!(!matches!(person.stage, Stage::Ending(_) | Stage::Over(_)), "{number} should have gone");
@@ -446,8 +447,8 @@ impl Simulation {
             self.settle_all();
         }
         if self.model.limits.flush_after.is_some() {
-            for (number, person) in &self.model.people {
-                let connection = self.table.crowd.connection(person.client.key).unwrap();
+            for (number, person) in &self.model.members {
+                let connection = self.table.clients.connection(person.client.key).unwrap();
                 assert!(
                     !(connection.is_open() && connection.is_mid_line()),
                     "{number} waits for a line's end"
@@ -460,15 +461,15 @@ impl Simulation {
                 self.settle_all();
             }
             let stays = |person: &&Person| person.stage == Stage::Open;
-            assert_eq!(self.model.people.values().filter(stays).count(), 0, "those who were silent stay");
+            assert_eq!(self.model.members.values().filter(stays).count(), 0, "those who were silent stay");
         }
-        for number in self.model.people.keys().copied().collect::<Vec<_>>() {
+        for number in self.model.members.keys().copied().collect::<Vec<_>>() {
             self.ends(number);
         }
         self.settle_all();
         self.pass(LINGER);
         self.settle_all();
-        assert!(self.table.crowd.is_empty(), "{:?}", self.model.people.keys());
+        assert!(self.table.clients.is_empty(), "{:?}", self.model.members.keys());
         assert_eq!(self.table.timers.next(), None, "nobody is left to wait for");
     }
 }
@@ -477,12 +478,12 @@ impl Simulation {
 fn whatever_people_and_sockets_do_each_hears_the_one_order_whole_or_is_gone_for_a_reason() {
     let seeds = seeds(SEEDS);
     let is_ordinary = seeds.end - seeds.start >= SEEDS;
-    let mut ended = [0; Goodbye::KINDS.len()];
+    let mut ended = [0; CloseReason::KINDS.len()];
     for seed in seeds {
-        let counters = Simulation::new(seed).run();
-        (0..ended.len()).for_each(|kind| ended[kind] += counters.ended[kind]);
+        let stats = Simulation::new(seed).run();
+        (0..ended.len()).for_each(|kind| ended[kind] += stats.ended[kind]);
     }
-    for (kind, count) in Goodbye::KINDS.iter().zip(ended) {
+    for (kind, count) in CloseReason::KINDS.iter().zip(ended) {
         assert!(count > 0 || !is_ordinary, "nobody was ever {kind}: {ended:?}");
     }
 }

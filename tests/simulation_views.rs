@@ -29,19 +29,19 @@ mod speech;
 
 use common::random::{Random, seeds};
 use common::table::*;
-use hubbub::crowd::{Due, Limits, Timer};
-use hubbub::descriptors::Places;
-use hubbub::framing::Rules;
-use hubbub::goodbye::Goodbye;
-use hubbub::pace::Rate;
-use hubbub::peer::Peer;
-use hubbub::room::{Manners, Room};
-use hubbub::roster::Key;
-use hubbub::view::View;
+use hubbub::broadcast::pace::RateLimit;
+use hubbub::chat::room::{Room, RoomConfig};
+use hubbub::chat::view::View;
+use hubbub::clients::close_reason::CloseReason;
+use hubbub::clients::{ClientLimits, ClientTimer, Timer};
+use hubbub::net::fd_limit::ConnectionBudget;
+use hubbub::net::peer::Peer;
+use hubbub::util::id_slab::ClientId;
+use hubbub::wire::line_decoder::LineRules;
 use model::Model;
 use order::Order;
 use person::Person;
-use speech::Speaker;
+use speech::Sender;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -67,13 +67,13 @@ const SIGHTS: [&str; 7] = [
     "one who found no place",
 ];
 
-/// A run: the crowd, the model of it, and what happens next.
+/// A run: the clients, the model of it, and what happens next.
 struct Simulation {
     random: Random,
     table: Table,
     model: Model,
     diary: Diary,
-    /// People so far.
+    /// Members so far.
     number: usize,
     /// Whether most take little, and so there is often no room.
     is_lazy: bool,
@@ -91,34 +91,34 @@ impl Drop for Simulation {
 }
 
 /// What holds in this run: at least two views, and each limit in some runs.
-fn manners(random: &mut Random) -> (Manners, Limits) {
+fn config(random: &mut Random) -> (RoomConfig, ClientLimits) {
     let feed = random.pick(&[4096, 4096, 4096, 16_000, 16_000, 65_536]);
-    let rules = Rules { max_line: feed / Room::LINES_PER_FEED, raw: random.one_in(5) };
+    let rules = LineRules { max_line: feed / Room::LINES_PER_FEED, raw: random.one_in(5) };
     let without = random.within(0..=5);
     let views = View::ALL.into_iter().filter(|view| view.index() != without).collect();
     let history = if random.one_in(3) { random.pick(&[1, 5, 100]) } else { 0 };
     let welcome = random.pick(&["", WELCOME]).to_owned();
-    let rate = random.one_in(4).then(|| random.pick(&[5, 50])).and_then(Rate::new);
-    let manners = Manners { rules, views, history, welcome, rate, ..common::table::manners(feed) };
-    let places = Places { clients: random.pick(&[7, 11, 40, 40]), turned_away: random.below(3) };
+    let rate = random.one_in(4).then(|| random.pick(&[5, 50])).and_then(RateLimit::new);
+    let config = RoomConfig { rules, views, history, welcome, rate, ..common::table::config(feed) };
+    let places = ConnectionBudget { clients: random.pick(&[7, 11, 40, 40]), refusals: random.below(3) };
     let mut some = |span| random.one_in(3).then_some(span);
-    let limits = Limits {
+    let limits = ClientLimits {
         places,
         idle_timeout: some(IDLE_TIMEOUT),
         flush_after: some(Duration::from_millis(300)),
         per_network: some(Duration::ZERO).map(|_| 3),
         ..limits()
     };
-    (manners, limits)
+    (config, limits)
 }
 
 impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
-        let (manners, limits) = manners(&mut random);
+        let (config, limits) = config(&mut random);
         let diary = Diary::default();
-        let table = Table::with(manners.clone(), limits);
-        let model = Model::new(manners, limits, diary.clone());
+        let table = Table::with(config.clone(), limits);
+        let model = Model::new(config, limits, diary.clone());
         let is_lazy = random.one_in(2);
         let mut simulation = Self { random, table, model, diary, number: 0, is_lazy, seed, step: 0 };
         simulation.observers_come();
@@ -127,7 +127,7 @@ impl Simulation {
 
     /// One of each view, who takes all, says nothing to anybody, and stays to the end.
     fn observers_come(&mut self) {
-        let views = self.model.manners.views.clone();
+        let views = self.model.config.views.clone();
         let orders = views.iter().enumerate().map(|(index, &view)| Order::new(view, index + 1));
         self.model.orders = orders.collect();
         for view in views {
@@ -160,15 +160,15 @@ impl Simulation {
     }
 
     fn seen(&self) -> Seen {
-        let (model, ended) = (&self.model, |goodbye| self.table.ended(goodbye));
+        let (model, ended) = (&self.model, |close_reason| self.table.ended(close_reason));
         [
             model.late_notices(),
             model.came_back("does not read"),
             model.came_back("is leaving"),
-            ended(Goodbye::Stalled),
-            ended(Goodbye::Left),
-            ended(Goodbye::Silent),
-            ended(Goodbye::RoomFull),
+            ended(CloseReason::StalledReader),
+            ended(CloseReason::ClosedByPeer),
+            ended(CloseReason::IdleTimeout),
+            ended(CloseReason::RoomFull),
         ]
     }
 
@@ -188,26 +188,26 @@ impl Simulation {
     /// One of those who are here, or were turned away and linger, and are no observers.
     fn someone(&mut self) -> Option<usize> {
         let observers = self.model.orders.len();
-        let others = self.model.people.keys().copied().filter(|&number| number > observers);
+        let others = self.model.members.keys().copied().filter(|&number| number > observers);
         let others = others.collect::<Vec<_>>();
         (!others.is_empty()).then(|| self.random.pick(&others))
     }
 
     fn person(&mut self, number: usize) -> &mut Person {
-        self.model.people.get_mut(&number).unwrap()
+        self.model.members.get_mut(&number).unwrap()
     }
 
     fn newcomer(&mut self, view: View) -> Person {
         self.number += 1;
         let client = Client::outside(self.number, &self.diary);
-        Person::new(self.number, client, view, self.model.manners.rules)
+        Person::new(self.number, client, view, self.model.config.rules)
     }
 
     fn someone_comes(&mut self) {
-        if self.model.people.len() >= MOST_PEOPLE {
+        if self.model.members.len() >= MOST_PEOPLE {
             return;
         }
-        let view = self.random.pick(&self.model.manners.views);
+        let view = self.random.pick(&self.model.config.views);
         let mut person = self.newcomer(view);
         person.address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
         person.is_healthy = self.random.one_in(3);
@@ -223,8 +223,8 @@ impl Simulation {
         let peer = Peer::from(SocketAddr::from((person.address, 1)));
         let is_porch_full = self.model.is_porch_full();
         self.model.comes(person);
-        let (table, watch) = (&mut self.table, |_: &mut FakeSocket, _: Key| Ok(()));
-        let key = table.crowd.admit(socket, view, peer, &mut table.timers, table.now, watch);
+        let (table, watch) = (&mut self.table, |_: &mut FakeSocket, _: ClientId| Ok(()));
+        let key = table.clients.admit(socket, view, peer, &mut table.timers, table.now, watch);
         let person = self.person(number);
         match key {
             Some(key) => person.client.key = key,
@@ -232,7 +232,7 @@ impl Simulation {
                 assert!(!person.is_member && is_porch_full, "{number} was closed for no reason");
                 self.model.catch_up();
                 self.model.all_read();
-                self.model.are_gone(&[(number, Goodbye::RoomFull)]);
+                self.model.are_gone(&[(number, CloseReason::RoomFull)]);
             }
         }
     }
@@ -240,14 +240,14 @@ impl Simulation {
     fn someone_speaks(&mut self) {
         let Some(number) = self.someone() else { return };
         let names = self.model.names().into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let Manners { feed, rules, .. } = self.model.manners;
-        let person = self.model.people.get_mut(&number).unwrap();
+        let RoomConfig { feed, rules, .. } = self.model.config;
+        let person = self.model.members.get_mut(&number).unwrap();
         if person.is_silent || person.client.unread() > 3 * feed {
             return;
         }
         let (random, lines) = (&mut self.random, &mut person.lines);
-        let Rules { max_line, raw } = rules;
-        let said = Speaker { random, number, lines, max_line, feed, raw, names: &names }.speech();
+        let LineRules { max_line, raw } = rules;
+        let said = Sender { random, number, lines, max_line, feed, raw, names: &names }.speech();
         for piece in network::pieces(&mut self.random, &said) {
             person.client.will_read(piece);
         }
@@ -258,7 +258,7 @@ impl Simulation {
     fn someone_takes(&mut self) {
         let Some(number) = self.someone() else { return };
         let random = &mut self.random;
-        let person = self.model.people.get_mut(&number).unwrap();
+        let person = self.model.members.get_mut(&number).unwrap();
         if person.is_healthy || person.may_break() {
             return;
         }
@@ -295,7 +295,7 @@ impl Simulation {
     }
 
     fn ends(&mut self, number: usize) {
-        let Some(person) = self.model.people.get_mut(&number) else { return };
+        let Some(person) = self.model.members.get_mut(&number) else { return };
         if !std::mem::replace(&mut person.is_silent, true) {
             person.client.will_end();
             person.reports.0 = true;
@@ -312,7 +312,7 @@ impl Simulation {
     fn pass(&mut self, span: Duration) {
         self.table.now = self.table.now.after(span);
         let observers = self.model.orders.len();
-        for (_, observer) in self.model.people.range_mut(..=observers) {
+        for (_, observer) in self.model.members.range_mut(..=observers) {
             let is_heard = observer.client.unread() == 0 && !observer.is_silent;
             if is_heard && self.model.limits.idle_timeout.is_some() && span > A_MILLISECOND {
                 observer.client.will_read("\n");
@@ -323,7 +323,7 @@ impl Simulation {
 
     /// The system reports what changed since its last report, and nothing else, or has not come to it yet.
     fn deliver_reports(&mut self) {
-        for person in self.model.people.values_mut().filter(|person| person.reports != (false, false)) {
+        for person in self.model.members.values_mut().filter(|person| person.reports != (false, false)) {
             if !self.random.one_in(4) {
                 person.is_reported(&mut self.table);
             }
@@ -334,37 +334,40 @@ impl Simulation {
     fn turn(&mut self) {
         let now = self.table.now;
         while let Some(timer) = self.table.timers.pop(now) {
-            if let Timer::Connection(key, due) = timer {
+            if let Timer::Client(key, due) = timer {
                 self.deadline(key, due);
             }
         }
-        self.table.crowd.read(&mut self.table.timers, now);
+        self.table.clients.read(&mut self.table.timers, now);
         self.model.catch_up();
         self.table.write();
         self.model.catch_up();
-        self.table.crowd.be_patient(&mut self.table.timers, now);
+        self.table.clients.disconnect_stalled(&mut self.table.timers, now);
         self.model.all_read();
-        let over = |person: &Person| self.table.crowd.connection(person.client.key)?.goodbye();
-        let gone = self.model.people.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
+        let over = |person: &Person| self.table.clients.connection(person.client.key)?.close_reason();
+        let gone = self.model.members.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
         let gone = gone.collect::<Vec<_>>();
-        self.table.crowd.sweep(&mut self.table.timers, now);
+        self.table.clients.sweep(&mut self.table.timers, now);
         self.model.are_gone(&gone);
     }
 
     /// What a deadline decided is seen from outside.
-    fn deadline(&mut self, key: Key, due: Due) {
-        let state = |table: &Table| table.crowd.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
+    fn deadline(&mut self, key: ClientId, due: ClientTimer) {
+        let state = |table: &Table| table.clients.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
         let before = state(&self.table);
-        self.table.crowd.deadline(key, due, &mut self.table.timers, self.table.now);
+        self.table.clients.deadline(key, due, &mut self.table.timers, self.table.now);
         let after = state(&self.table);
-        let number = self.model.people.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);
+        let number =
+            self.model.members.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);
         let number = number.expect("only who is here has a deadline");
         match (due, before, after) {
-            (Due::End, Some((true, true)), Some((is_open, is_mid_line))) if !is_open || !is_mid_line => {
+            (ClientTimer::Close, Some((true, true)), Some((is_open, is_mid_line)))
+                if !is_open || !is_mid_line =>
+            {
                 self.model.flushes(number);
             }
-            (Due::Silence, Some((true, _)), Some((false, _))) => self.model.is_silent(number),
-            (Due::Announcement, Some((true, _)), _) => self.model.is_announced(number),
+            (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.is_silent(number),
+            (ClientTimer::AnnounceJoin, Some((true, _)), _) => self.model.is_announced(number),
             _ => {}
         }
         self.model.catch_up();
@@ -373,7 +376,7 @@ impl Simulation {
     /// Turns until there is no work that waits for no report: then whoever takes all has all.
     fn settle(&mut self) {
         for _ in 0..MOST_TURNS {
-            if !self.table.crowd.has_work() {
+            if !self.table.clients.has_work() {
                 return self.model.check_the_healthy();
             }
             self.turn();
@@ -383,7 +386,7 @@ impl Simulation {
 
     /// All reports come, and all that follows from them is done.
     fn settle_all(&mut self) {
-        for person in self.model.people.values_mut() {
+        for person in self.model.members.values_mut() {
             person.is_reported(&mut self.table);
         }
         self.turn();

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Client, Server, WELCOME, eventually};
-use hubbub::view::View;
+use hubbub::chat::view::View;
 use serde_json::Value;
 use std::net::SocketAddr;
 

@@ -1,16 +1,16 @@
 //! A crowd with scripted sockets and a clock set by hand.
 
-use hubbub::clock::Moment;
-use hubbub::crowd::{Crowd, Limits, Timer};
-use hubbub::descriptors::Places;
-use hubbub::framing::Rules;
-use hubbub::goodbye::Goodbye;
-use hubbub::peer::Peer;
-use hubbub::room::{Manners, Room};
-use hubbub::roster::Key;
-use hubbub::socket::Socket;
-use hubbub::timers::Timers;
-use hubbub::view::View;
+use hubbub::chat::room::{Room, RoomConfig};
+use hubbub::chat::view::View;
+use hubbub::clients::close_reason::CloseReason;
+use hubbub::clients::{ClientLimits, Clients, Timer};
+use hubbub::net::fd_limit::ConnectionBudget;
+use hubbub::net::peer::Peer;
+use hubbub::net::transport::Transport;
+use hubbub::util::clock::Moment;
+use hubbub::util::id_slab::ClientId;
+use hubbub::util::timers::Timers;
+use hubbub::wire::line_decoder::LineRules;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -73,11 +73,11 @@ pub struct Script {
 
 impl Script {
     fn note(&self, done: Done) {
-        let is_news = !matches!(
+        let is_always_logged = !matches!(
             done,
             Done::ReadFailed(ErrorKind::Interrupted) | Done::WriteFailed(ErrorKind::Interrupted)
         );
-        if let Some((number, diary)) = self.diary.as_ref().filter(|_| is_news) {
+        if let Some((number, diary)) = self.diary.as_ref().filter(|_| is_always_logged) {
             diary.borrow_mut().push((*number, done));
         }
     }
@@ -117,7 +117,7 @@ impl Script {
 #[derive(Clone, Default)]
 pub struct FakeSocket(Rc<RefCell<Script>>);
 
-impl Socket for FakeSocket {
+impl Transport for FakeSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut script = self.0.borrow_mut();
         let read = script.read(buffer);
@@ -158,14 +158,14 @@ impl Socket for FakeSocket {
 
 /// One client as the test sees it.
 pub struct Client {
-    pub key: Key,
+    pub key: ClientId,
     pub socket: FakeSocket,
 }
 
 impl Client {
     /// One who has not come yet, and of whom `diary` tells under that number.
     pub fn outside(number: usize, diary: &Diary) -> Self {
-        let client = Self { key: Key::from_number(Key::FIRST_FREE), socket: FakeSocket::default() };
+        let client = Self { key: ClientId::from_number(ClientId::FIRST_FREE), socket: FakeSocket::default() };
         client.edit().diary = Some((number, Rc::clone(diary)));
         client
     }
@@ -218,9 +218,9 @@ impl Client {
 }
 
 /// What holds in a room with a feed of that size where a test does not care.
-pub fn manners(feed: usize) -> Manners {
-    Manners {
-        rules: Rules { max_line: feed / Room::LINES_PER_FEED, raw: false },
+pub fn config(feed: usize) -> RoomConfig {
+    RoomConfig {
+        rules: LineRules { max_line: feed / Room::LINES_PER_FEED, raw: false },
         feed,
         history: 0,
         welcome: String::new(),
@@ -232,32 +232,32 @@ pub fn manners(feed: usize) -> Manners {
 }
 
 /// No limit that a test would meet.
-pub const fn limits() -> Limits {
-    Limits {
-        places: Places { clients: 1000, turned_away: 32 },
+pub const fn limits() -> ClientLimits {
+    ClientLimits {
+        places: ConnectionBudget { clients: 1000, refusals: 32 },
         per_network: None,
         idle_timeout: None,
         flush_after: None,
-        farewell: STALL_TIMEOUT,
+        close_timeout: STALL_TIMEOUT,
     }
 }
 
-/// A crowd, and the part of the server that calls its steps.
+/// A clients, and the part of the server that calls its steps.
 pub struct Table {
-    pub crowd: Crowd<FakeSocket>,
+    pub clients: Clients<FakeSocket>,
     pub timers: Timers<Timer>,
     pub now: Moment,
 }
 
 impl Table {
     pub fn new(feed: usize, welcome: &str) -> Self {
-        Self::with(Manners { welcome: welcome.to_owned(), ..manners(feed) }, limits())
+        Self::with(RoomConfig { welcome: welcome.to_owned(), ..config(feed) }, limits())
     }
 
     /// Nobody yet, in a room of those manners and limits.
-    pub fn with(manners: Manners, limits: Limits) -> Self {
-        let crowd = Crowd::new(Room::new(manners).unwrap(), limits);
-        Self { crowd, timers: Timers::new(), now: Moment::default() }
+    pub fn with(config: RoomConfig, limits: ClientLimits) -> Self {
+        let clients = Clients::new(Room::new(config).unwrap(), limits);
+        Self { clients, timers: Timers::new(), now: Moment::default() }
     }
 
     /// A crowd of `N` who were told no welcome.
@@ -289,32 +289,32 @@ impl Table {
         let socket = FakeSocket::default();
         let peer = Peer::from(SocketAddr::from((address, 1)));
         let watch = |_: &mut FakeSocket, _| Ok(());
-        let key = self.crowd.admit(socket.clone(), view, peer, &mut self.timers, self.now, watch).unwrap();
+        let key = self.clients.admit(socket.clone(), view, peer, &mut self.timers, self.now, watch).unwrap();
         Client { key, socket }
     }
 
     /// The steps of one turn of the server, in its order.
     pub fn turn(&mut self) {
         while let Some(timer) = self.timers.pop(self.now) {
-            if let Timer::Connection(key, due) = timer {
-                self.crowd.deadline(key, due, &mut self.timers, self.now);
+            if let Timer::Client(key, due) = timer {
+                self.clients.deadline(key, due, &mut self.timers, self.now);
             }
         }
-        self.crowd.read(&mut self.timers, self.now);
+        self.clients.read(&mut self.timers, self.now);
         self.write();
-        self.crowd.be_patient(&mut self.timers, self.now);
-        self.crowd.sweep(&mut self.timers, self.now);
+        self.clients.disconnect_stalled(&mut self.timers, self.now);
+        self.clients.sweep(&mut self.timers, self.now);
     }
 
     pub fn write(&mut self) {
-        self.crowd.write(&mut self.timers, self.now);
+        self.clients.write(&mut self.timers, self.now);
     }
 
     /// Turns until there is no work that waits for no report.
     #[track_caller]
     pub fn settle(&mut self) {
         for _ in 0..MOST_TURNS {
-            if !self.crowd.has_work() {
+            if !self.clients.has_work() {
                 return;
             }
             self.turn();
@@ -330,11 +330,11 @@ impl Table {
     }
 
     pub fn is_readable(&mut self, client: &Client) {
-        assert!(self.crowd.note(client.key, true, false, self.now));
+        assert!(self.clients.note(client.key, true, false, self.now));
     }
 
     pub fn is_writable(&mut self, client: &Client) {
-        assert!(self.crowd.note(client.key, false, true, self.now));
+        assert!(self.clients.note(client.key, false, true, self.now));
     }
 
     /// `client` sends `bytes`, and everything that follows from that is done.
@@ -361,15 +361,15 @@ impl Table {
         self.settle();
     }
 
-    pub fn ended(&self, goodbye: Goodbye) -> u64 {
-        self.crowd.counters.ended[goodbye.index()]
+    pub fn ended(&self, close_reason: CloseReason) -> u64 {
+        self.clients.stats.ended[close_reason.index()]
     }
 
     pub fn stalled(&self) -> u64 {
-        self.ended(Goodbye::Stalled)
+        self.ended(CloseReason::StalledReader)
     }
 
     pub fn broken(&self) -> u64 {
-        self.ended(Goodbye::Broken(ErrorKind::Other))
+        self.ended(CloseReason::ConnectionLost(ErrorKind::Other))
     }
 }

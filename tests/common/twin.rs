@@ -1,6 +1,6 @@
 //! A naive twin of the framing: its rules one byte at a time, with nothing searched and nothing spared.
 
-use hubbub::framing::{Event, Rules, Stranger};
+use hubbub::wire::line_decoder::{Decoded, LineRules, OtherProtocol};
 use std::collections::HashSet;
 
 pub const IAC: u8 = 255;
@@ -18,24 +18,24 @@ pub const TIMING_MARK: u8 = 6;
 pub enum Said {
     Line(Vec<u8>),
     TooLong,
-    Answer([u8; 3]),
-    Stranger(Stranger),
+    TelnetReply([u8; 3]),
+    OtherProtocol(OtherProtocol),
 }
 
-impl From<Event<'_>> for Said {
-    fn from(event: Event<'_>) -> Self {
+impl From<Decoded<'_>> for Said {
+    fn from(event: Decoded<'_>) -> Self {
         match event {
-            Event::Line(line) => Self::Line(line.to_vec()),
-            Event::TooLong => Self::TooLong,
-            Event::Answer(bytes) => Self::Answer(bytes),
-            Event::Stranger(stranger) => Self::Stranger(stranger),
+            Decoded::Line(line) => Self::Line(line.to_vec()),
+            Decoded::TooLong => Self::TooLong,
+            Decoded::TelnetReply(bytes) => Self::TelnetReply(bytes),
+            Decoded::OtherProtocol(stranger) => Self::OtherProtocol(stranger),
         }
     }
 }
 
 /// What one sender's bytes come to.
 pub struct Twin {
-    rules: Rules,
+    rules: LineRules,
     /// The first bytes, until it is sure that they open no TLS handshake.
     opening: Option<Vec<u8>>,
     telnet: Telnet,
@@ -61,7 +61,7 @@ enum Telnet {
 
 impl Twin {
     /// A sender who has said nothing yet.
-    pub fn new(rules: Rules) -> Self {
+    pub fn new(rules: LineRules) -> Self {
         Self {
             rules,
             opening: (!rules.raw).then(Vec::new),
@@ -78,7 +78,7 @@ impl Twin {
     /// What was said since the last call, up to a stranger: what follows one is not read.
     pub fn take(&mut self) -> Vec<Said> {
         let mut said = std::mem::take(&mut self.said);
-        if let Some(at) = said.iter().position(|said| matches!(said, Said::Stranger(_))) {
+        if let Some(at) = said.iter().position(|said| matches!(said, Said::OtherProtocol(_))) {
             said.truncate(at + 1);
         }
         said
@@ -96,7 +96,7 @@ impl Twin {
         opening.push(byte);
         match opening.as_slice() {
             [0x16] | [0x16, 0x03] => {}
-            [0x16, 0x03, 0..=4] => self.said.push(Said::Stranger(Stranger::Tls)),
+            [0x16, 0x03, 0..=4] => self.said.push(Said::OtherProtocol(OtherProtocol::Tls)),
             _ => self.is_no_opening(),
         }
     }
@@ -159,7 +159,7 @@ impl Twin {
         };
         let is_new = self.refused_options.insert((verb, option));
         if is_new || (verb, option) == (DO, TIMING_MARK) {
-            self.said.push(Said::Answer([IAC, word, option]));
+            self.said.push(Said::TelnetReply([IAC, word, option]));
         }
     }
 
@@ -191,7 +191,7 @@ impl Twin {
             let limit = self.line.len().min(self.rules.max_line).min(64);
             let stranger =
                 (self.is_first_line && !self.rules.raw).then(|| long_stranger(&self.line[..limit]));
-            self.said.push(stranger.flatten().map_or(Said::TooLong, Said::Stranger));
+            self.said.push(stranger.flatten().map_or(Said::TooLong, Said::OtherProtocol));
         }
     }
 
@@ -205,7 +205,7 @@ impl Twin {
             return;
         }
         let stranger = (is_first_line && !self.rules.raw).then(|| stranger(&line)).flatten();
-        self.said.push(stranger.map_or(Said::Line(line), Said::Stranger));
+        self.said.push(stranger.map_or(Said::Line(line), Said::OtherProtocol));
     }
 
     /// Silence ends the line.
@@ -238,30 +238,31 @@ impl Twin {
 }
 
 /// Whose first line that is: `METHOD TARGET HTTP/1.1` or `SSH-2.0-NAME`.
-fn stranger(line: &[u8]) -> Option<Stranger> {
+fn stranger(line: &[u8]) -> Option<OtherProtocol> {
     let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let words = line.split(|&byte| byte == b' ').collect::<Vec<_>>();
     if let [[_, ..], [_, ..], [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..]] = words[..]
         && words[0].iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'-'))
     {
-        return Some(Stranger::Http);
+        return Some(OtherProtocol::Http);
     }
     let parts = line.splitn(3, |&byte| byte == b'-').collect::<Vec<_>>();
     let [b"SSH", version, _] = parts[..] else { return None };
     let numbers = version.split(|&byte| byte == b'.').collect::<Vec<_>>();
-    matches!(numbers[..], [major, minor] if is_number(major) && is_number(minor)).then_some(Stranger::Ssh)
+    matches!(numbers[..], [major, minor] if is_number(major) && is_number(minor))
+        .then_some(OtherProtocol::Ssh)
 }
 
 /// Whose first line begins so, where it is over the limit.
-fn long_stranger(line: &[u8]) -> Option<Stranger> {
+fn long_stranger(line: &[u8]) -> Option<OtherProtocol> {
     let text = String::from_utf8_lossy(line);
     if let Some((method, target)) = text.split_once(' ')
         && "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split(' ').any(|real| real == method)
         && ["/", "http://", "https://"].iter().any(|form| target.starts_with(form))
     {
-        return Some(Stranger::Http);
+        return Some(OtherProtocol::Http);
     }
-    stranger(line).filter(|&stranger| stranger == Stranger::Ssh)
+    stranger(line).filter(|&stranger| stranger == OtherProtocol::Ssh)
 }
 
 /// What of `line` is shown, character by character.

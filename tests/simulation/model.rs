@@ -3,23 +3,23 @@
 use crate::common::table::{Diary, Done, FakeSocket, limits};
 use crate::common::twin::{Said, shown_one_by_one};
 use crate::person::{Person, Stage};
-use hubbub::clock::Moment;
-use hubbub::counters::Counters;
-use hubbub::crowd::{Crowd, Limits};
-use hubbub::goodbye::Goodbye;
-use hubbub::room::Manners;
+use hubbub::chat::room::RoomConfig;
+use hubbub::clients::close_reason::CloseReason;
+use hubbub::clients::stats::Stats;
+use hubbub::clients::{ClientLimits, Clients};
+use hubbub::util::clock::Moment;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Who has more text of its own to take is not read, as the README says.
-pub(crate) const OUTBOX_FULL: usize = 4096;
+pub(crate) const OUTBOX_LIMIT: usize = 4096;
 /// One notice that is added below that: a welcome, or why a line or a client was refused.
 pub(crate) const NOTICE_SPACE: usize = 200;
 /// What the crowd allows those who end.
-pub(crate) const FAREWELL: Duration = limits().farewell;
+pub(crate) const FAREWELL: Duration = limits().close_timeout;
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
-pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Line {
     pub(crate) author: usize,
@@ -30,33 +30,33 @@ pub(crate) struct Line {
 }
 
 pub(crate) struct Model {
-    pub(crate) manners: Manners,
+    pub(crate) config: RoomConfig,
     /// Lines a second that one may say, if there is a limit.
     rate: Option<usize>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ClientLimits,
     /// Everyone's lines in the one order in which they were read.
     pub(crate) order: Vec<Line>,
     /// Bytes of all lines.
     head: u64,
     too_long: u64,
     /// Those whom the crowd still has, by their numbers in the diary.
-    pub(crate) people: BTreeMap<usize, Person>,
-    pub(crate) counters: Counters,
+    pub(crate) members: BTreeMap<usize, Person>,
+    pub(crate) stats: Stats,
     pub(crate) stopped: Option<Moment>,
     diary: Diary,
 }
 
 impl Model {
-    pub(crate) fn new(manners: Manners, rate: Option<usize>, limits: Limits, diary: Diary) -> Self {
+    pub(crate) fn new(config: RoomConfig, rate: Option<usize>, limits: ClientLimits, diary: Diary) -> Self {
         Self {
-            manners,
+            config,
             rate,
             limits,
             order: Vec::new(),
             head: 0,
             too_long: 0,
-            people: BTreeMap::new(),
-            counters: Counters::default(),
+            members: BTreeMap::new(),
+            stats: Stats::default(),
             stopped: None,
             diary,
         }
@@ -64,35 +64,35 @@ impl Model {
 
     /// Someone knocks: they are let in, or told why not.
     pub(crate) fn comes(&mut self, number: usize, mut person: Person, now: Moment) {
-        self.counters.accepted += 1;
-        let online = self.people.values().filter(|other| other.is_member).count();
-        let here = self.people.values().filter(|other| other.is_member && other.address == person.address);
+        self.stats.accepted += 1;
+        let online = self.members.values().filter(|other| other.is_member).count();
+        let here = self.members.values().filter(|other| other.is_member && other.address == person.address);
         let here = here.count();
         let clients = self.limits.places.clients;
         if online >= clients {
             let told = format!("the room is full, with {clients} in it: try again later");
-            person.is_refused(&told, Goodbye::RoomFull, now);
+            person.is_refused(&told, CloseReason::RoomFull, now);
         } else if self.limits.per_network.is_some_and(|most| here >= most) {
             let told = format!("too many from your address, with {here} here: try again later");
-            person.is_refused(&told, Goodbye::NetworkFull, now);
-        } else if !self.manners.welcome.is_empty() {
-            person.tell(format!("{}\n", self.manners.welcome).as_bytes());
+            person.is_refused(&told, CloseReason::PerAddressLimit, now);
+        } else if !self.config.welcome.is_empty() {
+            person.tell(format!("{}\n", self.config.welcome).as_bytes());
         }
         person.is_member = person.stage == Stage::Open;
-        self.people.insert(number, person);
+        self.members.insert(number, person);
     }
 
     /// Whether as many linger who were turned away as may.
     pub(crate) fn is_porch_full(&self) -> bool {
-        let turned_away = self.people.values().filter(|person| !person.is_member).count();
-        turned_away >= self.limits.places.turned_away
+        let refusals = self.members.values().filter(|person| !person.is_member).count();
+        refusals >= self.limits.places.refusals
     }
 
     /// Does what the diary tells of since the last call.
     pub(crate) fn catch_up(&mut self, now: Moment) {
         let done = std::mem::take(&mut *self.diary.borrow_mut());
         for (number, done) in done {
-            let Some(person) = self.people.get_mut(&number) else {
+            let Some(person) = self.members.get_mut(&number) else {
                 panic!("{number} is gone and still {done:?}");
             };
             match done {
@@ -102,7 +102,7 @@ impl Model {
                 Done::Wrote(bytes) => {
                     person.may_run_away |= bytes.is_empty();
                     person.takes(number, &bytes, &self.order);
-                    self.counters.written += bytes.len() as u64;
+                    self.stats.written += bytes.len() as u64;
                 }
                 Done::WriteFailed(kind) => person.write_failed(kind),
                 Done::Shut => person.is_shut(number, &self.order),
@@ -111,34 +111,34 @@ impl Model {
     }
 
     fn reads(&mut self, number: usize, bytes: &[u8], now: Moment) {
-        self.counters.read += bytes.len() as u64;
-        let Some(person) = self.people.get_mut(&number) else { return };
+        self.stats.read += bytes.len() as u64;
+        let Some(person) = self.members.get_mut(&number) else { return };
         if !person.is_heard() {
             assert!(matches!(person.stage, Stage::Draining(_)), "{number} is read in {:?}", person.stage);
             return;
         }
-        assert!(person.untold.len() <= OUTBOX_FULL, "{number} is read and does not read");
+        assert!(person.outbox_len.len() <= OUTBOX_LIMIT, "{number} is read and does not read");
         (person.said_at, person.read_at) = (now, now);
         bytes.iter().for_each(|&byte| person.twin.byte(byte));
         self.hears(number, now);
-        self.people[&number].check_untold(bytes.len());
+        self.members[&number].check_untold(bytes.len());
     }
 
     fn input_ended(&mut self, number: usize, now: Moment) {
-        let Some(person) = self.people.get_mut(&number) else { return };
+        let Some(person) = self.members.get_mut(&number) else { return };
         if matches!(person.stage, Stage::Open | Stage::Deaf(ErrorKind::BrokenPipe)) {
             person.twin.finish();
             self.hears(number, now);
         }
         let said = self.order.len();
-        if let Some(person) = self.people.get_mut(&number) {
+        if let Some(person) = self.members.get_mut(&number) {
             person.input_ended(said, now);
         }
     }
 
     /// Silence ended the unfinished line of `number`.
     pub(crate) fn flushes(&mut self, number: usize, now: Moment) {
-        let Some(person) = self.people.get_mut(&number) else { return };
+        let Some(person) = self.members.get_mut(&number) else { return };
         let after = self.limits.flush_after.expect("nothing is flushed where that is off");
         assert!(now.since(person.read_at) >= after, "{number} was not silent for long enough");
         person.twin.flush();
@@ -147,30 +147,30 @@ impl Model {
 
     /// What was said goes into the one order, and answers to who said it.
     fn hears(&mut self, number: usize, now: Moment) {
-        let Some(person) = self.people.get_mut(&number) else { return };
+        let Some(person) = self.members.get_mut(&number) else { return };
         for said in person.twin.take() {
             person.lines += u64::from(matches!(said, Said::Line(_) | Said::TooLong));
             match said {
                 Said::Line(line) => {
                     let mut text =
-                        if self.manners.rules.raw { line } else { shown_one_by_one(&line).into_bytes() };
+                        if self.config.rules.raw { line } else { shown_one_by_one(&line).into_bytes() };
                     text.push(b'\n');
                     let length = text.len() as u64;
                     self.order.push(Line { author: number, text, start: self.head });
                     self.head += length;
                 }
-                Said::Answer(bytes) => person.tell(&bytes),
+                Said::TelnetReply(bytes) => person.tell(&bytes),
                 Said::TooLong => {
                     self.too_long += 1;
-                    let most = self.manners.rules.max_line;
+                    let most = self.config.rules.max_line;
                     let told =
                         format!("* that line was too long and nobody saw it: {most} bytes is the most\n");
-                    if person.untold.len() <= OUTBOX_FULL {
+                    if person.outbox_len.len() <= OUTBOX_LIMIT {
                         person.tell(told.as_bytes());
                     }
                 }
-                Said::Stranger(stranger) => {
-                    person.is_refused(stranger.told(), Goodbye::Stranger(stranger), now);
+                Said::OtherProtocol(stranger) => {
+                    person.is_refused(stranger.told(), CloseReason::OtherProtocol(stranger), now);
                 }
             }
         }
@@ -178,43 +178,44 @@ impl Model {
 
     /// Who said nothing for too long is told so.
     pub(crate) fn is_silent(&mut self, number: usize, now: Moment) {
-        let Some(person) = self.people.get_mut(&number) else { return };
+        let Some(person) = self.members.get_mut(&number) else { return };
         let most = self.limits.idle_timeout.expect("nobody is sent away for that where it is off");
         assert!(now.since(person.said_at) >= most, "{number} was not silent for long enough");
         let span = most.as_secs_f64();
-        let told = format!("you said nothing for {span} s, which is the most here: goodbye");
-        person.is_refused(&told, Goodbye::Silent, now);
+        let told = format!("you said nothing for {span} s, which is the most here: close_reason");
+        person.is_refused(&told, CloseReason::IdleTimeout, now);
     }
 
     pub(crate) fn stops(&mut self, now: Moment) {
         self.stopped = Some(now);
         let said = self.order.len();
-        for person in self.people.values_mut() {
-            person.ends(Goodbye::Stopping, said, now);
+        for person in self.members.values_mut() {
+            person.ends(CloseReason::ShuttingDown, said, now);
         }
     }
 
     /// `number` is over, as the crowd sees it, and is counted as gone.
-    pub(crate) fn is_over(&mut self, number: usize, goodbye: Goodbye, now: Moment) {
-        let Some(mut person) = self.people.remove(&number) else { return };
-        match goodbye {
-            Goodbye::Stalled => self.check_stalled(number, &mut person, now),
+    pub(crate) fn is_over(&mut self, number: usize, close_reason: CloseReason, now: Moment) {
+        let Some(mut person) = self.members.remove(&number) else { return };
+        match close_reason {
+            CloseReason::StalledReader => self.check_stalled(number, &mut person, now),
             // Who hears nothing any more, and is over its rate, is not heard to its end.
-            Goodbye::Broken(kind) if self.manners.rate.is_some() && person.stage == Stage::Deaf(kind) => {}
-            _ => person.check_goodbye(number, goodbye, self.stopped, now),
+            CloseReason::ConnectionLost(kind)
+                if self.config.rate.is_some() && person.stage == Stage::Deaf(kind) => {}
+            _ => person.check_goodbye(number, close_reason, self.stopped, now),
         }
-        self.counters.ended[goodbye.index()] += 1;
-        self.counters.torn += u64::from(person.twin.unfinished() > 0);
+        self.stats.ended[close_reason.index()] += 1;
+        self.stats.torn += u64::from(person.twin.unfinished() > 0);
     }
 
     /// Who is cut for reading slowly has not taken half a feed for as long as the room waits, and is more
     /// than that behind.
     fn check_stalled(&self, number: usize, person: &mut Person, now: Moment) {
         assert!(person.is_behind(number, &self.order), "{number} lacks nothing");
-        let half = self.manners.feed as u64 / 2;
+        let half = self.config.feed as u64 / 2;
         let place = person.place(&self.order, self.head);
         assert!(self.head - place > half, "{number} is only {} bytes behind", self.head - place);
-        let before = person.place_before(self.manners.stall_timeout, now);
+        let before = person.place_before(self.config.stall_timeout, now);
         assert!(
             before.is_some_and(|before| place < before + half),
             "{number} read fast enough: from {before:?} to {place} of {}",
@@ -223,45 +224,45 @@ impl Model {
     }
 
     /// The crowd says the same, after a turn.
-    pub(crate) fn check(&mut self, crowd: &Crowd<FakeSocket>, now: Moment) {
-        let relayed = crowd.room().relayed();
+    pub(crate) fn check(&mut self, clients: &Clients<FakeSocket>, now: Moment) {
+        let relayed = clients.room().relayed();
         assert_eq!(
             (relayed.lines, relayed.bytes, relayed.too_long),
             (self.order.len() as u64, self.head, self.too_long),
             "lines, bytes and refusals"
         );
-        assert_eq!(crowd.counters, self.counters);
-        let ended = crowd.counters.ended.iter().sum::<u64>();
-        assert_eq!(crowd.counters.accepted, self.people.len() as u64 + ended, "each is here or was counted");
-        let online = self.people.values().filter(|person| person.is_member).count();
-        assert_eq!((crowd.online(), crowd.is_empty()), (online, self.people.is_empty()));
+        assert_eq!(clients.stats, self.stats);
+        let ended = clients.stats.ended.iter().sum::<u64>();
+        assert_eq!(clients.stats.accepted, self.members.len() as u64 + ended, "each is here or was counted");
+        let online = self.members.values().filter(|person| person.is_member).count();
+        assert_eq!((clients.online(), clients.is_empty()), (online, self.members.is_empty()));
         let mut slowest = self.head;
-        for (&number, person) in &mut self.people {
+        for (&number, person) in &mut self.members {
             let place = person.place(&self.order, self.head);
             if person.is_behind(number, &self.order) {
                 slowest = slowest.min(person.place(&self.order, self.head));
             }
             person.note_place(place, now);
-            check_person(number, person, crowd, &self.manners);
+            check_person(number, person, clients, &self.config);
             if let Some(lines_a_second) = self.rate {
                 check_rate(number, person, lines_a_second, now);
             }
         }
-        let (size, held) = (self.manners.feed, (self.head - slowest) as usize);
+        let (size, held) = (self.config.feed, (self.head - slowest) as usize);
         assert!(held <= size, "the feed holds {held} bytes");
-        assert_eq!(crowd.room().room(), size - held, "the feed keeps what somebody lacks, and no more");
+        assert_eq!(clients.room().room(), size - held, "the feed keeps what somebody lacks, and no more");
     }
 }
 
-fn check_person(number: usize, person: &Person, crowd: &Crowd<FakeSocket>, manners: &Manners) {
-    let connection = crowd.connection(person.client.key).unwrap();
-    assert!(!person.client.is_gone(), "{number} is gone without a goodbye");
-    assert_eq!(connection.goodbye(), None, "{number} stays too long");
-    if person.is_told() {
-        assert_eq!(connection.untold(), person.untold.len(), "{number} has so much text of its own");
+fn check_person(number: usize, person: &Person, clients: &Clients<FakeSocket>, config: &RoomConfig) {
+    let connection = clients.connection(person.client.key).unwrap();
+    assert!(!person.client.is_gone(), "{number} is gone without a close_reason");
+    assert_eq!(connection.close_reason(), None, "{number} stays too long");
+    if person.can_write() {
+        assert_eq!(connection.outbox_len(), person.outbox_len.len(), "{number} has so much text of its own");
     }
     let unfinished = connection.unfinished();
-    assert!(unfinished <= manners.rules.max_line + 1, "{number} holds {unfinished} bytes of a line");
+    assert!(unfinished <= config.rules.max_line + 1, "{number} holds {unfinished} bytes of a line");
     if person.is_heard() {
         assert_eq!(unfinished, person.twin.unfinished(), "{number} holds so much of a line");
     }

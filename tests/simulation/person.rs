@@ -2,10 +2,10 @@
 
 use crate::common::table::{Client, Table};
 use crate::common::twin::Twin;
-use crate::model::{FAREWELL, LAST_WORDS, LINGER, Line, NOTICE_SPACE, OUTBOX_FULL};
-use hubbub::clock::Moment;
-use hubbub::framing::Rules;
-use hubbub::goodbye::Goodbye;
+use crate::model::{FAREWELL, LINGER, Line, NOTICE_SPACE, OUTBOX_LIMIT, SHUTDOWN_GRACE};
+use hubbub::clients::close_reason::CloseReason;
+use hubbub::util::clock::Moment;
+use hubbub::wire::line_decoder::LineRules;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -16,12 +16,12 @@ use std::time::Duration;
 pub(crate) enum Stage {
     Open,
     /// It is owed what it was owed until then, and says nothing that is heard.
-    Ending(Goodbye),
+    Ending(CloseReason),
     /// A write failed: it is told nothing, but what it said before is heard.
     Deaf(ErrorKind),
     /// It was told all, and the peer knows.
-    Draining(Goodbye),
-    Over(Goodbye),
+    Draining(CloseReason),
+    Over(CloseReason),
 }
 
 pub(crate) struct Person {
@@ -38,7 +38,7 @@ pub(crate) struct Person {
     /// From this line on it is owed nothing.
     end: Option<usize>,
     /// Text for it alone.
-    pub(crate) untold: VecDeque<u8>,
+    pub(crate) outbox_len: VecDeque<u8>,
     pub(crate) joined: Moment,
     pub(crate) said_at: Moment,
     pub(crate) read_at: Moment,
@@ -58,7 +58,13 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn new(client: Client, address: IpAddr, rules: Rules, order: &[Line], now: Moment) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        address: IpAddr,
+        rules: LineRules,
+        order: &[Line],
+        now: Moment,
+    ) -> Self {
         Self {
             client,
             address,
@@ -69,7 +75,7 @@ impl Person {
             taken: 0,
             has_ended: false,
             end: None,
-            untold: VecDeque::new(),
+            outbox_len: VecDeque::new(),
             joined: now,
             said_at: now,
             read_at: now,
@@ -86,11 +92,11 @@ impl Person {
     /// The system reports what changed since its last report.
     pub(crate) fn is_reported(&mut self, table: &mut Table) {
         let (readable, writable) = std::mem::take(&mut self.reports);
-        assert!(table.crowd.note(self.client.key, readable, writable, table.now));
+        assert!(table.clients.note(self.client.key, readable, writable, table.now));
     }
 
     /// Whether anything can still be written to it.
-    pub(crate) fn is_told(&self) -> bool {
+    pub(crate) fn can_write(&self) -> bool {
         matches!(self.stage, Stage::Open | Stage::Ending(_))
     }
 
@@ -100,18 +106,18 @@ impl Person {
     }
 
     pub(crate) fn tell(&mut self, text: &[u8]) {
-        if self.is_told() {
-            self.untold.extend(text);
+        if self.can_write() {
+            self.outbox_len.extend(text);
         }
     }
 
     /// Its text for it alone is bounded, where its last read was of so many bytes: answers are no longer.
     pub(crate) fn check_untold(&self, bytes: usize) {
-        let most = OUTBOX_FULL + bytes + NOTICE_SPACE;
-        assert!(self.untold.len() <= most, "{} bytes for one alone", self.untold.len());
+        let most = OUTBOX_LIMIT + bytes + NOTICE_SPACE;
+        assert!(self.outbox_len.len() <= most, "{} bytes for one alone", self.outbox_len.len());
     }
 
-    fn pass_own(&mut self, number: usize, order: &[Line]) {
+    fn skip_own(&mut self, number: usize, order: &[Line]) {
         while self.taken == 0 && order.get(self.next).is_some_and(|line| line.author == number) {
             self.next += 1;
         }
@@ -120,11 +126,11 @@ impl Person {
     /// The next byte that it is owed: text for it alone at a line's end, else the next line of others.
     fn next_byte(&mut self, number: usize, order: &[Line]) -> Option<u8> {
         if self.taken == 0
-            && let Some(byte) = self.untold.pop_front()
+            && let Some(byte) = self.outbox_len.pop_front()
         {
             return Some(byte);
         }
-        self.pass_own(number, order);
+        self.skip_own(number, order);
         if self.end.is_some_and(|end| self.next >= end) {
             return None;
         }
@@ -139,7 +145,7 @@ impl Person {
 
     /// It was told `bytes`: the very next that it is owed.
     pub(crate) fn takes(&mut self, number: usize, bytes: &[u8], order: &[Line]) {
-        assert!(self.is_told(), "{number} is told more in {:?}", self.stage);
+        assert!(self.can_write(), "{number} is told more in {:?}", self.stage);
         for (index, &byte) in bytes.iter().enumerate() {
             let expected = self.next_byte(number, order);
             assert!(
@@ -152,14 +158,14 @@ impl Person {
         }
     }
 
-    pub(crate) fn is_owed(&mut self, number: usize, order: &[Line]) -> bool {
-        self.is_told() && (!self.untold.is_empty() || self.is_behind(number, order))
+    pub(crate) fn has_pending_output(&mut self, number: usize, order: &[Line]) -> bool {
+        self.can_write() && (!self.outbox_len.is_empty() || self.is_behind(number, order))
     }
 
     /// Whether it lacks lines of others.
     pub(crate) fn is_behind(&mut self, number: usize, order: &[Line]) -> bool {
-        self.pass_own(number, order);
-        self.is_told() && self.next < self.end.unwrap_or(order.len())
+        self.skip_own(number, order);
+        self.can_write() && self.next < self.end.unwrap_or(order.len())
     }
 
     /// Where it stands, in bytes of all lines.
@@ -178,45 +184,47 @@ impl Person {
         self.places.iter().rev().find(|(at, _)| now.since(*at) >= span).map(|&(_, place)| place)
     }
 
-    /// Its goodbye is said on one side, and it is owed the lines before `end`.
-    pub(crate) fn ends(&mut self, goodbye: Goodbye, end: usize, now: Moment) {
+    /// Its close_reason is said on one side, and it is owed the lines before `end`.
+    pub(crate) fn ends(&mut self, close_reason: CloseReason, end: usize, now: Moment) {
         match self.stage {
             Stage::Open => {
-                self.stage = Stage::Ending(goodbye);
+                self.stage = Stage::Ending(close_reason);
                 self.end = Some(end);
                 self.ended_at = now;
             }
-            Stage::Deaf(_) => self.stage = Stage::Over(goodbye),
+            Stage::Deaf(_) => self.stage = Stage::Over(close_reason),
             _ => {}
         }
     }
 
     /// It is refused: `told`, and then the rest of the line that it is in the middle of.
-    pub(crate) fn is_refused(&mut self, told: &str, goodbye: Goodbye, now: Moment) {
+    pub(crate) fn is_refused(&mut self, told: &str, close_reason: CloseReason, now: Moment) {
         self.tell(format!("* {told}\n").as_bytes());
         let end = self.next + usize::from(self.taken > 0);
-        self.ends(goodbye, end, now);
+        self.ends(close_reason, end, now);
     }
 
     /// Its input came to an end, and what was unfinished was heard.
     pub(crate) fn input_ended(&mut self, said: usize, now: Moment) {
         self.has_ended = true;
         match self.stage {
-            Stage::Open => self.ends(Goodbye::Left, said, now),
+            Stage::Open => self.ends(CloseReason::ClosedByPeer, said, now),
             // What was unfinished showed a stranger.
-            Stage::Ending(Goodbye::Stranger(_)) => {}
-            Stage::Deaf(ErrorKind::BrokenPipe) => self.stage = Stage::Over(Goodbye::Left),
-            Stage::Deaf(kind) => self.stage = Stage::Over(Goodbye::Broken(kind)),
-            Stage::Draining(goodbye) => self.stage = Stage::Over(goodbye),
+            Stage::Ending(CloseReason::OtherProtocol(_)) => {}
+            Stage::Deaf(ErrorKind::BrokenPipe) => self.stage = Stage::Over(CloseReason::ClosedByPeer),
+            Stage::Deaf(kind) => self.stage = Stage::Over(CloseReason::ConnectionLost(kind)),
+            Stage::Draining(close_reason) => self.stage = Stage::Over(close_reason),
             // The same, of one who cannot be told.
-            Stage::Over(Goodbye::Stranger(_)) => {}
+            Stage::Over(CloseReason::OtherProtocol(_)) => {}
             Stage::Ending(_) | Stage::Over(_) => panic!("read in {:?}", self.stage),
         }
     }
 
     pub(crate) fn read_failed(&mut self, kind: ErrorKind) {
         match (self.stage, kind) {
-            (Stage::Deaf(broken), ErrorKind::WouldBlock) => self.stage = Stage::Over(Goodbye::Broken(broken)),
+            (Stage::Deaf(broken), ErrorKind::WouldBlock) => {
+                self.stage = Stage::Over(CloseReason::ConnectionLost(broken))
+            }
             (_, ErrorKind::WouldBlock) => {}
             _ => self.broke(kind),
         }
@@ -226,7 +234,7 @@ impl Person {
         match (self.stage, kind) {
             (_, ErrorKind::WouldBlock) => {}
             (Stage::Open, _) => {
-                self.untold.clear();
+                self.outbox_len.clear();
                 self.stage = Stage::Deaf(kind);
             }
             _ => self.broke(kind),
@@ -236,18 +244,18 @@ impl Person {
     /// Who was told to go goes for that reason, however its socket breaks then.
     fn broke(&mut self, kind: ErrorKind) {
         self.stage = Stage::Over(match self.stage {
-            Stage::Draining(goodbye) => goodbye,
-            Stage::Ending(goodbye) if goodbye != Goodbye::Left => goodbye,
-            _ => Goodbye::Broken(kind),
+            Stage::Draining(close_reason) => close_reason,
+            Stage::Ending(close_reason) if close_reason != CloseReason::ClosedByPeer => close_reason,
+            _ => CloseReason::ConnectionLost(kind),
         });
     }
 
     /// The peer is told that nothing more comes.
     pub(crate) fn is_shut(&mut self, number: usize, order: &[Line]) {
-        assert!(!self.is_owed(number, order), "{number} is shut and lacks something");
+        assert!(!self.has_pending_output(number, order), "{number} is shut and lacks something");
         self.stage = match self.stage {
-            Stage::Ending(goodbye) if self.has_ended => Stage::Over(goodbye),
-            Stage::Ending(goodbye) => Stage::Draining(goodbye),
+            Stage::Ending(close_reason) if self.has_ended => Stage::Over(close_reason),
+            Stage::Ending(close_reason) => Stage::Draining(close_reason),
             stage => panic!("{number} is shut in {stage:?}"),
         };
     }
@@ -256,23 +264,25 @@ impl Person {
     pub(crate) fn check_goodbye(
         &mut self,
         number: usize,
-        goodbye: Goodbye,
+        close_reason: CloseReason,
         stopped: Option<Moment>,
         now: Moment,
     ) {
         let waited = now.since(self.ended_at);
-        let gave_up = stopped.is_some_and(|at| now.since(at) >= LAST_WORDS);
-        let is_true = match (self.stage, goodbye) {
-            (_, Goodbye::Runaway) => self.may_run_away,
-            (Stage::Over(known), goodbye) => known == goodbye,
-            (Stage::Ending(Goodbye::Left), Goodbye::NotTaken) => waited >= FAREWELL || gave_up,
-            (Stage::Ending(known), goodbye) if known != Goodbye::Left => {
-                known == goodbye && (waited >= FAREWELL || gave_up)
+        let gave_up = stopped.is_some_and(|at| now.since(at) >= SHUTDOWN_GRACE);
+        let is_true = match (self.stage, close_reason) {
+            (_, CloseReason::NoProgress) => self.may_run_away,
+            (Stage::Over(known), close_reason) => known == close_reason,
+            (Stage::Ending(CloseReason::ClosedByPeer), CloseReason::CloseTimeout) => {
+                waited >= FAREWELL || gave_up
             }
-            (Stage::Draining(known), goodbye) => known == goodbye && waited >= LINGER,
+            (Stage::Ending(known), close_reason) if known != CloseReason::ClosedByPeer => {
+                known == close_reason && (waited >= FAREWELL || gave_up)
+            }
+            (Stage::Draining(known), close_reason) => known == close_reason && waited >= LINGER,
             _ => false,
         };
-        assert!(is_true, "{number} goes as {goodbye:?} in {:?} after {waited:?}", self.stage);
-        assert!(!self.is_healthy || goodbye != Goodbye::NotTaken, "{number} took all");
+        assert!(is_true, "{number} goes as {close_reason:?} in {:?} after {waited:?}", self.stage);
+        assert!(!self.is_healthy || close_reason != CloseReason::CloseTimeout, "{number} took all");
     }
 }

@@ -1,4 +1,4 @@
-//! What people, programs and strangers say.
+//! What members, programs and strangers say.
 
 use crate::common::random::Random;
 

@@ -5,7 +5,7 @@ use crate::common::table::*;
 use crate::order::Order;
 use crate::person::Person;
 use crate::{A_WHILE, Simulation};
-use hubbub::view::View;
+use hubbub::chat::view::View;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Simulation {
     /// more to tell.
     fn people_come_and_go(&mut self) {
         self.hear_all(|person| person.is_healthy && person.waits());
-        for person in self.model.people.values_mut().filter(|person| !person.is_healthy) {
+        for person in self.model.members.values_mut().filter(|person| !person.is_healthy) {
             if !person.may_break() {
                 person.client.takes([], Take::NotNow);
             }
@@ -44,7 +44,7 @@ impl Simulation {
         for _ in 0..MOST_COMINGS {
             let first = self.number + 1;
             for number in 0..MOST_AT_ONCE {
-                let view = self.random.pick(&self.model.manners.views);
+                let view = self.random.pick(&self.model.config.views);
                 let mut person = self.newcomer(view);
                 person.address = IpAddr::from([10, 0, 2, number]);
                 // Who says nothing at first waits for nobody.
@@ -68,7 +68,7 @@ impl Simulation {
     fn names_change(&mut self, first: usize, turn: usize) {
         for number in first..=self.number {
             let is_full = self.is_nearly_full();
-            if let Some(person) = self.model.people.get_mut(&number).filter(|_| !is_full) {
+            if let Some(person) = self.model.members.get_mut(&number).filter(|_| !is_full) {
                 person.client.will_read(long_name(number, turn));
                 person.reports.0 = true;
                 self.settle_all();
@@ -77,15 +77,15 @@ impl Simulation {
     }
 
     fn is_nearly_full(&self) -> bool {
-        let room = |&view: &View| self.table.crowd.room().feed(view).room();
-        self.model.manners.views.iter().map(room).any(|room| room < self.model.manners.feed / LITTLE_ROOM)
+        let room = |&view: &View| self.table.clients.room().feed(view).room();
+        self.model.config.views.iter().map(room).any(|room| room < self.model.config.feed / LITTLE_ROOM)
     }
 
     /// Lets time pass until all whom it is asked of were heard.
     fn hear_all(&mut self, waits: impl Fn(&Person) -> bool) {
         for _ in 0..MOST_ROUNDS {
             self.settle_all();
-            if !self.model.people.values().any(&waits) {
+            if !self.model.members.values().any(&waits) {
                 return;
             }
             self.pass(ROUND);
@@ -103,15 +103,15 @@ impl Simulation {
                 return;
             }
         }
-        let untold = self.model.orders.iter().map(Order::next_untold).collect::<Vec<_>>();
+        let outbox_len = self.model.orders.iter().map(Order::next_untold).collect::<Vec<_>>();
         panic!(
-            "after {ROUNDS_OF_PATIENCE} times {ROUND:?} nobody is told, for some take nothing: {untold:?}"
+            "after {ROUNDS_OF_PATIENCE} times {ROUND:?} nobody is told, for some take nothing: {outbox_len:?}"
         );
     }
 
     /// Everyone takes all, and has then heard exactly what it was to hear.
     fn all_hear_all(&mut self) {
-        for person in self.model.people.values_mut().filter(|person| !person.may_break()) {
+        for person in self.model.members.values_mut().filter(|person| !person.may_break()) {
             person.client.takes([], Take::All);
             person.reports.1 = true;
         }
@@ -119,7 +119,7 @@ impl Simulation {
         // Some are announced, and some go.
         self.pass(A_WHILE);
         self.settle_all();
-        for person in self.model.people.values_mut().filter(|person| !person.may_break()) {
+        for person in self.model.members.values_mut().filter(|person| !person.may_break()) {
             person.is_healthy = true;
         }
         self.model.check_the_healthy();
@@ -141,7 +141,7 @@ impl Simulation {
             self.settle_all();
             // What the server tells is what the model knows.
             let known = |person: &&Person| person.is_announced && !person.has_left;
-            let announced = self.model.people.values().filter(known).count();
+            let announced = self.model.members.values().filter(known).count();
             let names = self.model.names();
             assert_eq!(announced, names.len(), "all were announced");
             assert_eq!(self.model.orders[index].names(), names, "{view:?}");
@@ -150,7 +150,7 @@ impl Simulation {
 
     /// Everyone ends their input, the observers last; nobody is left, and nobody is thought to be.
     fn everyone_leaves(&mut self) {
-        let numbers = self.model.people.keys().copied().collect::<Vec<_>>();
+        let numbers = self.model.members.keys().copied().collect::<Vec<_>>();
         let (observers, others) = numbers.split_at(self.model.orders.len());
         for leaving in [others, observers] {
             leaving.iter().for_each(|&number| self.ends(number));
@@ -162,7 +162,7 @@ impl Simulation {
             }
         }
         self.settle_all();
-        assert!(self.table.crowd.is_empty(), "{:?}", self.model.people.keys());
+        assert!(self.table.clients.is_empty(), "{:?}", self.model.members.keys());
         assert_eq!(self.table.timers.next(), None, "nobody is left to wait for");
     }
 

@@ -1,6 +1,6 @@
 //! Naive readers, one of each view: what a line tells, and whether it is a line of that view at all.
 
-use hubbub::view::View;
+use hubbub::chat::view::View;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub(crate) enum Heard {
         here: usize,
     },
     Public(Public),
-    /// One of the names may be untold.
+    /// One of the names may be outbox_len.
     Private {
         from: String,
         to: String,
@@ -110,7 +110,7 @@ pub(crate) fn read(view: View, line: &[u8], may_be_welcome: bool) -> Result<Hear
     }
 }
 
-/// What the server itself says in the plain view, where all else is said by people.
+/// What the server itself says in the plain view, where all else is said by members.
 fn is_the_servers(line: &[u8]) -> bool {
     let told =
         ["that line was too long", "you said nothing", "the room is full", "too many from", "this is a"];
@@ -239,9 +239,9 @@ fn read_json_notice(members: &mut Members) -> Result<Heard, String> {
     }
     if members.0.contains_key("from") {
         let (old, new) = (members.text("from")?, members.text("name")?);
-        let is_told = text == format!("{old} is now {new}");
+        let can_write = text == format!("{old} is now {new}");
         let renamed = Heard::Public(Public::Renamed { old, new });
-        return if is_told { Ok(renamed) } else { Err("not what it says".to_owned()) };
+        return if can_write { Ok(renamed) } else { Err("not what it says".to_owned()) };
     }
     Ok(Heard::Told { text, is_error: Some(false) })
 }

@@ -1,10 +1,10 @@
 //! What one said to another alone, and what may become of it.
 
 use crate::heard::{Heard, Text};
-use hubbub::view::View;
+use hubbub::chat::view::View;
 
 /// Said to one alone.
-pub(crate) struct Letter {
+pub(crate) struct PrivateMessage {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) text: Text,
@@ -19,10 +19,10 @@ pub(crate) struct Letter {
     /// Why it was not, if it was not.
     why: String,
     /// Whether it was heard, once that is known.
-    was_heard: Option<bool>,
+    after_read: Option<bool>,
 }
 
-impl Letter {
+impl PrivateMessage {
     pub(crate) const fn new(from: String, to: String, text: Text, issued: u64) -> Self {
         Self {
             from,
@@ -34,7 +34,7 @@ impl Letter {
             may_find_no_room: true,
             handed_on: None,
             why: String::new(),
-            was_heard: None,
+            after_read: None,
         }
     }
 
@@ -53,15 +53,15 @@ impl Letter {
         self.check();
     }
 
-    pub(crate) fn is_heard(&mut self, was_heard: bool) {
-        self.was_heard = Some(was_heard);
+    pub(crate) fn is_heard(&mut self, after_read: bool) {
+        self.after_read = Some(after_read);
         self.check();
     }
 
     fn check(&self) {
-        if let (Some(handed_on), Some(was_heard)) = (self.handed_on, self.was_heard) {
+        if let (Some(handed_on), Some(after_read)) = (self.handed_on, self.after_read) {
             let text = &self.text;
-            assert_eq!(handed_on, was_heard, "{} to {}: {text:?}, as told and as heard", self.from, self.to);
+            assert_eq!(handed_on, after_read, "{} to {}: {text:?}, as told and as heard", self.from, self.to);
         }
     }
 

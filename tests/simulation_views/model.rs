@@ -5,13 +5,13 @@ use crate::WELCOME;
 use crate::common::table::{Diary, Done};
 use crate::common::twin::{Said, shown_one_by_one};
 use crate::heard::{Heard, Public, Text};
-use crate::letter::Letter;
+use crate::letter::PrivateMessage;
 use crate::order::{Event, Order, folded};
 use crate::person::{Expected, Person};
-use hubbub::crowd::Limits;
-use hubbub::goodbye::Goodbye;
-use hubbub::room::Manners;
-use hubbub::view::View;
+use hubbub::chat::room::RoomConfig;
+use hubbub::chat::view::View;
+use hubbub::clients::ClientLimits;
+use hubbub::clients::close_reason::CloseReason;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
@@ -21,30 +21,30 @@ const LONGEST_NAME: usize = 24;
 const LONGEST_LIST: usize = 2048 + ", ".len();
 
 pub(crate) struct Model {
-    pub(crate) manners: Manners,
-    pub(crate) limits: Limits,
+    pub(crate) config: RoomConfig,
+    pub(crate) limits: ClientLimits,
     /// Those whom the crowd still has, by their numbers in the diary.
-    pub(crate) people: BTreeMap<usize, Person>,
+    pub(crate) members: BTreeMap<usize, Person>,
     /// The one order as each view shows it.
     pub(crate) orders: Vec<Order>,
-    letters: Vec<Letter>,
+    letters: Vec<PrivateMessage>,
     /// How much has happened of which all are told.
     issued: u64,
     /// How many ever came in.
-    members: usize,
+    joined: usize,
     diary: Diary,
 }
 
 impl Model {
-    pub(crate) fn new(manners: Manners, limits: Limits, diary: Diary) -> Self {
+    pub(crate) fn new(config: RoomConfig, limits: ClientLimits, diary: Diary) -> Self {
         Self {
-            manners,
+            config,
             limits,
-            people: BTreeMap::new(),
+            members: BTreeMap::new(),
             orders: Vec::new(),
             letters: Vec::new(),
             issued: 0,
-            members: 0,
+            joined: 0,
             diary,
         }
     }
@@ -55,7 +55,7 @@ impl Model {
 
     /// Those who have a place.
     fn members(&self) -> impl Iterator<Item = &Person> {
-        self.people.values().filter(|person| person.is_member)
+        self.members.values().filter(|person| person.is_member)
     }
 
     /// Those who have a name.
@@ -78,15 +78,15 @@ impl Model {
         if !person.is_member {
             person.ended = Some(self.issued);
         }
-        self.people.insert(person.number, person);
+        self.members.insert(person.number, person);
     }
 
     fn is_let_in(&mut self, person: &mut Person) {
         let here = self.present().count() + 1;
-        self.members += 1;
-        person.name = format!("anon{}", self.members);
-        person.comes(self.issued, self.order(person.view).events.len(), self.manners.history);
-        if self.manners.welcome.is_empty() {
+        self.joined += 1;
+        person.name = format!("anon{}", self.joined);
+        person.comes(self.issued, self.order(person.view).events.len(), self.config.history);
+        if self.config.welcome.is_empty() {
             return;
         }
         if person.view != View::Json {
@@ -99,7 +99,7 @@ impl Model {
 
     /// Whether as many linger who were turned away as may.
     pub(crate) fn is_porch_full(&self) -> bool {
-        self.people.len() - self.members().count() >= self.limits.places.turned_away
+        self.members.len() - self.members().count() >= self.limits.places.refusals
     }
 
     /// All are told of it.
@@ -117,7 +117,7 @@ impl Model {
     /// The others are told of one who has stayed, unless they know.
     pub(crate) fn is_announced(&mut self, number: usize) {
         let here = self.present().count();
-        let person = self.people.get_mut(&number).unwrap();
+        let person = self.members.get_mut(&number).unwrap();
         if !std::mem::replace(&mut person.is_announced, true) {
             let name = person.name.clone();
             self.happens(number, &Public::Joined { name, here });
@@ -129,7 +129,7 @@ impl Model {
         let done = std::mem::take(&mut *self.diary.borrow_mut());
         for (number, done) in done {
             let issued = self.issued;
-            let Some(person) = self.people.get_mut(&number) else {
+            let Some(person) = self.members.get_mut(&number) else {
                 panic!("{number} is gone and still {done:?}");
             };
             match done {
@@ -147,18 +147,18 @@ impl Model {
     }
 
     fn reads(&mut self, number: usize, bytes: &[u8]) {
-        let person = self.people.get_mut(&number).unwrap();
+        let person = self.members.get_mut(&number).unwrap();
         if person.is_heard() {
             bytes.iter().for_each(|&byte| person.twin.byte(byte));
             self.hears(number);
-            if !self.people[&number].is_heard() {
+            if !self.members[&number].is_heard() {
                 self.takes_leave(number);
             }
         }
     }
 
     fn input_ended(&mut self, number: usize) {
-        let person = self.people.get_mut(&number).unwrap();
+        let person = self.members.get_mut(&number).unwrap();
         if !person.is_heard() {
             return;
         }
@@ -171,9 +171,9 @@ impl Model {
         self.takes_leave(number);
     }
 
-    /// Who says goodbye, and can still be told things, has left at once.
+    /// Who says close_reason, and can still be told things, has left at once.
     fn takes_leave(&mut self, number: usize) {
-        let person = self.people.get_mut(&number).unwrap();
+        let person = self.members.get_mut(&number).unwrap();
         if person.deaf.is_none() {
             person.has_left = true;
             if person.is_announced {
@@ -185,29 +185,29 @@ impl Model {
 
     /// Silence ended the unfinished line of `number`.
     pub(crate) fn flushes(&mut self, number: usize) {
-        self.people.get_mut(&number).unwrap().twin.flush();
+        self.members.get_mut(&number).unwrap().twin.flush();
         self.hears(number);
-        if !self.people[&number].is_heard() {
+        if !self.members[&number].is_heard() {
             self.takes_leave(number);
         }
     }
 
     /// Silence ends the stay of `number`.
     pub(crate) fn is_silent(&mut self, number: usize) {
-        self.people.get_mut(&number).unwrap().expect_refusal("you said nothing for");
+        self.members.get_mut(&number).unwrap().expect_refusal("you said nothing for");
         self.ends(number);
         self.takes_leave(number);
     }
 
     /// What `number` says from now on is not heard, and what happens from now on it does not hear.
     fn ends(&mut self, number: usize) {
-        self.people.get_mut(&number).unwrap().ended.get_or_insert(self.issued);
+        self.members.get_mut(&number).unwrap().ended.get_or_insert(self.issued);
     }
 
     fn hears(&mut self, number: usize) {
-        let person = self.people.get_mut(&number).unwrap();
+        let person = self.members.get_mut(&number).unwrap();
         for said in person.twin.take() {
-            let person = self.people.get_mut(&number).unwrap();
+            let person = self.members.get_mut(&number).unwrap();
             if !person.is_heard() {
                 return;
             }
@@ -219,22 +219,22 @@ impl Model {
                     let has = "that line was too long".to_owned();
                     person.expect(Expected::Refusal { has, may_be_spared });
                 }
-                Said::Stranger(_) => {
+                Said::OtherProtocol(_) => {
                     person.expect_refusal("this is a chat room");
                     self.ends(number);
                 }
-                Said::Answer(_) => panic!("nobody speaks telnet here"),
+                Said::TelnetReply(_) => panic!("nobody speaks telnet here"),
             }
         }
     }
 
     fn shown(&self, text: &[u8]) -> Text {
-        Text(if self.manners.rules.raw { text.to_vec() } else { shown_one_by_one(text).into_bytes() })
+        Text(if self.config.rules.raw { text.to_vec() } else { shown_one_by_one(text).into_bytes() })
     }
 
     fn says(&mut self, number: usize, text: &[u8], is_action: bool) {
         let text = self.shown(text);
-        let person = self.people.get_mut(&number).unwrap();
+        let person = self.members.get_mut(&number).unwrap();
         person.has_spoken = true;
         let from = person.name.clone();
         self.happens(number, &Public::Message { from, text, is_action });
@@ -255,18 +255,18 @@ impl Model {
             b"/nick" => self.is_called(number, &shown_one_by_one(trimmed(rest))),
             b"/who" => self.tells_who(number),
             b"/msg" => self.says_to_one(number, rest),
-            b"/help" => self.answers(number, hubbub::command::Command::HELP.to_owned()),
+            b"/help" => self.answers(number, hubbub::chat::command::Command::HELP.to_owned()),
             b"/quit" => self.ends(number),
             _ => self.says(number, line, false),
         }
     }
 
     fn refuses(&mut self, number: usize, has: impl Into<String>) {
-        self.people.get_mut(&number).unwrap().expect_refusal(has);
+        self.members.get_mut(&number).unwrap().expect_refusal(has);
     }
 
     fn answers(&mut self, number: usize, text: String) {
-        let person = self.people.get_mut(&number).unwrap();
+        let person = self.members.get_mut(&number).unwrap();
         person.expect(Expected::Exactly(Heard::answer(person.view, text)));
     }
 
@@ -290,7 +290,7 @@ impl Model {
     }
 
     fn is_called(&mut self, number: usize, name: &str) {
-        let old = self.people[&number].name.clone();
+        let old = self.members[&number].name.clone();
         let is_part = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
         let letters = name.chars().count();
         if !(1..=LONGEST_NAME).contains(&letters) || !name.chars().all(is_part) {
@@ -304,11 +304,11 @@ impl Model {
         if is_given && folded(&old) != folded(name) {
             return self.refuses(number, "are given to newcomers");
         }
-        if self.people[&number].has_spoken && old != name {
+        if self.members[&number].has_spoken && old != name {
             // Who that is has to be known, once the name was seen.
             self.is_announced(number);
         }
-        let person = self.people.get_mut(&number).unwrap();
+        let person = self.members.get_mut(&number).unwrap();
         name.clone_into(&mut person.name);
         if person.is_announced && old != name {
             self.happens(number, &Public::Renamed { old, new: name.to_owned() });
@@ -331,11 +331,11 @@ impl Model {
             return self.refuses(number, format!("nobody here is called {}", shortened(&name)));
         };
         let text = self.shown(text);
-        let speaker = self.people.get_mut(&number).unwrap();
+        let speaker = self.members.get_mut(&number).unwrap();
         speaker.has_spoken = true;
         let from = speaker.name.clone();
-        let to = self.people.get_mut(&reader).unwrap();
-        let mut letter = Letter::new(from, to.name.clone(), text, self.issued);
+        let to = self.members.get_mut(&reader).unwrap();
+        let mut letter = PrivateMessage::new(from, to.name.clone(), text, self.issued);
         letter.may_be_told = to.is_open();
         letter.may_come_too_late = to.may_break() || !to.is_open();
         letter.may_find_no_room = !to.is_healthy;
@@ -346,42 +346,42 @@ impl Model {
         to.letters.push_back(self.letters.len());
         let receipt = Expected::Receipt(self.letters.len());
         self.letters.push(letter);
-        self.people.get_mut(&number).unwrap().expect(receipt);
+        self.members.get_mut(&number).unwrap().expect(receipt);
     }
 
     /// Everyone reads what they were told, first those who see the one order.
     pub(crate) fn all_read(&mut self) {
         for order in &mut self.orders {
-            let Some(observer) = self.people.get_mut(&order.observer) else { continue };
+            let Some(observer) = self.members.get_mut(&order.observer) else { continue };
             for heard in observer.new_lines() {
                 match &heard {
                     Heard::Public(told) => {
                         order.sees(told);
                         observer.hears(told, order);
                     }
-                    _ => observer.is_told(&heard, &mut self.letters, order),
+                    _ => observer.can_write(&heard, &mut self.letters, order),
                 }
             }
-            order.all_were_served();
+            order.mark_all_written();
         }
-        for person in self.people.values_mut() {
+        for person in self.members.values_mut() {
             let order = self.orders.iter().find(|order| order.view == person.view).unwrap();
             for heard in person.new_lines() {
                 match &heard {
                     Heard::Public(told) => person.hears(told, order),
-                    _ => person.is_told(&heard, &mut self.letters, order),
+                    _ => person.can_write(&heard, &mut self.letters, order),
                 }
             }
         }
     }
 
     /// The crowd is done with some, all at once.
-    pub(crate) fn are_gone(&mut self, gone: &[(usize, Goodbye)]) {
+    pub(crate) fn are_gone(&mut self, gone: &[(usize, CloseReason)]) {
         let issued = self.issued;
-        for &(number, goodbye) in gone {
-            let mut person = self.people.remove(&number).unwrap();
+        for &(number, close_reason) in gone {
+            let mut person = self.members.remove(&number).unwrap();
             let Some(order) = self.orders.iter().find(|order| order.view == person.view) else { continue };
-            person.is_gone(goodbye, order, &mut self.letters);
+            person.is_gone(close_reason, order, &mut self.letters);
             if person.is_announced && !person.has_left {
                 self.happens_at(number, &Public::Left { name: person.name }, issued);
             }
@@ -401,7 +401,7 @@ impl Model {
 
     /// Whoever takes all lacks nothing, once there is no work left.
     pub(crate) fn check_the_healthy(&mut self) {
-        for person in self.people.values_mut().filter(|person| person.is_healthy && person.is_open()) {
+        for person in self.members.values_mut().filter(|person| person.is_healthy && person.is_open()) {
             let order = self.orders.iter().find(|order| order.view == person.view).unwrap();
             person.check_has_all(order);
             person.check_was_told(&mut self.letters);

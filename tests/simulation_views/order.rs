@@ -2,7 +2,7 @@
 //! in a view; and what it knows from that of those who are here.
 
 use crate::heard::Public;
-use hubbub::view::View;
+use hubbub::chat::view::View;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Something that everyone is told.
@@ -25,12 +25,12 @@ pub(crate) struct Order {
     /// Messages and notices that are still to be seen, each in their order.
     messages: VecDeque<Event>,
     notices: VecDeque<Event>,
-    roster: Roster,
+    slots: IdSlab,
 }
 
 /// Who is here, as far as it was told.
 #[derive(Default)]
-struct Roster {
+struct IdSlab {
     here: BTreeMap<usize, String>,
     gone: BTreeSet<usize>,
 }
@@ -48,7 +48,7 @@ impl Order {
             events: Vec::new(),
             messages: VecDeque::new(),
             notices: VecDeque::new(),
-            roster: Roster::default(),
+            slots: IdSlab::default(),
         }
     }
 
@@ -59,7 +59,7 @@ impl Order {
             _ if self.view.has_names() => self.notices.push_back(event),
             _ => {}
         }
-        self.pass_own();
+        self.skip_own();
     }
 
     /// The observer is told: the next message, or the next notice.
@@ -71,9 +71,9 @@ impl Order {
         let view = self.view;
         let Some(event) = event else { panic!("{view:?} tells of nothing that was done: {told:?}") };
         assert_eq!(event.told.shown_in(view).as_ref(), Some(told), "{view:?} tells another thing");
-        self.roster.note(&event);
+        self.slots.note(&event);
         self.events.push(Event { told: told.clone(), ..event });
-        self.pass_own();
+        self.skip_own();
     }
 
     /// Those who left at once may be told of in any order.
@@ -85,11 +85,11 @@ impl Order {
     }
 
     /// What the observer is not told of itself has its place all the same.
-    fn pass_own(&mut self) {
+    fn skip_own(&mut self) {
         let observer = self.observer;
         for queue in [&mut self.messages, &mut self.notices] {
             while let Some(event) = queue.pop_front_if(|event| event.whose == observer) {
-                self.roster.note(&event);
+                self.slots.note(&event);
                 let told = event.told.shown_in(self.view).expect("what waits is shown here");
                 self.events.push(Event { told, ..event });
             }
@@ -97,7 +97,7 @@ impl Order {
     }
 
     /// Everyone was written to: all that was said was seen, and notices are late.
-    pub(crate) fn all_were_served(&mut self) {
+    pub(crate) fn mark_all_written(&mut self) {
         let (view, next) = (self.view, self.messages.front());
         assert!(next.is_none(), "{view:?} does not tell of {next:?}");
         self.notices.iter_mut().for_each(|notice| notice.is_late = true);
@@ -115,13 +115,13 @@ impl Order {
 
     /// The names of those who are here.
     pub(crate) fn names(&self) -> Vec<&str> {
-        let mut names = self.roster.here.values().map(String::as_str).collect::<Vec<_>>();
+        let mut names = self.slots.here.values().map(String::as_str).collect::<Vec<_>>();
         names.sort_unstable_by_key(|name| folded(name));
         names
     }
 }
 
-impl Roster {
+impl IdSlab {
     fn note(&mut self, event: &Event) {
         let whose = event.whose;
         match &event.told {

@@ -3,11 +3,11 @@
 use crate::common::table::*;
 use crate::common::twin::Twin;
 use crate::heard::{self, Heard, Public};
-use crate::letter::Letter;
+use crate::letter::PrivateMessage;
 use crate::order::{Event, Order};
-use hubbub::framing::Rules;
-use hubbub::goodbye::Goodbye;
-use hubbub::view::View;
+use hubbub::chat::view::View;
+use hubbub::clients::close_reason::CloseReason;
+use hubbub::wire::line_decoder::LineRules;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
@@ -62,7 +62,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn new(number: usize, client: Client, view: View, rules: Rules) -> Self {
+    pub(crate) fn new(number: usize, client: Client, view: View, rules: LineRules) -> Self {
         Self {
             number,
             client,
@@ -99,7 +99,7 @@ impl Person {
     /// The system reports what changed since its last report.
     pub(crate) fn is_reported(&mut self, table: &mut Table) {
         let (readable, writable) = std::mem::take(&mut self.reports);
-        assert!(table.crowd.note(self.client.key, readable, writable, table.now));
+        assert!(table.clients.note(self.client.key, readable, writable, table.now));
     }
 
     pub(crate) const fn is_heard(&self) -> bool {
@@ -153,7 +153,7 @@ impl Person {
     }
 
     /// It is told something alone: the next of what it asked for, or what another said to it.
-    pub(crate) fn is_told(&mut self, told: &Heard, letters: &mut [Letter], order: &Order) {
+    pub(crate) fn can_write(&mut self, told: &Heard, letters: &mut [PrivateMessage], order: &Order) {
         if let Heard::Private { is_echo: false, .. } = told {
             return self.gets_letter(told, letters, order);
         }
@@ -178,7 +178,7 @@ impl Person {
         }
     }
 
-    fn gets_letter(&mut self, told: &Heard, letters: &mut [Letter], order: &Order) {
+    fn gets_letter(&mut self, told: &Heard, letters: &mut [PrivateMessage], order: &Order) {
         let (number, view) = (self.number, self.view);
         loop {
             let Some(next) = self.letters.pop_front() else {
@@ -223,7 +223,7 @@ impl Person {
         let places = before.iter().filter_map(|&place| self.place_after(told, place, order));
         let places = places.collect::<Vec<_>>();
         if places.is_empty() {
-            let next = before.iter().map(|&place| self.pass_own(place, order)).collect::<Vec<_>>();
+            let next = before.iter().map(|&place| self.skip_own(place, order)).collect::<Vec<_>>();
             let events = next.iter().take(3).map(|&next| order.events.get(next)).collect::<Vec<_>>();
             panic!(
                 "{number} in {view:?} hears {told:?}, and was to hear one of {events:?}, {next:?} of {}",
@@ -245,13 +245,13 @@ impl Person {
     /// Its place once it was told so at `place`, if it is told so there.
     fn place_after(&self, told: &Public, place: usize, order: &Order) -> Option<usize> {
         let is_own = |event: &Event| event.whose == self.number;
-        let next = self.pass_own(place, order);
+        let next = self.skip_own(place, order);
         let mut found = (place..=next).filter(|&at| order.events.get(at).is_some_and(|it| it.told == *told));
         let at = found.find(|&at| !is_own(&order.events[at]) || order.events[at].is_late)?;
         self.ended.is_none_or(|ended| order.events[at].issued < ended).then_some(at + 1)
     }
 
-    fn pass_own(&self, mut place: usize, order: &Order) -> usize {
+    fn skip_own(&self, mut place: usize, order: &Order) -> usize {
         while order.events.get(place).is_some_and(|event| event.whose == self.number) {
             place += 1;
         }
@@ -273,18 +273,18 @@ impl Person {
     }
 
     /// It was told all that was for it alone.
-    pub(crate) fn check_was_told(&mut self, letters: &mut [Letter]) {
+    pub(crate) fn check_was_told(&mut self, letters: &mut [PrivateMessage]) {
         let (number, view) = (self.number, self.view);
         assert_eq!(self.read, self.client.script().heard.len(), "{number} in {view:?} hears half a line");
         self.expected.retain(|expected| !matches!(expected, Expected::Refusal { may_be_spared: true, .. }));
-        let untold = self.expected.front().map(|expected| match expected {
+        let outbox_len = self.expected.front().map(|expected| match expected {
             Expected::Exactly(heard) => format!("{heard:?}"),
             Expected::Refusal { has, .. } => has.clone(),
             Expected::Receipt(at) => {
                 format!("what became of {:?}", letters[*at].text)
             }
         });
-        assert_eq!(untold, None, "{number} in {view:?} is not answered");
+        assert_eq!(outbox_len, None, "{number} in {view:?} is not answered");
         for at in self.letters.drain(..) {
             let letter = &mut letters[at];
             letter.is_heard(false);
@@ -294,17 +294,27 @@ impl Person {
     }
 
     /// The crowd is done with it: who was told that nothing more comes has all.
-    pub(crate) fn is_gone(&mut self, goodbye: Goodbye, order: &Order, letters: &mut [Letter]) {
+    pub(crate) fn is_gone(
+        &mut self,
+        close_reason: CloseReason,
+        order: &Order,
+        letters: &mut [PrivateMessage],
+    ) {
         let number = self.number;
-        let is_cut =
-            matches!(goodbye, Goodbye::Stalled | Goodbye::NotTaken | Goodbye::Broken(_) | Goodbye::Runaway);
-        assert!(!self.is_healthy || !is_cut, "{number} takes all and goes as {goodbye:?}");
+        let is_cut = matches!(
+            close_reason,
+            CloseReason::StalledReader
+                | CloseReason::CloseTimeout
+                | CloseReason::ConnectionLost(_)
+                | CloseReason::NoProgress
+        );
+        assert!(!self.is_healthy || !is_cut, "{number} takes all and goes as {close_reason:?}");
         let (is_shut, is_gone) = (self.client.script().is_shut, self.client.is_gone());
         assert!(is_gone, "{number} was not let go");
         if is_shut {
             self.check_was_told(letters);
         }
-        if is_shut && goodbye == Goodbye::Left && self.is_member {
+        if is_shut && close_reason == CloseReason::ClosedByPeer && self.is_member {
             self.check_has_all(order);
         }
     }

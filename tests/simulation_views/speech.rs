@@ -23,7 +23,7 @@ const NAMES: [&str; 15] = [
 ];
 
 /// One who says something in a room of certain rules.
-pub(crate) struct Speaker<'a> {
+pub(crate) struct Sender<'a> {
     pub(crate) random: &'a mut Random,
     pub(crate) number: usize,
     /// Lines that it said so far.
@@ -35,7 +35,7 @@ pub(crate) struct Speaker<'a> {
     pub(crate) names: &'a [String],
 }
 
-impl Speaker<'_> {
+impl Sender<'_> {
     /// What it says next, of any length, and with an end or without.
     pub(crate) fn speech(&mut self) -> Vec<u8> {
         match self.random.below(24) {

@@ -1,8 +1,8 @@
 //! Connecting to the server.
 
-use hubbub::address::Address;
-use hubbub::os_error;
-use hubbub::socket::Stream;
+use hubbub::cli::address::Address;
+use hubbub::net::transport::PlainStream;
+use hubbub::util::os_error;
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, ErrorKind};
@@ -33,7 +33,7 @@ pub(crate) struct Place {
 }
 
 /// What came of connecting: the connection, or one line that says to what it cannot be, and why not.
-pub(crate) type Connected = Result<Stream, String>;
+pub(crate) type Connected = Result<PlainStream, String>;
 
 impl Place {
     /// Connects, before `deadline` where there is one.
@@ -75,7 +75,7 @@ impl Place {
     }
 }
 
-fn try_to_connect(place: &Place, deadline: Option<Instant>) -> io::Result<Stream> {
+fn try_to_connect(place: &Place, deadline: Option<Instant>) -> io::Result<PlainStream> {
     let (host, port) = match &place.address {
         Address::Tcp { host, port } => (host.as_str(), *port),
         Address::Unix(path) => {
@@ -85,7 +85,7 @@ fn try_to_connect(place: &Place, deadline: Option<Instant>) -> io::Result<Stream
                 _ => error,
             })?;
             stream.set_nonblocking(true)?;
-            return Ok(Stream::new(stream));
+            return Ok(PlainStream::new(stream));
         }
     };
     let mut last = io::Error::other("the name has no address");
@@ -102,7 +102,7 @@ fn try_to_connect(place: &Place, deadline: Option<Instant>) -> io::Result<Stream
     Err(last)
 }
 
-fn prepared(stream: TcpStream, is_fed: bool) -> io::Result<Stream> {
+fn prepared(stream: TcpStream, is_fed: bool) -> io::Result<PlainStream> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(BETWEEN);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive.with_retries(QUESTIONS))?;
@@ -110,7 +110,7 @@ fn prepared(stream: TcpStream, is_fed: bool) -> io::Result<Stream> {
         set_user_timeout(&SockRef::from(&stream), VANISHED)?;
     }
     stream.set_nonblocking(true)?;
-    Ok(Stream::new(stream))
+    Ok(PlainStream::new(stream))
 }
 
 #[cfg(target_os = "linux")]

@@ -3,8 +3,8 @@
 use crate::ready::{self, is_passing};
 use crate::signals::Signals;
 use crate::speech::Speech;
-use hubbub::os_error;
-use hubbub::socket::Stream;
+use hubbub::net::transport::PlainStream;
+use hubbub::util::os_error;
 use rustix::event::{PollFd, PollFlags};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -42,7 +42,7 @@ enum Outcome {
 /// # Errors
 /// One line that says why not all may have been heard.
 pub(crate) fn leave(
-    stream: Stream,
+    stream: PlainStream,
     mut speech: Speech,
     deadline: Option<Instant>,
     hurry: Option<Hurry<'_>>,
@@ -60,7 +60,7 @@ pub(crate) fn leave(
     Err(format!("{why}; what was said last may not have arrived"))
 }
 
-fn wait(mut stream: Stream, speech: &mut Speech, end: Instant, hurry: Option<Hurry<'_>>) -> Outcome {
+fn wait(mut stream: PlainStream, speech: &mut Speech, end: Instant, hurry: Option<Hurry<'_>>) -> Outcome {
     let mut has_ended = false;
     let mut buffer = [0; 64 * 1024];
     loop {

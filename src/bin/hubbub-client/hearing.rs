@@ -1,8 +1,8 @@
 //! What is heard: the server's bytes, cut into lines.
 
 use crate::look::Look;
-use hubbub::framing::{Event, Framer, Rules};
-use hubbub::held::Held;
+use hubbub::util::buffer::Buffer;
+use hubbub::wire::line_decoder::{Decoded, LineDecoder, LineRules};
 use memchr::memmem;
 
 /// The longest line that is shown: 500 times what a server accepts by default, each byte of it shown as
@@ -11,12 +11,12 @@ const LONGEST: usize = 16 * 1024 * 1024;
 /// What is told of a line that is longer.
 pub(crate) const TOO_LONG: &str = "a line of more than 16 MiB is not shown";
 /// Lines end at LF and are not looked into: telnet is for the other side.
-const RULES: Rules = Rules { max_line: LONGEST, raw: true };
+const RULES: LineRules = LineRules { max_line: LONGEST, raw: true };
 
 /// One connection's lines.
 #[derive(Debug)]
 pub(crate) struct Hearing {
-    framer: Framer,
+    framer: LineDecoder,
     look: Look,
     /// How many more lines are wanted, where that has an end.
     wanted: Option<usize>,
@@ -42,7 +42,7 @@ impl Hearing {
     /// Shows lines by `look`, and at most as many as are `wanted`.
     pub(crate) fn new(look: Look, wanted: Option<usize>) -> Self {
         Self {
-            framer: Framer::default(),
+            framer: LineDecoder::default(),
             look,
             wanted,
             welcome: Welcome::Awaited,
@@ -74,27 +74,27 @@ impl Hearing {
 
     /// Appends the lines that `bytes` bring to an end to `shown`.
     pub(crate) fn hear(&mut self, mut bytes: &[u8], shown: &mut Vec<u8>) {
-        let mut line = Held::default();
+        let mut line = Buffer::default();
         while let Some(event) = self.framer.next(&RULES, &mut bytes, &mut line) {
             self.welcome = self.welcome.after(&event);
             match event {
-                Event::Line(line) => {
+                Decoded::Line(line) => {
                     self.has_name |= tells_name(line);
                     take(line, self.look, &mut self.wanted, shown);
                 }
-                Event::TooLong => self.too_long += 1,
+                Decoded::TooLong => self.too_long += 1,
                 // Not with these rules.
-                Event::Answer(_) | Event::Stranger(_) => {}
+                Decoded::TelnetReply(_) | Decoded::OtherProtocol(_) => {}
             }
         }
     }
 
     /// The connection ended: what is unfinished is a line too.
     pub(crate) fn finish(&mut self, shown: &mut Vec<u8>) {
-        let mut line = Held::default();
+        let mut line = Buffer::default();
         if let Some(event) = self.framer.finish(&RULES, &mut line) {
             self.welcome = self.welcome.after(&event);
-            if let Event::Line(line) = event {
+            if let Decoded::Line(line) = event {
                 take(line, self.look, &mut self.wanted, shown);
             }
         }
@@ -102,9 +102,9 @@ impl Hearing {
 }
 
 impl Welcome {
-    fn after(self, event: &Event<'_>) -> Self {
+    fn after(self, event: &Decoded<'_>) -> Self {
         match (self, event) {
-            (Self::Awaited, Event::Line(line)) if is_refusal(line) => Self::Refused,
+            (Self::Awaited, Decoded::Line(line)) if is_refusal(line) => Self::Refused,
             _ => Self::Given,
         }
     }

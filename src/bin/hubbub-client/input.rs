@@ -1,7 +1,7 @@
 //! Standard input that is said.
 
 use crate::speech::Speech;
-use hubbub::os_error;
+use hubbub::util::os_error;
 use rustix::io::Errno;
 use std::io::{self, IsTerminal, Stdin};
 

@@ -9,9 +9,9 @@ use crate::ready::{self, is_passing};
 use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::speech::Speech;
-use hubbub::framing::text;
-use hubbub::os_error;
-use hubbub::socket::Stream;
+use hubbub::net::transport::PlainStream;
+use hubbub::util::os_error;
+use hubbub::wire::escape;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -139,7 +139,7 @@ impl Link {
         }
     }
 
-    fn talk(&mut self, mut stream: Stream) -> End {
+    fn talk(&mut self, mut stream: PlainStream) -> End {
         self.desk.state().is_connected = true;
         let mut hearing = Hearing::new(self.look, None);
         let mut is_deaf = false;
@@ -181,7 +181,7 @@ impl Link {
     }
 
     /// Waits until the server can be heard, where it `hears`, or spoken to, or the editor's thread wakes it.
-    fn wait(&self, stream: &Stream, hears: bool, speaks: bool) -> Result<(), String> {
+    fn wait(&self, stream: &PlainStream, hears: bool, speaks: bool) -> Result<(), String> {
         let mut server = PollFlags::empty();
         server.set(PollFlags::IN, hears);
         server.set(PollFlags::OUT, speaks);
@@ -259,7 +259,7 @@ impl Link {
 
     /// Shows a line of our own.
     fn note(&self, what: &str) {
-        let mut line = text::safe(format!("hubbub-client: {what}").as_bytes()).into_owned();
+        let mut line = escape::escape(format!("hubbub-client: {what}").as_bytes()).into_owned();
         line.push(b'\n');
         self.show(&line);
     }
@@ -279,7 +279,7 @@ impl Link {
 }
 
 /// Reads once; what ended the connection, if something did.
-fn hear(stream: &mut Stream, hearing: &mut Hearing, shown: &mut Vec<u8>) -> Option<String> {
+fn hear(stream: &mut PlainStream, hearing: &mut Hearing, shown: &mut Vec<u8>) -> Option<String> {
     let mut buffer = [0; READ];
     match stream.read(&mut buffer) {
         Ok(0) => {

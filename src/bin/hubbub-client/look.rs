@@ -1,6 +1,6 @@
 //! What a line looks like when it is shown.
 
-use hubbub::framing::text;
+use hubbub::wire::escape;
 use jiff::ZonedDateTime;
 use memchr::memchr;
 use std::ffi::OsString;
@@ -33,7 +33,7 @@ impl Look {
             shown.extend_from_slice(line);
         } else {
             // Servers that end lines with CR LF are none of ours, and welcome.
-            let line = text::safe(line.strip_suffix(b"\r").unwrap_or(line));
+            let line = escape::escape(line.strip_suffix(b"\r").unwrap_or(line));
             match self.colour {
                 true => paint(&line, shown),
                 false => shown.extend_from_slice(&line),

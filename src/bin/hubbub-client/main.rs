@@ -25,7 +25,7 @@ mod signals;
 mod speech;
 mod terminal;
 
-use hubbub::arguments;
+use hubbub::cli::args;
 use look::{Look, wants_colour};
 use options::{Asked, Options};
 use std::io::{IsTerminal, Write};
@@ -70,6 +70,6 @@ fn talk(options: &Options) -> Result<(), String> {
 }
 
 fn fail(why: &str, status: u8) -> ExitCode {
-    arguments::complain("hubbub-client", why);
+    args::complain("hubbub-client", why);
     ExitCode::from(status)
 }

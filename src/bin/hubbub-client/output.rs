@@ -1,6 +1,6 @@
 //! Standard output that may be slow, full or closed.
 
-use hubbub::os_error;
+use hubbub::util::os_error;
 use rustix::io::Errno;
 use std::io::{self, Stdout};
 

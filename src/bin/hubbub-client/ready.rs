@@ -1,6 +1,6 @@
 //! Waiting until a descriptor can be read or written.
 
-use hubbub::os_error;
+use hubbub::util::os_error;
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, ErrorKind};

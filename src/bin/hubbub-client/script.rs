@@ -13,8 +13,9 @@ use crate::output::Output;
 use crate::pause::Pause;
 use crate::ready::{self, is_passing};
 use crate::speech::Speech;
-use hubbub::socket::Stream;
-use hubbub::{arguments, os_error};
+use hubbub::cli::args;
+use hubbub::net::transport::PlainStream;
+use hubbub::util::os_error;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, Read};
 use std::time::Instant;
@@ -59,7 +60,7 @@ pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
             Err(Failure::Lost(why)) if options.reconnect && !script.is_late() => {
                 let pause = pause.next(since.map(|since: Instant| since.elapsed()).unwrap_or_default());
                 let again = format!("{why}; connecting again in {} s", pause.as_secs());
-                arguments::complain("hubbub-client", &again);
+                args::complain("hubbub-client", &again);
                 if script.rest_until(Instant::now() + pause)? {
                     return Ok(());
                 }
@@ -129,7 +130,7 @@ impl<'a> Script<'a> {
 #[derive(Debug)]
 struct Talk<'a, 'b> {
     script: &'a mut Script<'b>,
-    stream: Stream,
+    stream: PlainStream,
     hearing: Hearing,
     /// We have said that we say no more.
     has_ended: bool,
@@ -282,7 +283,7 @@ impl Talk<'_, '_> {
             Err(error) => self.end = Some(Err(error)),
         }
         for _ in 0..self.hearing.too_long() {
-            arguments::complain("hubbub-client", TOO_LONG);
+            args::complain("hubbub-client", TOO_LONG);
         }
     }
 }

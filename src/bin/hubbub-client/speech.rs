@@ -1,6 +1,6 @@
 //! What is said: bytes on their way to the server.
 
-use hubbub::socket::Stream;
+use hubbub::net::transport::PlainStream;
 use memchr::memrchr;
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ impl Speech {
     ///
     /// # Errors
     /// The connection is broken.
-    pub(crate) fn send(&mut self, stream: &mut Stream) -> io::Result<()> {
+    pub(crate) fn send(&mut self, stream: &mut PlainStream) -> io::Result<()> {
         while self.owed() > 0 {
             match stream.write(&self.bytes[self.sent..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),

@@ -9,7 +9,7 @@ use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::speech::Speech;
 use crate::speech::is_quit;
-use hubbub::os_error;
+use hubbub::util::os_error;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{ColorMode, Config, Editor};

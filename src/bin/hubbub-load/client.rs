@@ -1,7 +1,7 @@
 //! One connection to the server: what has come in part, and what is still to be sent.
 
 use crate::protocol::{Protocol, Told};
-use hubbub::socket::Stream;
+use hubbub::net::transport::PlainStream;
 use std::io::{ErrorKind, Read, Write};
 
 /// How far a connection has come.
@@ -29,7 +29,7 @@ pub(crate) enum Received {
 /// A client of the server.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: Stream,
+    stream: PlainStream,
     pub(crate) state: State,
     partial: Vec<u8>,
     out: Vec<u8>,
@@ -38,12 +38,12 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client that says `hello` as soon as it is connected.
-    pub(crate) fn new(stream: Stream, hello: &[u8]) -> Self {
+    pub(crate) fn new(stream: PlainStream, hello: &[u8]) -> Self {
         Self { stream, state: State::Connecting, partial: Vec::new(), out: hello.to_vec(), sent: 0 }
     }
 
     /// Its stream.
-    pub(crate) const fn stream(&mut self) -> &mut Stream {
+    pub(crate) const fn stream(&mut self) -> &mut PlainStream {
         &mut self.stream
     }
 

@@ -3,7 +3,7 @@
 use crate::client::{Client, Received, State};
 use crate::ledger;
 use crate::target::{self, Target};
-use hubbub::socket::Stream;
+use hubbub::net::transport::PlainStream;
 use mio::{Registry, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Read};
@@ -38,7 +38,7 @@ struct Slow {
 #[derive(Debug, Default)]
 struct Churn {
     rate: u32,
-    comers: Slab<Stream>,
+    comers: Slab<PlainStream>,
     begun: u64,
     came: u64,
     failed: u64,

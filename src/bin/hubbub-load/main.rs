@@ -24,7 +24,8 @@ mod talk;
 mod target;
 mod usage;
 
-use hubbub::{arguments, os_error};
+use hubbub::cli::args;
+use hubbub::util::os_error;
 use options::{Asked, Options};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -76,6 +77,6 @@ fn print(text: &str) -> Result<(), String> {
 }
 
 fn fail(why: &str, status: u8) -> ExitCode {
-    arguments::complain("hubbub-load", why);
+    args::complain("hubbub-load", why);
     ExitCode::from(status)
 }

@@ -3,8 +3,8 @@
 use crate::line::Text;
 use crate::protocol::Protocol;
 use getopts::{Matches, Options as Parser};
-use hubbub::address::Address;
-use hubbub::arguments::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, value};
+use hubbub::cli::address::Address;
+use hubbub::cli::args::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, value};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(crate) struct Options {
 /// # Errors
 /// One line that says what is wrong.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
-    let matches = parser().parse(arguments::texts(arguments)?).map_err(|fail| fail.to_string())?;
+    let matches = parser().parse(args::texts(arguments)?).map_err(|fail| fail.to_string())?;
     if matches.opt_present("help") {
         return Ok(Asked::Print(help()));
     }

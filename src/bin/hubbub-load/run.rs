@@ -8,7 +8,7 @@ use crate::swarm::Swarm;
 use crate::talk::TICK;
 use crate::target::Target;
 use crate::usage::{Process, Usage};
-use hubbub::descriptors;
+use hubbub::net::fd_limit;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) fn run(
     let Options { clients, senders, lines, bytes, verify, others, protocol, .. } = *options;
     let connections = clients + options.stuck + usize::from(options.slow.is_some());
     let needed = connections + OWN_DESCRIPTORS + if options.churn > 0 { 1000 } else { 0 };
-    let limit = descriptors::raise_limit();
+    let limit = fd_limit::raise_limit();
     if needed > limit {
         return Err(format!(
             "{connections} connections need {needed} open files, and the limit is {limit}: raise it with ulimit -n"

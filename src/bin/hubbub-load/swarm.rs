@@ -7,8 +7,8 @@ use crate::protocol::{Protocol, Told};
 use crate::schedule::Schedule;
 use crate::talk::{TICK, Talk};
 use crate::target::{self, Target};
-use hubbub::framing::text;
-use hubbub::os_error;
+use hubbub::util::os_error;
+use hubbub::wire::escape;
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 use std::io::ErrorKind;
@@ -343,5 +343,5 @@ fn shown(bytes: &[u8]) -> String {
         Some(beginning) => (beginning, "…"),
         None => (bytes, ""),
     };
-    format!("{}{more}", String::from_utf8_lossy(&text::safe(beginning)))
+    format!("{}{more}", String::from_utf8_lossy(&escape::escape(beginning)))
 }

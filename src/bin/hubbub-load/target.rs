@@ -1,8 +1,8 @@
 //! Connections to the server, from as many source addresses as it takes.
 
-use hubbub::address::Address;
-use hubbub::os_error;
-use hubbub::socket::Stream;
+use hubbub::cli::address::Address;
+use hubbub::net::transport::PlainStream;
+use hubbub::util::os_error;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
@@ -24,12 +24,12 @@ const RECEIVE_BUFFER: usize = 128 * 1024;
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// Has every change of `stream` reported under `token`.
-pub(crate) fn watch(stream: &mut Stream, registry: &Registry, token: Token) -> io::Result<()> {
+pub(crate) fn watch(stream: &mut PlainStream, registry: &Registry, token: Token) -> io::Result<()> {
     registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
 }
 
 /// Why it could not be connected, or broke.
-pub(crate) fn take_error(stream: &Stream) -> io::Result<Option<io::Error>> {
+pub(crate) fn take_error(stream: &PlainStream) -> io::Result<Option<io::Error>> {
     SockRef::from(stream).take_error()
 }
 
@@ -82,14 +82,14 @@ impl Target {
     }
 
     /// Begins one more connection.
-    pub(crate) fn connect(&mut self) -> io::Result<Stream> {
+    pub(crate) fn connect(&mut self) -> io::Result<PlainStream> {
         self.connect_with(RECEIVE_BUFFER)
     }
 
     /// The same, where the kernel is asked to keep no more than `receive_buffer` bytes for it.
-    pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<Stream> {
+    pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<PlainStream> {
         let address = match &self.place {
-            Place::Unix(path) => return mio::net::UnixStream::connect(path).map(Stream::new),
+            Place::Unix(path) => return mio::net::UnixStream::connect(path).map(PlainStream::new),
             Place::Tcp(address) => *address,
         };
         let can_spread = matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback());
@@ -126,7 +126,7 @@ fn first_that_answers(found: &[SocketAddr]) -> Option<SocketAddr> {
     }
 }
 
-fn connect(address: SocketAddr, source: u32, receive_buffer: usize) -> io::Result<Stream> {
+fn connect(address: SocketAddr, source: u32, receive_buffer: usize) -> io::Result<PlainStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -138,7 +138,7 @@ fn connect(address: SocketAddr, source: u32, receive_buffer: usize) -> io::Resul
     }
     match socket.connect(&SockAddr::from(address)) {
         Err(error) if !is_on_its_way(&error) => Err(error),
-        _ => Ok(Stream::new(socket)),
+        _ => Ok(PlainStream::new(socket)),
     }
 }
 

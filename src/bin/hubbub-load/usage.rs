@@ -55,7 +55,7 @@ impl Process {
         let file = |name| {
             let path = format!("/proc/{}/{name}", self.pid);
             std::fs::read_to_string(&path)
-                .map_err(|error| format!("cannot read {path}: {}", hubbub::os_error::text(&error)))
+                .map_err(|error| format!("cannot read {path}: {}", hubbub::util::os_error::text(&error)))
         };
         let (stat, status) = (file("stat")?, file("status")?);
         // Fields 14 and 15, counted from the third: the second, a name in brackets, may hold anything.

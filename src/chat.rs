@@ -1,0 +1,6 @@
+//! The room: events, members, commands and views. Pure: no socket, no clock, no log.
+
+pub mod command;
+pub mod members;
+pub mod room;
+pub mod view;

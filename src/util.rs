@@ -1,0 +1,7 @@
+//! Small helpers without a layer of their own: time, memory, ids, error text.
+
+pub mod buffer;
+pub mod clock;
+pub mod id_slab;
+pub mod os_error;
+pub mod timers;

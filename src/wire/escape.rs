@@ -1,0 +1,106 @@
+//! Text that cannot drive another person's terminal.
+//!
+//! Valid UTF-8 and TAB pass unchanged. C0 controls, DEL, C1 controls and every byte that is not part
+//! of valid UTF-8 become `\xNN`, two upper-case hexadecimal digits: at most [`EXPANSION`] bytes for
+//! one.
+
+use std::borrow::Cow;
+
+/// How many bytes one byte of input can become: `\xNN`.
+pub const EXPANSION: usize = 4;
+
+/// Makes `line` safe to show: borrowed where nothing needed to change.
+///
+/// Never fails and never shortens: what cannot be shown as text is shown as `\xNN`.
+pub fn escape(line: &[u8]) -> Cow<'_, [u8]> {
+    if is_printable_ascii(line) || is_safe_utf8(line) {
+        return Cow::Borrowed(line);
+    }
+    let mut shown = Vec::with_capacity(line.len() + EXPANSION * 4);
+    for chunk in line.utf8_chunks() {
+        show_valid(chunk.valid(), &mut shown);
+        for &byte in chunk.invalid() {
+            show_byte(byte, &mut shown);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The common case in one pass that the compiler turns into vector instructions: no early exit
+/// inside a block.
+fn is_printable_ascii(line: &[u8]) -> bool {
+    line.chunks(64).all(|block| {
+        block.iter().fold(true, |all, &byte| all & ((0x20..0x7F).contains(&byte) | (byte == b'\t')))
+    })
+}
+
+fn is_safe_utf8(line: &[u8]) -> bool {
+    std::str::from_utf8(line).is_ok_and(|text| !text.chars().any(drives_terminals))
+}
+
+/// C0 controls but TAB, DEL, and C1 controls (U+0080 to U+009F).
+fn drives_terminals(character: char) -> bool {
+    character.is_control() && character != '\t'
+}
+
+/// Runs of characters that need no change are copied whole.
+fn show_valid(text: &str, shown: &mut Vec<u8>) {
+    let mut copied = 0;
+    for (at, character) in text.char_indices().filter(|&(_, c)| drives_terminals(c)) {
+        shown.extend_from_slice(&text.as_bytes()[copied..at]);
+        // Controls end at U+009F: the code point fits a byte.
+        show_byte(character as u8, shown);
+        copied = at + character.len_utf8();
+    }
+    shown.extend_from_slice(&text.as_bytes()[copied..]);
+}
+
+fn show_byte(byte: u8, shown: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let (high, low) = (usize::from(byte >> 4), usize::from(byte & 0xF));
+    shown.extend_from_slice(&[b'\\', b'x', DIGITS[high], DIGITS[low]]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn shows(line: &[u8], expected: &str) {
+        assert_eq!(String::from_utf8_lossy(&escape(line)), expected);
+    }
+
+    #[test]
+    fn text_passes_without_a_copy() {
+        for text in ["", "plain words", "tab\there", "żółw 漢字 🙂 \u{feff} \u{202e}שלום e\u{301}"]
+        {
+            assert!(matches!(escape(text.as_bytes()), Cow::Borrowed(same) if same == text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn every_control_is_shown_as_one_escape() {
+        for code in (0..0x20u8).chain([0x7F]).filter(|&code| code != b'\t') {
+            shows(&[b'a', code, b'b'], &format!("a\\x{code:02X}b"));
+        }
+        for code in 0x80..=0x9Fu32 {
+            let control = char::from_u32(code).into_iter().collect::<String>();
+            shows(format!("é{control}b").as_bytes(), &format!("é\\x{code:02X}b"));
+        }
+    }
+
+    #[test]
+    fn each_byte_that_is_not_utf8_is_shown_and_the_rest_is_intact() {
+        shows(b"a\xC0\x80b", "a\\xC0\\x80b");
+        shows(b"a\xFFb", "a\\xFFb");
+        shows(b"\x80", "\\x80");
+        shows(b"\xED\xA0\x80", "\\xED\\xA0\\x80");
+        shows(b"\xF0\x9F\x99", "\\xF0\\x9F\\x99");
+        shows(b"\xE2\x82\xACok\xE2\x82", "€ok\\xE2\\x82");
+    }
+
+    #[test]
+    fn a_line_of_controls_grows_fourfold_and_no_more() {
+        assert_eq!(escape(&[0x1B; 8192]).len(), EXPANSION * 8192);
+    }
+}

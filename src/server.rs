@@ -2,7 +2,6 @@
 
 mod signals;
 
-use crate::chat::view::View;
 use crate::clients::stats::count;
 use crate::clients::{Clients, Timer};
 use crate::logging::log_file::LogFile;
@@ -13,6 +12,7 @@ use crate::net::transport::PlainStream;
 use crate::util::clock::{Clock, Moment};
 use crate::util::id_slab::ClientId;
 use crate::util::timers::Timers;
+use crate::wire::view::View;
 use log::{debug, error, info, warn};
 use mio::{Events, Interest, Poll, Token};
 use signals::{Signal, Signals};

@@ -4,3 +4,4 @@ pub mod escape;
 pub mod line_decoder;
 pub mod other_protocol;
 mod telnet;
+pub mod view;

@@ -7,13 +7,13 @@ mod common;
 use common::table::*;
 use hubbub::broadcast::pace::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
-use hubbub::chat::view::View;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::{ClientLimits, ClientTimer};
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::peer::Peer;
 use hubbub::util::id_slab::ClientId;
 use hubbub::wire::line_decoder::LineRules;
+use hubbub::wire::view::View;
 use std::io::ErrorKind;
 use std::time::Duration;
 

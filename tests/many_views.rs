@@ -5,7 +5,7 @@
 mod common;
 
 use common::{DEADLINE, Server};
-use hubbub::chat::view::View;
+use hubbub::wire::view::View;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::hash::{DefaultHasher, Hash, Hasher};

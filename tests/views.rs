@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Client, Server, WELCOME, eventually};
-use hubbub::chat::view::View;
+use hubbub::wire::view::View;
 use serde_json::Value;
 use std::net::SocketAddr;
 

@@ -1,8 +1,9 @@
 //! One view's feed, how much still finds room in it, and the patience with its slow readers.
 
 use crate::broadcast::feed::{Cursor, Feed, FeedFull, Offset};
-use crate::chat::view::{Event, View};
+use crate::chat::event::Event;
 use crate::util::clock::Moment;
+use crate::wire::view::View;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
@@ -96,7 +97,7 @@ impl Channel {
         told: &Event<'_>,
         at: &str,
     ) -> Result<bool, FeedFull> {
-        match self.view.line(told, at) {
+        match self.view.render(told, at) {
             Some(line) => self.feed.append(author, &line).map(|()| true),
             None => Ok(false),
         }
@@ -105,7 +106,7 @@ impl Channel {
     /// Tells everyone here but the author of a change that matters to those who keep a list, now or once there
     /// is room for it; whether it was told.
     pub fn notify(&mut self, author: Option<&mut Cursor>, told: &Event<'_>, at: &str) -> bool {
-        let Some(line) = self.view.line(told, at) else { return false };
+        let Some(line) = self.view.render(told, at) else { return false };
         if self.missed.is_empty() && self.feed.append(author, &line).is_ok() {
             return true;
         }
@@ -134,7 +135,7 @@ impl Channel {
             }
             let Some((count, at)) = self.uncounted.take() else { return told };
             let text = format!("{count} more came, left or changed their name: /who tells who is here");
-            self.missed.extend(self.view.line(&Event::Notice(&text), &at).map(Cow::into_owned));
+            self.missed.extend(self.view.render(&Event::Notice(&text), &at).map(Cow::into_owned));
         }
     }
 
@@ -153,7 +154,7 @@ impl Channel {
         // What is read may end the held line, be made safe to show, and lack its last line end.
         let readable =
             |room: usize| (room.saturating_sub(1) / self.view.expansion(self.raw)).saturating_sub(held);
-        match self.view.around() {
+        match self.view.line_overhead() {
             // A line end becomes one, and so is counted among the bytes.
             1 => Space { bytes: readable(room), lines: usize::MAX },
             // One half for what is said, and the other for what stands around it.
@@ -168,7 +169,7 @@ impl Channel {
 
     /// Whether an unfinished line of `held` bytes finds room.
     pub fn has_room_for(&self, held: usize) -> bool {
-        let most = held.saturating_mul(self.view.expansion(self.raw)) + self.view.around();
+        let most = held.saturating_mul(self.view.expansion(self.raw)) + self.view.line_overhead();
         self.feed.room() > most
     }
 

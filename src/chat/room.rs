@@ -9,12 +9,13 @@ use crate::broadcast::channel::Channel;
 use crate::broadcast::feed::{Cursor, Feed, FeedFull};
 use crate::broadcast::pace::RateLimit;
 use crate::chat::command::{Command, is_all_blank};
+use crate::chat::event::Event;
 use crate::chat::members::Members;
-use crate::chat::view::{Event, View};
 use crate::clients::stats::count;
 use crate::util::id_slab::ClientId;
 use crate::wire::escape;
 use crate::wire::line_decoder::LineRules;
+use crate::wire::view::View;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -311,7 +312,7 @@ impl Room {
     /// What is told in a view, with its line end, or nothing.
     fn lines(&self, view: View, told: &Event<'_>) -> Vec<u8> {
         let at = if view == View::Json { (self.config.time_of_day)() } else { String::new() };
-        view.line(told, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
+        view.render(told, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
     }
 
     /// Counts a line that was too long to be told, and returns what its sender is told.

@@ -2,10 +2,10 @@
 
 use crate::broadcast::pace::RateLimit;
 use crate::chat::room::Room;
-use crate::chat::view::View;
 use crate::cli::address::host_and_port;
 use crate::cli::args::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, parse_size, value};
 use crate::net::bind::{ListenAddr, ListenSpec, ListenerConfig, PeerTimeout};
+use crate::wire::view::View;
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;
 use std::ffi::OsString;

@@ -1,7 +1,6 @@
 //! The step of a turn in which newcomers are taken in, or told why not.
 
 use super::{ClientTimer, Clients, Timer};
-use crate::chat::view::View;
 use crate::clients::close_reason::CloseReason;
 use crate::clients::connection::{Connection, Refusal};
 use crate::net::peer::Peer;
@@ -9,6 +8,7 @@ use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::util::timers::Timers;
+use crate::wire::view::View;
 use log::{Level, info};
 use std::io;
 use std::time::Duration;

@@ -9,13 +9,13 @@ use outbox::Outbox;
 use crate::broadcast::feed::Cursor;
 use crate::broadcast::pace::SendRate;
 use crate::chat::room::{Room, Sender};
-use crate::chat::view::View;
 use crate::clients::close_reason::CloseReason;
 use crate::net::peer::Peer;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::wire::line_decoder::LineDecoder;
+use crate::wire::view::View;
 use std::io::{self, ErrorKind};
 
 /// How far a connection has come.

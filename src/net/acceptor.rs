@@ -5,11 +5,11 @@ use super::bind::{
 };
 use super::listener::{InheritedSocket, Listener, LocalAddr};
 use super::unix_listener::{self, SocketFile};
-use crate::chat::view::View;
 use crate::net::peer::Peer;
 use crate::net::transport::PlainStream;
 use crate::util::clock::Moment;
 use crate::util::os_error;
+use crate::wire::view::View;
 use log::{info, warn};
 use mio::{Registry, Token};
 use rustix::io::Errno;

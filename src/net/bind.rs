@@ -1,7 +1,7 @@
 //! LocalAddr to listen, and sockets of the network that do.
 
-use crate::chat::view::View;
 use crate::util::os_error;
+use crate::wire::view::View;
 use mio::net::TcpListener;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};

@@ -1,10 +1,10 @@
 //! One listening socket, of whichever kind.
 
 use super::bind::{BACKLOG, PeerTimeout, set_options};
-use crate::chat::view::View;
 use crate::net::peer::Peer;
 use crate::net::transport::PlainStream;
 use crate::wire::escape;
+use crate::wire::view::View;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};

@@ -1,10 +1,10 @@
 //! What systemd, or who keeps its protocols, hands to the server and is told by it: listening sockets
 //! (sd_listen_fds(3)), readiness, state and signs of life (sd_notify(3)).
 
-use crate::chat::view::View;
 use crate::net::listener::InheritedSocket;
 use crate::net::transport::retry;
 use crate::util::os_error;
+use crate::wire::view::View;
 use listenfd::ListenFd;
 use log::warn;
 use sd_notify::NotifyState;

@@ -9,7 +9,7 @@ pub mod random;
 pub mod table;
 pub mod twin;
 
-use hubbub::chat::view::View;
+use hubbub::wire::view::View;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

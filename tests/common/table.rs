@@ -1,7 +1,6 @@
 //! A crowd with scripted sockets and a clock set by hand.
 
 use hubbub::chat::room::{Room, RoomConfig};
-use hubbub::chat::view::View;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::{ClientLimits, Clients, Timer};
 use hubbub::net::fd_limit::ConnectionBudget;
@@ -11,6 +10,7 @@ use hubbub::util::clock::Moment;
 use hubbub::util::id_slab::ClientId;
 use hubbub::util::timers::Timers;
 use hubbub::wire::line_decoder::LineRules;
+use hubbub::wire::view::View;
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};

@@ -5,7 +5,7 @@ use crate::common::table::*;
 use crate::order::Order;
 use crate::person::Person;
 use crate::{A_WHILE, Simulation};
-use hubbub::chat::view::View;
+use hubbub::wire::view::View;
 use std::net::IpAddr;
 use std::time::Duration;
 

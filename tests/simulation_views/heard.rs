@@ -1,6 +1,6 @@
 //! Naive readers, one of each view: what a line tells, and whether it is a line of that view at all.
 
-use hubbub::chat::view::View;
+use hubbub::wire::view::View;
 use serde_json::{Map, Value};
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What one said to another alone, and what may become of it.
 
 use crate::heard::{Heard, Text};
-use hubbub::chat::view::View;
+use hubbub::wire::view::View;
 
 /// Said to one alone.
 pub(crate) struct PrivateMessage {

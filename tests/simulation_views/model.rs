@@ -9,9 +9,9 @@ use crate::letter::PrivateMessage;
 use crate::order::{Event, Order, folded};
 use crate::person::{Expected, Person};
 use hubbub::chat::room::RoomConfig;
-use hubbub::chat::view::View;
 use hubbub::clients::ClientLimits;
 use hubbub::clients::close_reason::CloseReason;
+use hubbub::wire::view::View;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 

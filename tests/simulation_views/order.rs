@@ -2,7 +2,7 @@
 //! in a view; and what it knows from that of those who are here.
 
 use crate::heard::Public;
-use hubbub::chat::view::View;
+use hubbub::wire::view::View;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Something that everyone is told.

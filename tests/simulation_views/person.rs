@@ -5,9 +5,9 @@ use crate::common::twin::Twin;
 use crate::heard::{self, Heard, Public};
 use crate::letter::PrivateMessage;
 use crate::order::{Event, Order};
-use hubbub::chat::view::View;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::wire::line_decoder::LineRules;
+use hubbub::wire::view::View;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 

@@ -2,9 +2,10 @@
 
 use super::{Reply, Room, Sender, shortened};
 use crate::chat::command::is_all_blank;
-use crate::chat::view::{Event, View};
+use crate::chat::event::Event;
 use crate::util::id_slab::ClientId;
 use crate::wire::escape;
+use crate::wire::view::View;
 
 /// Something that one said to another alone.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use crate::broadcast::channel::{Channel, Space};
 use crate::broadcast::feed::{Cursor, Offset};
 use crate::broadcast::pace::SendRate;
 use crate::chat::members::Members;
-use crate::chat::view::View;
 use crate::util::clock::Moment;
+use crate::wire::view::View;
 
 impl Room {
     /// This part of the feed is kept for people while a flood waits.

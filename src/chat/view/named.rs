@@ -1,0 +1,26 @@
+//! The named view: `<alice> text`, and notices that begin with `* `.
+
+use crate::chat::event::Event;
+
+/// The line of an event, or `None` for an empty welcome.
+pub(super) fn render(event: &Event<'_>) -> Option<Vec<u8>> {
+    let line = match *event {
+        Event::Message { from, text, is_action } => {
+            let before = if is_action { "> * " } else { "> " };
+            return Some([b"<", from.as_bytes(), before.as_bytes(), text].concat());
+        }
+        Event::Private { from, to, text, is_echo } => {
+            let (way, other) = if is_echo { ("to", to) } else { ("from", from) };
+            return Some([format!("* private {way} {other}: ").as_bytes(), text].concat());
+        }
+        Event::Welcome { text: "", .. } => return None,
+        Event::Welcome { text, name, here } => {
+            format!("{text}\n* you are {name} ({here} here); /help lists the commands")
+        }
+        Event::Joined { name, here } => format!("* {name} joined ({here} here)"),
+        Event::Left { name } => format!("* {name} left"),
+        Event::Renamed { old, new } => format!("* {old} is now {new}"),
+        Event::Notice(text) | Event::Error(text) => format!("* {text}"),
+    };
+    Some(line.into_bytes())
+}

@@ -21,6 +21,7 @@ use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::{ClientId, IdSlab};
 use crate::util::timers::Timers;
+use crate::util::trim::{self, TrimMemory};
 use log::{Level, log, log_enabled, warn};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -235,25 +236,18 @@ impl<S: Transport> Clients<S> {
         self.room.has_slack()
             || self.slots.has_slack()
             || self.per_network_counts.has_slack()
-            || self.ready.is_empty() && self.ready.capacity() > KEPT
-            || lists.iter().any(|list| list.is_empty() && list.capacity() > KEPT)
+            || trim::is_unused(self.ready.len(), self.ready.capacity(), KEPT)
+            || lists.iter().any(|list| trim::is_unused(list.len(), list.capacity(), KEPT))
     }
 
     /// Gives the memory that a burst took back to the system, as far as nobody uses it.
     pub fn trim_memory(&mut self) {
         self.room.trim_memory();
-        self.per_network_counts.trim_memory();
-        self.slots.trim_memory();
-        if self.ready.is_empty() {
-            self.ready = VecDeque::new();
-            self.ready.reserve(KEPT);
-        }
+        self.per_network_counts.trim();
+        self.slots.trim();
+        trim::trim_deque(&mut self.ready, KEPT);
         for list in [&mut self.held, &mut self.due, &mut self.behind, &mut self.over] {
-            if list.is_empty() {
-                // Freed first, and so not merely cut short where it stands.
-                *list = Vec::new();
-                list.reserve(KEPT);
-            }
+            trim::trim_vec(list, KEPT);
         }
     }
 

@@ -5,3 +5,4 @@ pub mod clock;
 pub mod id_slab;
 pub mod os_error;
 pub mod timers;
+pub mod trim;

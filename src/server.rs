@@ -135,7 +135,7 @@ impl Server {
             let is_signalled = events.iter().any(|event| event.token() == SIGNALS)
                 || asked.is_some() && self.clock.is_long_since(now);
             let signals = if is_signalled { self.signals.pending() } else { Vec::new() };
-            let now = self.clock.turn(now, asked, signals.contains(&Signal::Resume));
+            let now = self.clock.turn(now, asked, signals.contains(&Signal::Continued));
             if let Some(end) = self.turn(&events, &signals, now) {
                 break end;
             }
@@ -183,7 +183,7 @@ impl Server {
         }
         if self.clients.sweep(&mut self.timers, now) {
             // A descriptor came free: whoever waits for one need not wait for a timer.
-            self.doors.try_again();
+            self.doors.retry();
         }
         if self.stopping {
             return self.clients.is_empty().then_some(Exit::Clean);
@@ -198,7 +198,7 @@ impl Server {
             Timer::Client(key, due) => self.clients.deadline(key, due, &mut self.timers, now),
             // Only wakes the loop: whom it concerns is known when everyone was written to.
             Timer::Stall => {}
-            Timer::RetryAccept => self.doors.try_again(),
+            Timer::RetryAccept => self.doors.retry(),
             Timer::Report => self.report(),
             Timer::Status => self.notify_status(),
             Timer::Watchdog => self.ping_watchdog(),
@@ -298,11 +298,11 @@ impl Server {
                 Ok(false) => {}
                 Err(error) => error!("{error}"),
             },
-            Signal::Count => {
+            Signal::LogStats => {
                 let online = self.clients.online();
                 info!("{online} online, {}, {}", self.clients.room().relayed(), self.clients.stats);
             }
-            Signal::Resume => {}
+            Signal::Continued => {}
         }
         None
     }

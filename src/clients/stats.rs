@@ -1,12 +1,8 @@
 //! What is counted from start to stop, for the log.
 
 use crate::clients::close_reason::CloseReason;
+pub use crate::util::plural::count;
 use std::fmt;
-
-/// So many of what `noun` names, in words.
-pub fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
 
 /// Totals since the start.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

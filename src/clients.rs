@@ -298,7 +298,7 @@ impl<S: Transport> Clients<S> {
 
     /// Says how many came or went without a line of their own.
     pub fn log_suppressed(&mut self) {
-        if let Some(count) = self.log_limit.take_unlogged() {
+        if let Some(count) = self.log_limit.take_suppressed() {
             warn!("so many came or went too fast to be logged: {count}");
         }
     }

@@ -206,7 +206,7 @@ impl Server {
                 self.timers.trim();
                 self.clients.trim_memory();
             }
-            Timer::RetryLog => self.log.try_again(),
+            Timer::RetryLog => self.log.retry(),
             Timer::ShutdownDeadline => self.clients.abort_pending_writes(),
         }
     }

@@ -248,7 +248,7 @@ impl<S: Transport> Connection<S> {
                 }
             }
             Decoded::OtherProtocol(stranger) => {
-                self.refuse(stranger.told(), CloseReason::OtherProtocol(stranger), room);
+                self.refuse(stranger.refusal(), CloseReason::OtherProtocol(stranger), room);
             }
         }
     }

@@ -4,4 +4,5 @@ pub mod buffer;
 pub mod clock;
 pub mod id_slab;
 pub mod os_error;
+pub mod plural;
 pub mod timers;

@@ -143,7 +143,7 @@ impl<T> IdSlab<T> {
     /// All places that may be taken, in order, but for where the order begins: anew each `round`, and
     /// evenly spread, so that nobody is always first or always last. Without it the last of 1,000 heard
     /// each line 6 ms after the first, and in paired runs it cost nothing.
-    pub fn places(&self, round: usize) -> impl Iterator<Item = usize> + use<T> {
+    pub fn iter_rotated(&self, round: usize) -> impl Iterator<Item = usize> + use<T> {
         let end = self.end;
         // The golden ratio's multiples are the most evenly spread: 0.618 of 2^16 is 40503.
         let first = (((round.wrapping_mul(40_503) & 0xffff) as u64 * end as u64) >> 16) as usize;
@@ -199,7 +199,7 @@ mod tests {
         }
         let mut firsts = Vec::new();
         for round in 0..16 {
-            let mut places = slots.places(round).collect::<Vec<_>>();
+            let mut places = slots.iter_rotated(round).collect::<Vec<_>>();
             firsts.push(places[0]);
             places.sort_unstable();
             assert_eq!(places, (0..10).collect::<Vec<_>>());
@@ -207,7 +207,7 @@ mod tests {
         firsts.sort_unstable();
         firsts.dedup();
         assert_eq!(firsts.len(), 10, "{firsts:?}");
-        assert_eq!(IdSlab::<()>::new(5).places(3).count(), 0, "an empty room has no places");
+        assert_eq!(IdSlab::<()>::new(5).iter_rotated(3).count(), 0, "an empty room has no places");
     }
 
     #[test]
@@ -216,15 +216,15 @@ mod tests {
         let keys = (0..10).map(|item| slots.insert(item)).collect::<Vec<_>>();
         for (removed, places) in [(3, 10), (9, 9), (7, 9), (8, 7), (0, 7), (5, 7), (6, 5)] {
             assert_eq!(slots.remove(keys[removed]), Some(removed));
-            assert_eq!(slots.places(1).count(), places, "without {removed}");
+            assert_eq!(slots.iter_rotated(1).count(), places, "without {removed}");
         }
         let key = slots.insert(10);
-        assert_eq!(slots.places(1).count(), 7, "the place that came free last is taken first");
+        assert_eq!(slots.iter_rotated(1).count(), 7, "the place that came free last is taken first");
         slots.remove(key);
         for last in [1, 2, 4] {
             slots.remove(keys[last]);
         }
-        assert_eq!(slots.places(1).count(), 0);
+        assert_eq!(slots.iter_rotated(1).count(), 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::net::transport::PlainStream;
 use crate::util::clock::{Clock, Moment};
 use crate::util::id_slab::ClientId;
 use crate::util::timers::Timers;
+use crate::util::trim::TrimMemory;
 use crate::wire::view::View;
 use log::{debug, error, info, warn};
 use mio::{Events, Interest, Poll, Token};
@@ -202,7 +203,7 @@ impl Server {
             Timer::Status => self.notify_status(),
             Timer::Watchdog => self.ping_watchdog(),
             Timer::TrimMemory => {
-                self.timers.trim_memory();
+                self.timers.trim();
                 self.clients.trim_memory();
             }
             Timer::RetryLog => self.log.try_again(),

@@ -6,3 +6,4 @@ pub mod id_slab;
 pub mod os_error;
 pub mod plural;
 pub mod timers;
+pub mod trim;

@@ -1,5 +1,6 @@
 //! Connections under small keys that are never mistaken for an earlier connection's.
 
+use crate::util::trim::TrimMemory;
 use slab::Slab;
 
 /// The key of one connection, unlike any other for as long as an event of it can be on its way.
@@ -61,7 +62,7 @@ const MOST_RESERVED: usize = 65_536;
 #[derive(Debug)]
 struct Entry<T> {
     generation: u32,
-    /// Only for a moment there is none, in [`IdSlab::trim_memory`].
+    /// Only for a moment there is none, in [`IdSlab::trim`](TrimMemory::trim).
     item: Option<T>,
 }
 
@@ -116,30 +117,6 @@ impl<T> IdSlab<T> {
         entry.item
     }
 
-    /// Whether it keeps much memory that nobody has a place in.
-    pub const fn has_slack(&self) -> bool {
-        self.used > KEPT && self.end <= self.used / 2
-    }
-
-    /// Gives memory in which nobody has a place back to the system.
-    pub fn trim_memory(&mut self) {
-        if !self.has_slack() {
-            return;
-        }
-        // An empty slab would be freed as a whole, and from then on glibc keeps as much for itself
-        // (mallopt(3), M_MMAP_THRESHOLD): somebody stays meanwhile.
-        let stays = self.slab.is_empty().then(|| {
-            self.slab.clear();
-            self.slab.insert(Entry { generation: 0, item: None })
-        });
-        self.slab.shrink_to_fit();
-        self.slab.reserve_exact(self.reserve.saturating_sub(self.slab.len()));
-        if let Some(stays) = stays {
-            self.slab.remove(stays);
-        }
-        self.used = self.end;
-    }
-
     /// All places that may be taken, in order, but for where the order begins: anew each `round`, and
     /// evenly spread, so that nobody is always first or always last. Without it the last of 1,000 heard
     /// each line 6 ms after the first, and in paired runs it cost nothing.
@@ -162,6 +139,30 @@ impl<T> IdSlab<T> {
             .iter_mut()
             .filter_map(|(index, entry)| Some((index, entry.generation as usize, entry.item.as_mut()?)))
             .map(|(index, generation, item)| (ClientId(generation << INDEX_BITS | index), item))
+    }
+}
+
+impl<T> TrimMemory for IdSlab<T> {
+    fn has_slack(&self) -> bool {
+        self.used > KEPT && self.end <= self.used / 2
+    }
+
+    fn trim(&mut self) {
+        if !self.has_slack() {
+            return;
+        }
+        // glibc would free the allocation of an empty slab as a whole, and from then on keep as much memory
+        // for itself (mallopt(3), M_MMAP_THRESHOLD): an empty entry prevents that.
+        let placeholder = self.slab.is_empty().then(|| {
+            self.slab.clear();
+            self.slab.insert(Entry { generation: 0, item: None })
+        });
+        self.slab.shrink_to_fit();
+        self.slab.reserve_exact(self.reserve.saturating_sub(self.slab.len()));
+        if let Some(placeholder) = placeholder {
+            self.slab.remove(placeholder);
+        }
+        self.used = self.end;
     }
 }
 

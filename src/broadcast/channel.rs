@@ -88,7 +88,12 @@ impl Channel {
     }
 
     /// Starts, continues or pauses the stall timer; returns its deadline while senders or notices wait.
-    pub fn update_stall_timer(&mut self, senders_wait: bool, timeout: Duration, now: Moment) -> Option<Moment> {
+    pub fn update_stall_timer(
+        &mut self,
+        senders_wait: bool,
+        timeout: Duration,
+        now: Moment,
+    ) -> Option<Moment> {
         self.stall.update(&self.feed, senders_wait || self.missed > 0, timeout, now)
     }
 

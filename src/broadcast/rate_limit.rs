@@ -103,7 +103,11 @@ mod tests {
             let in_a_second = usage.lines_left(limit, at(1000));
             assert!((lines..=lines + lines / 50).contains(&in_a_second), "{in_a_second}, not {lines}");
             let after_a_day = usage.lines_left(limit, at(24 * 3600 * 1000));
-            assert_eq!(after_a_day, usage.lines_left(limit, at(10_000)), "never more than ten seconds' worth");
+            assert_eq!(
+                after_a_day,
+                usage.lines_left(limit, at(10_000)),
+                "never more than ten seconds' worth"
+            );
         }
         assert_eq!(RateLimit::new(0), None);
     }

@@ -20,7 +20,13 @@ struct Wait {
 
 impl StallTimer {
     /// Starts, continues or pauses the timer; returns its deadline while it runs.
-    pub fn update(&mut self, feed: &Feed, is_waiting: bool, timeout: Duration, now: Moment) -> Option<Moment> {
+    pub fn update(
+        &mut self,
+        feed: &Feed,
+        is_waiting: bool,
+        timeout: Duration,
+        now: Moment,
+    ) -> Option<Moment> {
         self.0.take_if(|wait| feed.tail_reached(wait.mark));
         if is_waiting {
             let mark = feed.stall_mark();
@@ -39,6 +45,8 @@ impl StallTimer {
     /// Takes the offset that readers had to reach, once `timeout` was waited for it.
     pub fn take_expired(&mut self, timeout: Duration, now: Moment) -> Option<Offset> {
         let is_over = |since: Moment, waited: Duration| waited + now.since(since) >= timeout;
-        self.0.take_if(|wait| wait.since.is_some_and(|since| is_over(since, wait.waited))).map(|wait| wait.mark)
+        self.0
+            .take_if(|wait| wait.since.is_some_and(|since| is_over(since, wait.waited)))
+            .map(|wait| wait.mark)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::name::{ANONYMOUS, MAX_CHARS, fold_case, is_anonymous, is_name, normalize};
 use crate::util::id_slab::ClientId;
+use crate::util::trim::{TrimMemory, is_mostly_unused};
 use std::collections::{BTreeMap, HashMap};
 
 /// Members whose memory is always kept.
@@ -133,24 +134,6 @@ impl Members {
         Some(member.name).filter(|_| member.is_announced)
     }
 
-    /// Whether much memory is kept that a burst once took.
-    pub fn has_slack(&self) -> bool {
-        self.members.capacity() > 2 * MIN_RETAINED && self.members.len() < self.members.capacity() / 4
-    }
-
-    /// Returns the memory of a burst to the system.
-    pub fn trim_memory(&mut self) {
-        let members = std::mem::take(&mut self.members).into_iter().collect::<Vec<_>>();
-        self.ids.clear();
-        self.list = None;
-        for (id, member) in members {
-            // A new allocation: the old one may stand high in the heap, among those of clients that left.
-            let name = member.name.as_str().to_owned();
-            self.ids.insert(fold_case(&name), id);
-            self.members.insert(id, Member { name, ..member });
-        }
-    }
-
     /// The number of members, and their names in alphabetical order.
     pub fn list(&mut self) -> &str {
         let list = self.list.take().unwrap_or_else(|| self.make_list());
@@ -174,6 +157,24 @@ impl Members {
             list.push_str(&format!(" and {} more", count - listed));
         }
         list
+    }
+}
+
+impl TrimMemory for Members {
+    fn has_slack(&self) -> bool {
+        is_mostly_unused(self.members.len(), self.members.capacity(), MIN_RETAINED)
+    }
+
+    fn trim(&mut self) {
+        let members = std::mem::take(&mut self.members).into_iter().collect::<Vec<_>>();
+        self.ids.clear();
+        self.list = None;
+        for (id, member) in members {
+            // A new allocation: the old one may stand high in the heap, among those of clients that left.
+            let name = member.name.as_str().to_owned();
+            self.ids.insert(fold_case(&name), id);
+            self.members.insert(id, Member { name, ..member });
+        }
     }
 }
 

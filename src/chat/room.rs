@@ -11,6 +11,7 @@ use crate::broadcast::rate_limit::RateLimit;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::util::plural::count;
+use crate::util::trim::TrimMemory;
 use crate::wire::escape;
 use crate::wire::line_decoder::LineRules;
 use crate::wire::view::View;
@@ -203,9 +204,9 @@ impl Room {
                 let list = self.members.as_mut().map(|members| members.list().to_owned()).unwrap_or_default();
                 self.notice(sender.view, &list)
             }
-            Command::Help => {
-                Reply::Lines(Command::HELP.iter().flat_map(|line| self.lines(sender.view, &Event::Notice(line))).collect())
-            }
+            Command::Help => Reply::Lines(
+                Command::HELP.iter().flat_map(|line| self.lines(sender.view, &Event::Notice(line))).collect(),
+            ),
             Command::Quit => Reply::Quit,
             Command::Blank => Reply::None,
         };
@@ -235,7 +236,11 @@ impl Room {
     }
 
     /// Sends an event to everyone but its author; returns the bytes that it took in the most expensive view.
-    fn broadcast(&mut self, mut author: Option<(View, &mut Cursor)>, event: &Event<'_>) -> Result<usize, FeedFull> {
+    fn broadcast(
+        &mut self,
+        mut author: Option<(View, &mut Cursor)>,
+        event: &Event<'_>,
+    ) -> Result<usize, FeedFull> {
         let at = self.time_of_day();
         let mut result = Ok(0);
         for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
@@ -255,7 +260,8 @@ impl Room {
         let mut cost = 0;
         for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
             let Some(line) = view.render(event, &at) else { continue };
-            channel.notify(cursor_in(&mut about, view), &line, |count| missed_notices(view, count, here, &at));
+            channel
+                .notify(cursor_in(&mut about, view), &line, |count| missed_notices(view, count, here, &at));
             cost = cost.max(line.len() + 1);
         }
         cost
@@ -426,20 +432,22 @@ impl Room {
     pub fn take_expired_stalls(&mut self, now: Moment) -> Vec<(View, Offset)> {
         let timeout = self.config.stall_timeout;
         let channels = self.channels.iter_mut().zip(&self.views);
-        channels.filter_map(|(channel, &view)| Some((view, channel.take_expired_stall(timeout, now)?))).collect()
+        channels
+            .filter_map(|(channel, &view)| Some((view, channel.take_expired_stall(timeout, now)?)))
+            .collect()
     }
+}
 
-    /// Whether much memory is kept that a burst once took.
-    pub fn has_slack(&self) -> bool {
+impl TrimMemory for Room {
+    fn has_slack(&self) -> bool {
         self.channels.iter().any(|channel| channel.feed().has_slack())
-            || self.members.as_ref().is_some_and(Members::has_slack)
+            || self.members.as_ref().is_some_and(TrimMemory::has_slack)
     }
 
-    /// Returns the memory of a burst to the system.
-    pub fn trim(&mut self) {
+    fn trim(&mut self) {
         self.channels.iter_mut().for_each(|channel| channel.trim(self.config.history));
         if let Some(members) = &mut self.members {
-            members.trim_memory();
+            members.trim();
         }
     }
 }

@@ -107,7 +107,9 @@ impl fmt::Display for CloseReason {
         match self {
             Self::ClosedByPeer => f.write_str("left"),
             Self::ConnectionLost(kind) => write!(f, "connection lost: {kind}"),
-            Self::CloseTimeout => f.write_str("disconnected: closed its input and did not read the rest in time"),
+            Self::CloseTimeout => {
+                f.write_str("disconnected: closed its input and did not read the rest in time")
+            }
             Self::StalledReader => f.write_str("disconnected: read too slowly while others waited"),
             Self::OtherProtocol(protocol) => write!(f, "refused: spoke {}", protocol.name()),
             Self::RoomFull => f.write_str("refused: the room is full"),

@@ -201,7 +201,9 @@ impl<S: Transport> Connection<S> {
     /// Closes at once a connection that has begun to close, for the reason that it had.
     pub const fn abort(&mut self) {
         match self.state {
-            State::Closing { reason: CloseReason::ClosedByPeer, .. } => self.close_now(CloseReason::CloseTimeout),
+            State::Closing { reason: CloseReason::ClosedByPeer, .. } => {
+                self.close_now(CloseReason::CloseTimeout)
+            }
             State::Closing { reason, .. } | State::Draining { reason } => self.close_now(reason),
             State::WriteFailed { error } => self.close_now(CloseReason::ConnectionLost(error)),
             State::Open | State::Closed { .. } => {}

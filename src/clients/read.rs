@@ -59,7 +59,13 @@ impl ReadQueue {
         self.interactive.is_empty() && self.bulk.is_empty()
     }
 
-    fn push<S: Transport>(&mut self, id: ClientId, connection: &mut Connection<S>, room: &Room, now: Moment) {
+    pub(super) fn push<S: Transport>(
+        &mut self,
+        id: ClientId,
+        connection: &mut Connection<S>,
+        room: &Room,
+        now: Moment,
+    ) {
         connection.read_state = ReadState::Queued;
         if room.admission().is_interactive(&connection.rate, now) {
             self.interactive.push_back(id);
@@ -196,7 +202,8 @@ impl<S: Transport> Clients<S> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let size = self.read_size(id, budget);
         let mut work = 0;
-        let input = self.slots.get_mut(id).map_or(Input::Nothing, |connection| connection.read(&mut buffer[..size]));
+        let input =
+            self.slots.get_mut(id).map_or(Input::Nothing, |connection| connection.read(&mut buffer[..size]));
         match input {
             Input::Bytes(count) => {
                 self.stats.read += count as u64;
@@ -248,11 +255,11 @@ impl<S: Transport> Clients<S> {
             if connection.is_outbox_full() {
                 break;
             }
-            let Some(decoded) = connection.decoder.next(&rules, longest, &mut rest, &mut scratch) else { break };
+            let next = connection.decoder.next_within(&rules, longest, &mut rest, &mut scratch);
+            let Ok(Some(decoded)) = next else { break };
             match decoded {
-                Decoded::NoSpace => break,
                 Decoded::Line(line) => {
-                    let space = self.handle_line(id, line, now, &mut handled.work);
+                    let space = self.handle_line(id, line, &mut handled.work);
                     budget.space = budget.space.saturating_sub(space);
                     budget.lines -= 1;
                     handled.space += space;
@@ -283,7 +290,7 @@ impl<S: Transport> Clients<S> {
     }
 
     /// Does what a line asks for; returns the bytes that it took in the most expensive view.
-    fn handle_line(&mut self, id: ClientId, line: &[u8], now: Moment, work: &mut usize) -> usize {
+    fn handle_line(&mut self, id: ClientId, line: &[u8], work: &mut usize) -> usize {
         let Some(connection) = self.slots.get_mut(id) else { return 0 };
         if log_enabled!(log::Level::Debug) {
             log_line(connection, line);
@@ -299,7 +306,7 @@ impl<S: Transport> Clients<S> {
                     Reply::Private(message) => self.deliver_private(&message),
                     Reply::Quit => {
                         connection.begin_close(CloseReason::ClosedByPeer, self.room.feed(sender.view));
-                        self.leave_if_closing(id, now);
+                        self.leave_if_closing(id);
                     }
                 }
                 space
@@ -343,7 +350,7 @@ impl<S: Transport> Clients<S> {
     fn handle_unfinished(&mut self, id: ClientId, decoded: Decoded<'_>, now: Moment) {
         match decoded {
             Decoded::Line(line) => {
-                let space = self.handle_line(id, line, now, &mut 0);
+                let space = self.handle_line(id, line, &mut 0);
                 if let Some(connection) = self.slots.get_mut(id) {
                     self.room.admission().record_sent(&mut connection.rate, 1, space, now);
                 }
@@ -356,13 +363,13 @@ impl<S: Transport> Clients<S> {
                     connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
                 }
             }
-            Decoded::TelnetReply(_) | Decoded::NoSpace => {}
+            Decoded::TelnetReply(_) => {}
         }
     }
 
     /// After a read: queues the client again, has its output written, and sets its timers.
     fn after_read(&mut self, id: ClientId, now: Moment) {
-        self.leave_if_closing(id, now);
+        self.leave_if_closing(id);
         let Some(connection) = self.slots.get_mut(id) else { return };
         if connection.has_input() && connection.read_state == ReadState::Idle {
             self.queue.push(id, connection, &self.room, now);
@@ -380,7 +387,7 @@ impl<S: Transport> Clients<S> {
     }
 
     /// A client that begins to close leaves the room now, even if its last output takes longer to write.
-    fn leave_if_closing(&mut self, id: ClientId, _now: Moment) {
+    fn leave_if_closing(&mut self, id: ClientId) {
         if self.slots.get(id).is_some_and(Connection::is_closing) {
             self.room.leave(id);
         }
@@ -408,7 +415,9 @@ impl<S: Transport> Clients<S> {
     /// Disconnects a client that has sent nothing for the idle timeout.
     pub(super) fn check_idle(&mut self, id: ClientId, now: Moment) {
         let Some(idle_timeout) = self.limits.idle_timeout else { return };
-        let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else { return };
+        let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else {
+            return;
+        };
         // A client with unread input is not idle, unless it is not read because it does not take its replies.
         let permit = connection.read_permit(&self.room, now);
         let is_waiting = connection.has_input() && permit != ReadPermit::AfterWrite;
@@ -423,13 +432,15 @@ impl<S: Transport> Clients<S> {
         connection.refuse(&error, CloseReason::IdleTimeout, feed);
         self.timers.cancel((id, ClientTimer::Flush));
         self.due.push(id);
-        self.leave_if_closing(id, now);
+        self.leave_if_closing(id);
     }
 
     /// Sends a client's unfinished line as a message, after `--flush-after` without input.
     pub(super) fn flush(&mut self, id: ClientId, now: Moment) {
         let Some(flush_after) = self.limits.flush_after else { return };
-        let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else { return };
+        let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else {
+            return;
+        };
         if connection.has_input() {
             // Not silent: its read sets another deadline.
             return;
@@ -443,7 +454,7 @@ impl<S: Transport> Clients<S> {
             self.handle_unfinished(id, decoded, now);
         }
         self.due.push(id);
-        self.leave_if_closing(id, now);
+        self.leave_if_closing(id);
     }
 }
 
@@ -453,7 +464,9 @@ impl<S: Transport> Connection<S> {
         if self.is_draining() {
             return ReadPermit::Now(ReadBudget::UNLIMITED);
         }
-        if !self.is_active() || self.is_open() && (self.is_outbox_full() || !self.cursor().has_skip_capacity()) {
+        if !self.is_active()
+            || self.is_open() && (self.is_outbox_full() || !self.cursor().has_skip_capacity())
+        {
             return ReadPermit::AfterWrite;
         }
         room.read_permit(&self.rate, self.decoder.held(), now)

@@ -12,7 +12,8 @@ impl<S: Transport> Clients<S> {
     pub fn disconnect_stalled(&mut self, now: Moment) {
         for (view, mark) in self.room.take_expired_stalls(now) {
             for &id in &self.behind {
-                let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.view() == view) else {
+                let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.view() == view)
+                else {
                     continue;
                 };
                 let feed = self.room.feed(view);
@@ -29,7 +30,8 @@ impl<S: Transport> Clients<S> {
     /// write to all are kept: `behind` does not cover them yet.
     pub(super) fn reclaim_feeds(&mut self, now: Moment) {
         let room = &self.room;
-        let is_behind = |connection: &mut super::Connection<S>| connection.is_behind(room.feed(connection.view()));
+        let is_behind =
+            |connection: &mut super::Connection<S>| connection.is_behind(room.feed(connection.view()));
         self.behind.retain(|&id| self.slots.get_mut(id).is_some_and(is_behind));
         let before = room.space();
         let readers = self.behind.iter().filter_map(|&id| self.slots.get(id));

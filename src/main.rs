@@ -36,11 +36,11 @@ fn serve(options: Options) -> Result<Exit, String> {
     };
     let acceptor = Acceptor::open(inherited, &listen, options.listener).map_err(|error| error.to_string())?;
     let max_clients = options.max_clients.unwrap_or(ClientId::MOST);
-    let places = ConnectionBudget::find(acceptor.count(), max_clients)?;
-    if options.max_clients.is_some_and(|max_clients| max_clients > places.clients) {
+    let connections = ConnectionBudget::find(acceptor.count(), max_clients)?;
+    if options.max_clients.is_some_and(|max_clients| max_clients > connections.clients) {
         warn!(
             "--max-clients \"{max_clients}\": the limit of open files allows only {}: raise it with ulimit -n",
-            places.clients
+            connections.clients
         );
     }
     let config = RoomConfig {
@@ -57,7 +57,7 @@ fn serve(options: Options) -> Result<Exit, String> {
         format!("--feed \"{}\": cannot allocate the feed: {}", options.feed, os_error::text(&error))
     })?;
     let limits = ClientLimits {
-        places,
+        connections,
         per_network: options.max_per_ip,
         idle_timeout: options.idle_timeout,
         flush_after: options.flush_after,

@@ -4,7 +4,7 @@ use super::address::host_and_port;
 use super::args::{
     self, A_MILLISECOND, A_YEAR, Invocation, parse_count, parse_seconds, parse_size, value, wrong_value,
 };
-use crate::broadcast::pace::RateLimit;
+use crate::broadcast::rate_limit::RateLimit;
 use crate::chat::room::Room;
 use crate::net::listen_spec::{ListenAddr, ListenSpec, ListenerConfig, PeerTimeout};
 use crate::wire::view::View;
@@ -193,7 +193,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         value(matches, "dead-after", |text| parse_seconds(text, PeerTimeout::LEAST..=PeerTimeout::MOST))?;
     let unix_mode = value(matches, "unix-mode", parse_mode)?;
     let max_per_ip = value(matches, "max-per-ip", |text| parse_count(text, 0, usize::MAX))?;
-    let rate = value(matches, "rate", |text| parse_count(text, 0, RateLimit::MOST))?;
+    let rate = value(matches, "rate", |text| parse_count(text, 0, RateLimit::MAX))?;
     let report_every = value(matches, "report-every", |text| parse_seconds(text, Duration::ZERO..=A_YEAR))?;
     let flush_after = value(matches, "flush-after", |text| parse_count(text, 0, MAX_FLUSH_AFTER))?;
     if matches.opt_present("quiet") && matches.opt_present("verbose") {

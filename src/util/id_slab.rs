@@ -120,7 +120,7 @@ impl<T> IdSlab<T> {
     /// All slots that may be used, in order, from another start in each `round`. The starts are evenly spread, so
     /// that no client is always served first or last. Without it the last of 1,000 clients got each line 6 ms
     /// after the first; in paired runs it cost nothing.
-    pub fn places(&self, round: usize) -> impl Iterator<Item = usize> + use<T> {
+    pub fn iter_rotated(&self, round: usize) -> impl Iterator<Item = usize> + use<T> {
         let end = self.end;
         // Multiples of the golden ratio are evenly spread: 40503 = 0.618 * 2^16.
         let first = (((round.wrapping_mul(40_503) & 0xffff) as u64 * end as u64) >> 16) as usize;
@@ -200,7 +200,7 @@ mod tests {
         }
         let mut firsts = Vec::new();
         for round in 0..16 {
-            let mut places = slots.places(round).collect::<Vec<_>>();
+            let mut places = slots.iter_rotated(round).collect::<Vec<_>>();
             firsts.push(places[0]);
             places.sort_unstable();
             assert_eq!(places, (0..10).collect::<Vec<_>>());
@@ -208,7 +208,7 @@ mod tests {
         firsts.sort_unstable();
         firsts.dedup();
         assert_eq!(firsts.len(), 10, "{firsts:?}");
-        assert_eq!(IdSlab::<()>::new(5).places(3).count(), 0, "an empty slab has no slots");
+        assert_eq!(IdSlab::<()>::new(5).iter_rotated(3).count(), 0, "an empty slab has no slots");
     }
 
     #[test]
@@ -217,15 +217,15 @@ mod tests {
         let ids = (0..10).map(|item| slots.insert(item)).collect::<Vec<_>>();
         for (removed, places) in [(3, 10), (9, 9), (7, 9), (8, 7), (0, 7), (5, 7), (6, 5)] {
             assert_eq!(slots.remove(ids[removed]), Some(removed));
-            assert_eq!(slots.places(1).count(), places, "without {removed}");
+            assert_eq!(slots.iter_rotated(1).count(), places, "without {removed}");
         }
         let id = slots.insert(10);
-        assert_eq!(slots.places(1).count(), 7, "the slot that was freed last is reused first");
+        assert_eq!(slots.iter_rotated(1).count(), 7, "the slot that was freed last is reused first");
         slots.remove(id);
         for last in [1, 2, 4] {
             slots.remove(ids[last]);
         }
-        assert_eq!(slots.places(1).count(), 0);
+        assert_eq!(slots.iter_rotated(1).count(), 0);
     }
 
     #[test]

@@ -35,10 +35,11 @@ fn d7_the_error_of_a_port_in_use_names_the_address() {
     cannot_run(program(&["-l", &anywhere]), &format!("cannot listen on {anywhere}: Address already in use"));
 }
 
-/// Runs a shell script in a network of its own, in which the default ports are free.
+/// Runs a shell script in a network of its own, in which the default ports are free. The processes of the script end
+/// with the command.
 fn in_own_network(script: &str) -> Command {
     let mut command = Command::new("unshare");
-    command.arg("--net");
+    command.args(["--net", "--pid", "--fork", "--kill-child"]);
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Client, DEADLINE, Server, WELCOME, eventually};
+use common::{Client, time_limit, Server, WELCOME, eventually};
 use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn flood_line(number: usize) -> String {
 fn floods(mut client: Client, range: Range<usize>) -> JoinHandle<Client> {
     spawn(move || {
         for number in range {
-            client.says(flood_line(number) + "\n");
+            client.send(flood_line(number) + "\n");
         }
         client
     })
@@ -36,7 +36,7 @@ fn floods(mut client: Client, range: Range<usize>) -> JoinHandle<Client> {
 fn hears_flood(mut client: Client, range: Range<usize>) -> JoinHandle<Client> {
     spawn(move || {
         for number in range {
-            client.expects(flood_line(number));
+            client.expect_line(flood_line(number));
         }
         client
     })
@@ -46,7 +46,7 @@ fn hears_flood(mut client: Client, range: Range<usize>) -> JoinHandle<Client> {
 fn hears_flood_until(mut client: Client, mut next: usize, end: &'static str) -> JoinHandle<usize> {
     spawn(move || {
         loop {
-            let line = client.hears_line();
+            let line = client.read_line();
             if line == end.as_bytes() {
                 return next;
             }
@@ -60,7 +60,7 @@ fn hears_flood_until(mut client: Client, mut next: usize, end: &'static str) -> 
 #[track_caller]
 fn reads_at_most(client: &Client, bytes: usize) -> usize {
     let mut stream = client.stream();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_read_timeout(Some(time_limit())).unwrap();
     stream.read(&mut vec![0; bytes]).unwrap()
 }
 
@@ -85,18 +85,18 @@ fn b1_a_client_that_reset_before_it_was_accepted_ends_nobody_else() {
     server.pause();
     let silent = Client::connect(server.address());
     let mut hasty = Client::connect(server.address());
-    hasty.says("said before the reset\ntorn");
+    hasty.send("said before the reset\ntorn");
     let names = [silent.address(), hasty.address()];
-    silent.resets();
-    hasty.resets();
+    silent.reset();
+    hasty.reset();
     server.resume();
-    listener.expects("said before the reset");
+    listener.expect_line("said before the reset");
     let log = (0..2).map(|_| server.wait_for_log("connection lost")).collect::<Vec<_>>();
     for name in names {
         assert!(log.iter().any(|line| line.contains(&name)), "no {name} in {log:?}");
     }
-    Client::join(&server).says("still here\n");
-    listener.expects("still here");
+    Client::join(&server).send("still here\n");
+    listener.expect_line("still here");
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn b2_who_comes_and_goes_without_a_word_is_not_noticed_and_leaves_nothing() {
         drop(Client::join(&server));
     }
     eventually("all descriptors are back", || (server.descriptors() == before).then_some(()));
-    talker.says("marker\n");
-    listener.expects("marker");
+    talker.send("marker\n");
+    listener.expect_line("marker");
 }
 
 const SCAN: usize = 10_000;
@@ -133,8 +133,8 @@ fn b3_after_a_port_scan_memory_and_descriptors_are_as_before() {
     let counters = counters(&mut server);
     assert!(counters.contains(" 2 online, "), "{counters}");
     assert!(counters.contains(&format!(" {} accepted, ", SCAN + 3)), "{counters}");
-    talker.says("marker\n");
-    listener.expects("marker");
+    talker.send("marker\n");
+    listener.expect_line("marker");
 }
 
 #[test]
@@ -156,12 +156,12 @@ fn b4_a_line_and_the_end_of_input_is_relayed_answered_and_closed() {
     let mut listener = Client::join(&server);
     for round in 0..20 {
         let mut sender = Client::connect(server.address());
-        sender.says(format!("line {round}\nunfinished {round}"));
-        sender.ends();
-        listener.expects(format!("line {round}"));
-        listener.expects(format!("unfinished {round}"));
-        sender.expects(WELCOME);
-        sender.expects_end();
+        sender.send(format!("line {round}\nunfinished {round}"));
+        sender.end_input();
+        listener.expect_line(format!("line {round}"));
+        listener.expect_line(format!("unfinished {round}"));
+        sender.expect_line(WELCOME);
+        sender.expect_end();
         server.wait_for_log(&format!("{} left", sender.address()));
     }
 }
@@ -174,15 +174,15 @@ fn b5_a_half_closed_reader_is_given_what_was_said_until_then_and_nothing_more() 
     // 800 kB fit into the feed, and not into the sockets' buffers on the way to the reader.
     let mut sender = floods(Client::join(&server), 0..800).join().unwrap();
     listener = hears_flood(listener, 0..800).join().unwrap();
-    reader.says("goodbye");
-    reader.ends();
+    reader.send("goodbye");
+    reader.end_input();
     // Without its line end it is a message only once the end of input was seen.
-    listener.expects("goodbye");
-    sender.expects("goodbye");
-    sender.says("after the end\n");
-    listener.expects("after the end");
+    listener.expect_line("goodbye");
+    sender.expect_line("goodbye");
+    sender.send("after the end\n");
+    listener.expect_line("after the end");
     let mut reader = hears_flood(reader, 0..800).join().unwrap();
-    reader.expects_end();
+    reader.expect_end();
 }
 
 #[test]
@@ -193,13 +193,13 @@ fn b5_a_half_closed_reader_that_does_not_take_what_it_is_owed_is_cut_after_the_s
     let descriptors = server.descriptors();
     let mut sender = floods(Client::join(&server), 0..800).join().unwrap();
     listener = hears_flood(listener, 0..800).join().unwrap();
-    reader.ends();
+    reader.end_input();
     let log = server.wait_for_log("did not take the rest in time");
     assert!(log.contains(&reader.address()), "{log}");
     // One came, the sender, and one went.
     eventually("its descriptor is back", || (server.descriptors() == descriptors).then_some(()));
-    sender.says("marker\n");
-    listener.expects("marker");
+    sender.send("marker\n");
+    listener.expect_line("marker");
 }
 
 #[test]
@@ -208,13 +208,13 @@ fn b6_a_silent_listener_outlives_every_timeout_of_others() {
     let mut listener = Client::join(&server);
     // The longest timeout of all: a stranger that ignores our end of input.
     let mut stranger = Client::join(&server);
-    stranger.says("GET / HTTP/1.1\r\n");
+    stranger.send("GET / HTTP/1.1\r\n");
     server.wait_for_log("spoke HTTP");
     let mut talker = Client::join(&server);
-    talker.says("marker\n");
-    listener.expects("marker");
-    talker.ends();
-    talker.expects_end();
+    talker.send("marker\n");
+    listener.expect_line("marker");
+    talker.end_input();
+    talker.expect_end();
     assert!(!server.log_so_far().iter().any(|line| line.contains(&format!("{} left", listener.address()))));
 }
 
@@ -222,9 +222,9 @@ fn b6_a_silent_listener_outlives_every_timeout_of_others() {
 fn b7_a_listener_that_ends_its_input_at_once_gets_its_welcome_and_the_end() {
     let mut server = Server::start(&[]);
     let mut listener = Client::connect(server.address());
-    listener.ends();
-    listener.expects(WELCOME);
-    listener.expects_end();
+    listener.end_input();
+    listener.expect_line(WELCOME);
+    listener.expect_end();
     server.wait_for_log(&format!("{} left", listener.address()));
 }
 
@@ -242,8 +242,8 @@ fn b8_a_client_that_closes_while_it_is_written_to_ends_alone() {
     drop(quitter);
     server.wait_for_log(&format!("{name} connection lost"));
     let (mut sender, mut listener) = (sender.join().unwrap(), listener.join().unwrap());
-    sender.says("marker\n");
-    listener.expects("marker");
+    sender.send("marker\n");
+    listener.expect_line("marker");
     let ignored = u64::from_str_radix(&server.status("SigIgn"), 16).unwrap();
     assert_ne!(ignored & (1 << (13 - 1)), 0, "SIGPIPE (13) is ignored");
 }
@@ -282,10 +282,10 @@ impl Flood {
         let (mut heard, mut typed_in_a_row) = (0, 0);
         while typed_in_a_row < 10 {
             self.goes_on();
-            person.says(".\n");
+            person.send(".\n");
             typed_in_a_row += 1;
             loop {
-                let line = listener.hears_line();
+                let line = listener.read_line();
                 if line == b"." {
                     break;
                 }
@@ -301,7 +301,7 @@ impl Flood {
     fn ends(mut self) -> JoinHandle<Client> {
         spawn(move || {
             self.client.stream().set_nonblocking(false).unwrap();
-            self.client.says(&self.bytes[self.sent..]);
+            self.client.send(&self.bytes[self.sent..]);
             self.client
         })
     }
@@ -312,13 +312,13 @@ fn b9_while_a_flood_waits_for_a_stuck_reader_a_person_gets_through() {
     let mut server = Server::start(&["--stall-timeout", "3600"]);
     let stuck = Client::join_with_buffer(&server, SMALL);
     let (mut listener, mut person) = (Client::join(&server), Client::join(&server));
-    let reads = hears_flood(Client::over(person.stream().try_clone().unwrap()), 0..FLOOD);
+    let reads = hears_flood(Client::from_stream(person.stream().try_clone().unwrap()), 0..FLOOD);
     let mut flood = Flood::join(&server);
     let heard = flood.waits_while_typing(&mut person, &mut listener);
     assert!(!server.log_so_far().iter().any(|line| line.contains(" cut: ")), "{:?}", server.log_so_far());
     // Gone by itself, it holds up nobody any more: the flood was delayed, not lost.
-    stuck.resets();
-    let ends = flood.ends();
+    stuck.reset();
+    let ends = flood.end_input();
     hears_flood(listener, heard..FLOOD).join().unwrap();
     reads.join().unwrap();
     ends.join().unwrap();
@@ -375,7 +375,7 @@ fn b10_a_reader_of_one_byte_at_a_time_is_cut_like_a_stuck_one() {
 fn b11_a_reader_that_is_slow_but_fast_enough_is_never_cut_and_sets_the_pace() {
     let mut server = Server::start(&["--feed", "256k", "--stall-timeout", "1"]);
     let slow = Client::join_with_buffer(&server, SMALL);
-    slow.stream().set_read_timeout(Some(DEADLINE)).unwrap();
+    slow.stream().set_read_timeout(Some(time_limit())).unwrap();
     let listener = hears_flood_until(Client::join(&server), 0, "the end");
     let said = Arc::new(AtomicUsize::new(0));
     let enough = Arc::new(AtomicBool::new(false));
@@ -383,10 +383,10 @@ fn b11_a_reader_that_is_slow_but_fast_enough_is_never_cut_and_sets_the_pace() {
         let (mut client, said, enough) = (Client::join(&server), Arc::clone(&said), Arc::clone(&enough));
         move || {
             while !enough.load(Relaxed) {
-                client.says(flood_line(said.load(Relaxed)) + "\n");
+                client.send(flood_line(said.load(Relaxed)) + "\n");
                 said.fetch_add(1, Relaxed);
             }
-            client.says("the end\n");
+            client.send("the end\n");
         }
     });
     // Three times as long as the room waits, and at most eight times as fast as it has to be.
@@ -448,15 +448,15 @@ fn b14_those_who_never_finish_a_line_cost_that_line_and_hold_up_nobody() {
     let mut lorises = (0..LORISES).map(|_| Client::join(&server)).collect::<Vec<_>>();
     for piece in 0..8 {
         for loris in &mut lorises {
-            loris.says([b'a' + piece; 1000]);
+            loris.send([b'a' + piece; 1000]);
         }
-        talker.says(format!("line {piece}\n"));
-        listener.expects(format!("line {piece}"));
+        talker.send(format!("line {piece}\n"));
+        listener.expect_line(format!("line {piece}"));
     }
     let whole = (b'a'..b'i').flat_map(|byte| [byte; 1000]).collect::<Vec<_>>();
     for loris in &mut lorises {
-        loris.says("\n");
-        listener.expects(&whole);
+        loris.send("\n");
+        listener.expect_line(&whole);
     }
     // 8 KiB is the longest line, and half as much again what its growing may take.
     let grown = server.status_kb("VmHWM") - before;
@@ -470,24 +470,24 @@ fn b17_when_both_sides_end_at_once_the_connection_ends_once() {
     let mut leavers = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
     server.pause();
     for stranger in &mut strangers {
-        stranger.says("GET / HTTP/1.1\r\n");
-        stranger.ends();
+        stranger.send("GET / HTTP/1.1\r\n");
+        stranger.end_input();
     }
     server.resume();
     for stranger in &mut strangers {
-        assert!(stranger.hears_line().starts_with(b"* this is a chat room"));
-        stranger.expects_end();
+        assert!(stranger.read_line().starts_with(b"* this is a chat room"));
+        stranger.expect_end();
     }
     server.wait_for_log(" 10 online");
     server.pause();
     // Held, it finds the ends of input and the order to stop at the same time.
     server.signal("TERM");
     for leaver in &mut leavers {
-        leaver.ends();
+        leaver.end_input();
     }
     server.resume();
     for leaver in &mut leavers {
-        leaver.expects_end();
+        leaver.expect_end();
     }
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(0));
@@ -510,14 +510,14 @@ fn b18_a_refused_client_reads_why_though_it_sent_much_that_nobody_reads() {
     let mut listener = Client::join(&server);
     let mut talker = Client::join(&server);
     let mut stranger = Client::join(&server);
-    stranger.says("POST /upload HTTP/1.1\r\n");
-    stranger.says(vec![b'x'; 1_000_000]);
-    stranger.says("\nGET / HTTP/1.1\r\n\r\n");
-    assert!(stranger.hears_line().starts_with(b"* this is a chat room"));
+    stranger.send("POST /upload HTTP/1.1\r\n");
+    stranger.send(vec![b'x'; 1_000_000]);
+    stranger.send("\nGET / HTTP/1.1\r\n\r\n");
+    assert!(stranger.read_line().starts_with(b"* this is a chat room"));
     // In order: a reset would be an error here.
-    stranger.expects_end();
-    talker.says("marker\n");
-    listener.expects("marker");
+    stranger.expect_end();
+    talker.send("marker\n");
+    listener.expect_line("marker");
 }
 
 #[test]
@@ -537,13 +537,13 @@ fn b19_a_storm_of_newcomers_is_let_in_while_those_inside_are_served() {
     server.resume();
     let listener = hears_flood(listener, 0..LINES);
     for newcomer in &mut storm {
-        newcomer.expects(WELCOME);
+        newcomer.expect_line(WELCOME);
     }
     let (mut talker, mut listener) = (talker.join().unwrap(), listener.join().unwrap());
     let last = storm.last_mut().unwrap();
-    last.says("hello from the storm\n");
-    listener.expects("hello from the storm");
-    talker.expects("hello from the storm");
+    last.send("hello from the storm\n");
+    listener.expect_line("hello from the storm");
+    talker.expect_line("hello from the storm");
     let said = format!(" {inside}: ");
     let log = server.log_so_far();
     let first = log.iter().position(|line| line.contains(&storm[0].address())).unwrap();
@@ -559,10 +559,10 @@ fn b20_the_last_line_of_who_leaves_right_after_it_reaches_all() {
     for round in 0..50 {
         let line = format!("goodbye {round}");
         let mut leaver = Client::join(&server);
-        leaver.says(format!("{line}\n"));
+        leaver.send(format!("{line}\n"));
         drop(leaver);
         for listener in &mut listeners {
-            listener.expects(&line);
+            listener.expect_line(&line);
         }
     }
 }
@@ -575,11 +575,11 @@ fn b20_the_last_line_reaches_all_though_a_reset_follows_it() {
         let line = format!("goodbye {round}");
         let mut leaver = Client::join(&server);
         server.pause();
-        leaver.says(format!("{line}\ntorn"));
-        leaver.resets();
+        leaver.send(format!("{line}\ntorn"));
+        leaver.reset();
         server.resume();
         for listener in &mut listeners {
-            listener.expects(&line);
+            listener.expect_line(&line);
         }
     }
 }
@@ -590,15 +590,15 @@ fn b21_a_refused_client_that_ignores_our_end_is_closed_by_force() {
     let mut listener = Client::join(&server);
     let before = server.descriptors();
     let mut stranger = Client::join(&server);
-    stranger.says("GET / HTTP/1.1\r\n");
-    assert!(stranger.hears_line().starts_with(b"* this is a chat room"));
-    stranger.expects_end();
+    stranger.send("GET / HTTP/1.1\r\n");
+    assert!(stranger.read_line().starts_with(b"* this is a chat room"));
+    stranger.expect_end();
     let log = server.wait_for_log("refused: spoke HTTP");
     assert!(log.contains(&stranger.address()), "{log}");
     eventually("its descriptor is back", || (server.descriptors() == before).then_some(()));
     eventually("it cannot write any more", || stranger.stream().write(b"hello?\n").err());
-    Client::join(&server).says("marker\n");
-    listener.expects("marker");
+    Client::join(&server).send("marker\n");
+    listener.expect_line("marker");
 }
 
 #[test]
@@ -607,10 +607,10 @@ fn b21_a_refused_client_that_never_stops_sending_is_closed_by_force() {
     let _listener = Client::join(&server);
     let before = server.descriptors();
     let mut stranger = Client::join(&server);
-    stranger.says("GET / HTTP/1.1\r\n");
+    stranger.send("GET / HTTP/1.1\r\n");
     let start = Instant::now();
     while stranger.stream().write(&[b'x'; 1000]).is_ok() {
-        assert!(start.elapsed() < DEADLINE, "it can still write");
+        assert!(start.elapsed() < time_limit(), "it can still write");
     }
     server.wait_for_log("refused: spoke HTTP");
     eventually("its descriptor is back", || (server.descriptors() == before).then_some(()));

@@ -19,7 +19,7 @@ pub const MSG_NEEDS_TEXT: &str = "/msg needs a name and what to say";
 pub const LINE_TOO_LONG: &str = "that line was too long and nobody saw it";
 
 pub fn line_too_long(limit: usize) -> String {
-    format!("{LINE_TOO_LONG}: {limit} bytes")
+    format!("{LINE_TOO_LONG}: {limit} bytes is the most")
 }
 pub fn invalid_name(_name: &str) -> String {
     "a name is of letters, digits".to_owned()

@@ -1,15 +1,15 @@
-//! The room and its options, as those who talk in it see them.
+//! The room and its options in the plain view.
 
 mod common;
 
-use common::{Client, Server, WELCOME, stop_at_once};
+use common::texts::room_full;
+use common::{Client, Server, WELCOME, address_in, stop_at_once};
 use std::process::Command;
 
 #[test]
-fn a_line_goes_to_everyone_else_and_not_back() {
+fn a_line_goes_to_every_other_client_and_not_to_its_sender() {
     let server = Server::start(&[]);
-    let (mut alice, mut bob, mut carol) =
-        (Client::join(&server), Client::join(&server), Client::join(&server));
+    let [mut alice, mut bob, mut carol] = std::array::from_fn(|_| Client::join(&server));
     alice.send("hello\n");
     bob.expect_line("hello");
     carol.expect_line("hello");
@@ -21,45 +21,45 @@ fn a_line_goes_to_everyone_else_and_not_back() {
 }
 
 #[test]
-fn a_newcomer_hears_the_welcome_and_nothing_that_was_said_before() {
+fn a_new_client_receives_the_welcome_and_no_earlier_line() {
     let server = Server::start(&["-w", "Grüß Gott"]);
     let mut early = Client::connect(server.address());
     early.expect_line("Grüß Gott");
-    let mut speaker = Client::connect(server.address());
-    speaker.expect_line("Grüß Gott");
-    speaker.send("too early\n");
+    let mut sender = Client::connect(server.address());
+    sender.expect_line("Grüß Gott");
+    sender.send("too early\n");
     early.expect_line("too early");
     let mut late = Client::connect(server.address());
     late.expect_line("Grüß Gott");
-    speaker.send("in time\n");
+    sender.send("in time\n");
     late.expect_line("in time");
 }
 
 #[test]
-fn an_empty_welcome_is_none() {
+fn an_empty_welcome_sends_no_welcome() {
     let mut server = Server::start(&["--welcome", ""]);
     let (mut one, mut other) = (Client::connect(server.address()), Client::connect(server.address()));
     server.wait_for_log("joined, 2 online");
-    one.send("are you there?\n");
-    other.expect_line("are you there?");
-    other.send("yes\n");
-    one.expect_line("yes");
+    one.send("question\n");
+    other.expect_line("question");
+    other.send("answer\n");
+    one.expect_line("answer");
 }
 
 #[test]
-fn c4_a_room_for_two_tells_the_third_and_takes_the_next_when_one_has_left() {
+fn c4_a_full_room_refuses_with_the_reason_and_accepts_again_after_a_leave() {
     let mut server = Server::start(&["-m", "2"]);
     for _ in 0..3 {
         let (mut one, mut other) = (Client::join(&server), Client::join(&server));
         for _ in 0..3 {
             let mut third = Client::connect(server.address());
-            third.expect_line("* the room is full, with 2 in it: try again later");
+            third.expect_line(format!("* {}", room_full(2)));
             third.expect_end();
             drop(third);
             server.wait_for_log("refused: the room is full");
         }
-        one.send("between us\n");
-        other.expect_line("between us");
+        one.send("for the other\n");
+        other.expect_line("for the other");
         for mut client in [one, other] {
             client.end_input();
             client.expect_end();
@@ -69,30 +69,29 @@ fn c4_a_room_for_two_tells_the_third_and_takes_the_next_when_one_has_left() {
 }
 
 #[test]
-fn a_client_without_line_ends_is_heard_with_flush_after() {
+fn with_flush_after_a_client_without_line_ends_can_send() {
     let server = Server::start(&["--flush-after", "50"]);
     let (mut one, mut other) = (Client::join(&server), Client::join(&server));
     one.send("no line end");
     other.expect_line("no line end");
-    other.send("nor here");
-    one.expect_line("nor here");
+    other.send("none here");
+    one.expect_line("none here");
     one.send("a whole line\n");
     other.expect_line("a whole line");
-    one.send("cut after CR\r");
-    other.expect_line("cut after CR");
+    one.send("split after CR\r");
+    other.expect_line("split after CR");
     one.send("\nnext\n");
     other.expect_line("next");
 }
 
 #[test]
-fn one_room_has_several_listeners() {
+fn several_listeners_lead_to_the_same_room() {
     let mut server = Server::start(&["-l", "[::1]:0", "-l", "plain:127.0.0.1:0"]);
     let mut clients = vec![Client::join(&server)];
     for place in ["listening on [::1]:", "listening on 127.0.0.1:"] {
         let line = server.wait_for_log(place);
         assert!(line.ends_with(" (plain)"), "{line}");
-        let address = line.split(' ').find_map(|word| word.parse().ok()).unwrap();
-        let mut client = Client::connect(address);
+        let mut client = Client::connect(address_in(&line));
         client.expect_line(WELCOME);
         clients.push(client);
     }
@@ -102,10 +101,10 @@ fn one_room_has_several_listeners() {
 }
 
 #[test]
-fn the_log_tells_who_comes_and_goes_and_what_was_relayed_and_not_what_was_said() {
+fn the_log_shows_joins_leaves_and_counts_and_no_message() {
     let mut server = Server::start(&["--report-every", "0.05"]);
     let mut one = Client::join(&server);
-    let address = one.stream().local_addr().unwrap();
+    let address = one.address();
     server.wait_for_log(&format!("{address} joined, 1 online"));
     let mut other = Client::join(&server);
     server.wait_for_log("joined, 2 online");
@@ -118,16 +117,15 @@ fn the_log_tells_who_comes_and_goes_and_what_was_relayed_and_not_what_was_said()
     server.wait_for_log("1 online, 0 lines relayed since the last report");
     server.signal("USR1");
     server.wait_for_log("1 online, 2 lines (17 bytes) relayed, 2 accepted, 1 left, 17 bytes in");
-    assert!(server.log_so_far().iter().all(|line| !line.contains("secret")));
+    server.assert_not_logged("secret");
 }
 
 #[test]
 fn quiet_logs_no_events_and_verbose_logs_messages() {
     let mut verbose = Server::start(&["-v"]);
     let mut client = Client::join(&verbose);
-    client.send("said aloud\n");
-    let address = client.stream().local_addr().unwrap();
-    verbose.wait_for_log(&format!("{address}: said aloud"));
+    client.send("not secret\n");
+    verbose.wait_for_log(&format!("{}: not secret", client.address()));
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
     command.args(["-q", "-l", "127.0.0.1:0"]);
@@ -137,7 +135,7 @@ fn quiet_logs_no_events_and_verbose_logs_messages() {
 }
 
 #[test]
-fn a_server_has_one_thread() {
+fn the_server_has_one_thread() {
     let server = Server::start(&[]);
     let _client = Client::join(&server);
     assert_eq!(server.status("Threads"), "1");

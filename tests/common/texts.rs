@@ -14,6 +14,8 @@ pub fn renamed(name: &str) -> String {
 
 /// Replies to commands and refusals of lines, without the `* ` of the named view.
 pub const HELP: &str = "6 commands: /nick NAME";
+/// Lines of the reply to `/help`, of which `HELP` begins the first.
+pub const HELP_LINES: usize = 1;
 pub const ME_NEEDS_TEXT: &str = "/me needs what you do";
 pub const MSG_NEEDS_TEXT: &str = "/msg needs a name and what to say";
 pub const LINE_TOO_LONG: &str = "that line was too long and nobody saw it";

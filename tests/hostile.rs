@@ -10,7 +10,7 @@
 mod common;
 
 use common::random::{Random, number_from};
-use common::{Client, time_limit, Server, WELCOME, eventually};
+use common::{Client, Server, WELCOME, eventually, time_limit};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

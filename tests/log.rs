@@ -41,10 +41,10 @@ fn the_chat_goes_on(server: &Server) -> [Client; 2] {
     let (mut alice, mut bob) = (Client::join(server), Client::join(server));
     let text = "x".repeat(400);
     for number in 0..MESSAGES / 2 {
-        alice.says(format!("{number} {text}\n"));
-        bob.expects(format!("{number} {text}"));
-        bob.says(format!("{number} {text}\n"));
-        alice.expects(format!("{number} {text}"));
+        alice.send(format!("{number} {text}\n"));
+        bob.expect_line(format!("{number} {text}"));
+        bob.send(format!("{number} {text}\n"));
+        alice.expect_line(format!("{number} {text}"));
     }
     [alice, bob]
 }
@@ -100,7 +100,7 @@ fn d13_a_log_that_cannot_be_written_does_not_disturb_the_chat() {
     };
     for start in [as_file as fn(&Port) -> Command, as_error] {
         let port = Port::reserve();
-        let server = Server::spawn_unheard(start(&port), &port);
+        let server = Server::spawn_without_log(start(&port), &port);
         the_chat_goes_on(&server);
         server.signal("TERM");
         assert_eq!(server.wait().0.code(), Some(0));
@@ -113,7 +113,7 @@ fn d13_log_lines_that_a_full_disk_lost_are_counted_and_reported_later() {
     let (log, disk) = (folder.path("log"), folder.path("disk"));
     symlink("/dev/full", &log).unwrap();
     let port = Port::reserve();
-    let server = Server::spawn_unheard(logging_to(&log, &port), &port);
+    let server = Server::spawn_without_log(logging_to(&log, &port), &port);
     the_chat_goes_on(&server);
     fs::remove_file(&log).unwrap();
     symlink(&disk, &log).unwrap();
@@ -145,7 +145,7 @@ fn d13_a_log_file_at_its_size_limit_does_not_disturb_the_chat() {
     let mut command = Command::new("sh");
     // 8 blocks of 512 bytes, by POSIX.
     command.args(["-c", r#"ulimit -f 8; exec "$@""#, "sh"]).arg(server.get_program()).args(server.get_args());
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     the_chat_goes_on(&server);
     // As with copytruncate of logrotate: afterwards there is space again.
     OpenOptions::new().write(true).truncate(true).open(&log).unwrap();
@@ -161,7 +161,7 @@ fn d14_closed_standard_output_and_error_do_not_disturb_the_chat() {
         drop(reader);
         set(&mut command, writer.into());
     }
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     the_chat_goes_on(&server);
     server.signal("TERM");
     assert_eq!(server.wait().0.code(), Some(0));
@@ -173,7 +173,7 @@ fn d14_a_log_pipe_that_is_closed_after_a_line_does_not_disturb_the_chat() {
     let mut command = verbose(&port, &[]);
     let (reader, writer) = std::io::pipe().unwrap();
     command.stderr(writer);
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     let mut first = String::new();
     BufReader::new(reader).read_line(&mut first).unwrap();
     assert!(first.contains("listening on"), "{first}");
@@ -191,11 +191,11 @@ fn the_chat_goes_on_past_a_stuck_log(
     let port = Port::reserve();
     let mut command = command(verbose(&port, &[]));
     command.stderr(stderr);
-    let mut server = Server::spawn_unheard(command, &port);
+    let mut server = Server::spawn_without_log(command, &port);
     // Other processes may write there too, and expect it to block. It may be non-blocking for one write.
     eventually("standard error is blocking", || (!is_nonblocking(&server)).then_some(()));
     let _connected = the_chat_goes_on(&server);
-    server.hear_log(reader);
+    server.read_log_from(reader);
     // There may be several reports: a short line can find space where a long one did not.
     let (logged, lost) = eventually("each message is logged or reported as lost", || {
         let log = server.log_so_far();
@@ -237,7 +237,7 @@ fn logging_to_journal(port: &Port, offset: u64) -> (Server, UnixStream) {
     let mut command = verbose(port, &[]);
     command.env("JOURNAL_STREAM", format!("{}:{}", stat.st_dev, stat.st_ino + offset));
     command.stderr(OwnedFd::from(writer));
-    (Server::spawn_unheard(command, port), reader)
+    (Server::spawn_without_log(command, port), reader)
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn under_the_journal_log_lines_have_no_time_of_their_own_also_the_report_of_lost
     let port = Port::reserve();
     let (mut server, reader) = logging_to_journal(&port, 0);
     let _connected = the_chat_goes_on(&server);
-    server.hear_log(reader);
+    server.read_log_from(reader);
     let report = server.wait_for_log(LOST);
     assert_eq!(report, format!("[WARN] {LOST}{}", lost(&report)));
     for line in server.log_so_far() {
@@ -258,7 +258,7 @@ fn log_lines_have_a_time_if_journal_stream_names_another_file_than_standard_erro
     let port = Port::reserve();
     let (mut server, reader) = logging_to_journal(&port, 1);
     let _connected = the_chat_goes_on(&server);
-    server.hear_log(reader);
+    server.read_log_from(reader);
     let report = server.wait_for_log(LOST);
     assert!(report[25..].starts_with("[WARN] "), "{report}");
     messages(server.log_so_far());
@@ -311,10 +311,10 @@ fn d15_a_named_pipe_as_log_file_that_is_not_read_does_not_disturb_the_chat() {
     let both = OpenOptions::new().read(true).write(true).open(&log).unwrap();
     let reader = File::open(&log).unwrap();
     let port = Port::reserve();
-    let mut server = Server::spawn_unheard(logging_to(&log, &port), &port);
+    let mut server = Server::spawn_without_log(logging_to(&log, &port), &port);
     drop(both);
     the_chat_goes_on(&server);
-    server.hear_log(reader);
+    server.read_log_from(reader);
     assert!(lost(&server.wait_for_log(LOST)) > 0);
 }
 
@@ -323,8 +323,8 @@ fn d16_a_message_cannot_forge_a_log_line_or_drive_a_terminal() {
     for arguments in [&["-v"][..], &["-v", "--raw"], &["-v", "-v"], &["-v", "-v", "--raw"]] {
         let mut server = Server::start(arguments);
         let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-        let author = alice.stream().local_addr().unwrap();
-        alice.says(b"one\x1b[2J\r2026-01-01T00:00:00Z [ERROR] forged\ntwo\x9b\x00\xc2\x9b\nend\n");
+        let author = alice.address();
+        alice.send(b"one\x1b[2J\r2026-01-01T00:00:00Z [ERROR] forged\ntwo\x9b\x00\xc2\x9b\nend\n");
         let shown = server.wait_for_log("one");
         assert!(
             shown.ends_with(&format!("{author}: one\\x1B[2J\\x0D2026-01-01T00:00:00Z [ERROR] forged")),
@@ -333,7 +333,7 @@ fn d16_a_message_cannot_forge_a_log_line_or_drive_a_terminal() {
         let shown = server.wait_for_log("two");
         assert!(shown.ends_with(&format!("{author}: two\\x9B\\x00\\x9B")), "{arguments:?}: {shown}");
         server.wait_for_log(&format!("{author}: end"));
-        while bob.hears_line() != b"end" {}
+        while bob.read_line() != b"end" {}
         for line in server.log_so_far() {
             assert!(line.starts_with("20") && !line.contains(char::is_control), "{arguments:?}: {line:?}");
         }
@@ -344,10 +344,10 @@ fn d16_a_message_cannot_forge_a_log_line_or_drive_a_terminal() {
 fn d16_by_default_the_log_has_no_text_of_messages() {
     let mut server = Server::start(&[]);
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-    alice.says("a secret\n");
-    bob.expects("a secret");
+    alice.send("a secret\n");
+    bob.expect_line("a secret");
     let mut other = Client::join(&server);
-    other.says("GET /secret HTTP/1.1\r\nHost: secret\r\n\r\n");
+    other.send("GET /secret HTTP/1.1\r\nHost: secret\r\n\r\n");
     server.wait_for_log("spoke HTTP");
     server.signal("USR1");
     server.wait_for_log("3 accepted");
@@ -361,7 +361,7 @@ fn d17_a_new_start_appends_to_the_log_file() {
     fs::write(&log, "from before\n").unwrap();
     let port = Port::reserve();
     for start in 1..=3 {
-        let server = Server::spawn_unheard(logging_to(&log, &port), &port);
+        let server = Server::spawn_without_log(logging_to(&log, &port), &port);
         Client::join(&server);
         server.signal("TERM");
         assert_eq!(server.wait().0.code(), Some(0));

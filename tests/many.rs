@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{time_limit, Server, WELCOME};
+use common::{Server, WELCOME, time_limit};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::HashMap;

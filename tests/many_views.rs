@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{time_limit, Server};
+use common::{Server, time_limit};
 use hubbub::wire::view::View;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};

@@ -26,8 +26,8 @@ fn with_a_stuck_reader() -> (Server, Client, Client) {
     let server = Server::start(&["--stall-timeout", "3600"]);
     let (stuck, mut sender, mut reader) =
         (Client::join(&server), Client::join(&server), Client::join(&server));
-    sender.says(lines());
-    assert_eq!(reader.hears_bytes(lines().len()), lines().as_bytes());
+    sender.send(lines());
+    assert_eq!(reader.read_bytes(lines().len()), lines().as_bytes());
     (server, stuck, reader)
 }
 
@@ -43,8 +43,8 @@ fn d1_a_client_that_reads_gets_all_pending_lines_and_an_orderly_close() {
         let (mut server, mut late, mut reader) = with_a_stuck_reader();
         server.signal(signal);
         server.wait_for_log("stopping");
-        assert_eq!(late.hears_all(), lines().as_bytes(), "after SIG{signal}");
-        reader.expects_end();
+        assert_eq!(late.read_to_end(), lines().as_bytes(), "after SIG{signal}");
+        reader.expect_end();
         drop((late, reader));
         let (status, log) = server.wait();
         assert_eq!(status.code(), Some(0), "after SIG{signal}: {log:#?}");
@@ -60,15 +60,15 @@ fn d1_a_client_that_reads_gets_all_pending_lines_and_an_orderly_close() {
 fn d1_a_line_sent_before_the_signal_is_relayed() {
     let server = Server::start(&[]);
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-    stop(&server);
-    alice.says("one\nlast words\n");
+    server.pause();
+    alice.send("one\nlast words\n");
     eventually("the line has arrived", || has_nothing_to_send(&alice).then_some(()));
     server.signal("TERM");
-    server.signal("CONT");
-    bob.expects("one");
-    bob.expects("last words");
-    bob.expects_end();
-    alice.expects_end();
+    server.resume();
+    bob.expect_line("one");
+    bob.expect_line("last words");
+    bob.expect_end();
+    alice.expect_end();
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn d4_hangup_reopens_the_log_file() {
     let port = Port::reserve();
     let address = port.address().to_string();
     let command = program(&["-l", &address, "--log-file", log.to_str().unwrap()]);
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     let alice = Client::join(&server);
-    let joined = |client: &Client| format!("{} joined", client.stream().local_addr().unwrap());
+    let joined = |client: &Client| format!("{} joined", client.address());
     eventually("it is logged", || fs::read_to_string(&log).unwrap().contains(&joined(&alice)).then_some(()));
     fs::rename(&log, &old).unwrap();
     server.signal("HUP");
@@ -146,7 +146,7 @@ fn d4_a_log_file_that_cannot_be_reopened_stays_in_use() {
     let port = Port::reserve();
     let address = port.address().to_string();
     let command = program(&["-l", &address, "--log-file", log.to_str().unwrap()]);
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     fs::rename(&log, &old).unwrap();
     fs::create_dir(&log).unwrap();
     server.signal("HUP");
@@ -162,8 +162,8 @@ fn d4_without_a_log_file_hangup_is_ignored() {
     server.signal("HUP");
     server.signal("USR1");
     server.wait_for_log("2 online");
-    alice.says("still here\n");
-    bob.expects("still here");
+    alice.send("still here\n");
+    bob.expect_line("still here");
 }
 
 #[test]
@@ -173,19 +173,19 @@ fn d5_a_pipe_signal_is_ignored() {
     server.signal("PIPE");
     server.signal("USR1");
     server.wait_for_log("2 accepted");
-    alice.says("still here\n");
-    bob.expects("still here");
+    alice.send("still here\n");
+    bob.expect_line("still here");
 }
 
 #[test]
 fn d5_usr1_logs_the_counters() {
     let mut server = Server::start(&[]);
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-    alice.says("hello\n");
-    bob.expects("hello");
+    alice.send("hello\n");
+    bob.expect_line("hello");
     let mut carol = Client::join(&server);
-    carol.ends();
-    carol.expects_end();
+    carol.end_input();
+    carol.expect_end();
     server.wait_for_log(" left, 2 online");
     server.signal("USR1");
     let line = server.wait_for_log("accepted");
@@ -197,15 +197,15 @@ fn d5_usr1_logs_the_counters() {
 fn d5_after_a_stop_and_a_continue_all_clients_still_talk() {
     let mut server = Server::start(&["--stall-timeout", "1"]);
     let mut clients = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
-    stop(&server);
-    clients[0].says("into the pause\n");
-    server.signal("CONT");
+    server.pause();
+    clients[0].send("into the pause\n");
+    server.resume();
     for client in &mut clients[1..] {
-        client.expects("into the pause");
+        client.expect_line("into the pause");
     }
-    clients[9].says("and after it\n");
+    clients[9].send("and after it\n");
     for client in &mut clients[..9] {
-        client.expects("and after it");
+        client.expect_line("and after it");
     }
     server.signal("USR1");
     server.wait_for_log("10 online");
@@ -218,20 +218,20 @@ fn d5_the_time_of_a_stop_does_not_count_against_a_slow_reader() {
     let flood = format!("{}end\n", lines().repeat(4));
     let expected = flood.clone();
     let talk = thread::spawn(move || {
-        sender.says(flood);
+        sender.send(flood);
         sender
     });
     eventually("the sender is blocked by the slow reader", || {
         let before = relayed(&mut server);
         (before > PENDING as u64 && before == relayed(&mut server)).then_some(())
     });
-    stop(&server);
+    server.pause();
     // Longer than the stall timeout, by the clock of another server.
     let mut watch = Server::start(&["--report-every", "6"]);
     let _client = Client::join(&watch);
     watch.wait_for_log("1 online, 0 lines relayed since");
-    server.signal("CONT");
-    assert_eq!(slow.hears_bytes(expected.len()), expected.as_bytes());
+    server.resume();
+    assert_eq!(slow.read_bytes(expected.len()), expected.as_bytes());
     talk.join().unwrap();
 }
 
@@ -247,19 +247,13 @@ fn d6_signals_do_not_disturb_the_chat() {
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
     for number in 0..50 {
         server.signal("USR1");
-        alice.says(format!("{number}\n"));
-        bob.expects(number.to_string());
+        alice.send(format!("{number}\n"));
+        bob.expect_line(number.to_string());
     }
     server.signal("USR1");
     server.wait_for_log(" 50 lines (");
     let warnings = server.log_so_far().iter().filter(|line| !line.contains("[INFO]")).collect::<Vec<_>>();
     assert!(warnings.is_empty(), "{warnings:#?}");
-}
-
-/// Stops the process, as Ctrl-Z on a terminal does, and waits until it has stopped.
-fn stop(server: &Server) {
-    server.signal("STOP");
-    eventually("the process has stopped", || server.status("State").starts_with('T').then_some(()));
 }
 
 /// Whether all bytes that the client sent have arrived.

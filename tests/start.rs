@@ -6,7 +6,7 @@
 mod common;
 
 use common::{
-    Client, Folder, Port, Server, eventually, program, run, run_to_its_end, tcp_table, without_capability,
+    Client, Folder, Port, Server, eventually, program, run, run_to_end, tcp_table, without_capability,
 };
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 #[track_caller]
 fn cannot_run(command: Command, expected: &str) {
     let shown = format!("{command:?}");
-    let (status, output, error) = run_to_its_end(command);
+    let (status, output, error) = run_to_end(command);
     assert_eq!(
         (status, output.as_str(), error.as_str()),
         (Some(1), "", &*format!("hubbub: {expected}\n")),
@@ -86,10 +86,10 @@ fn d8_an_address_of_another_machine_is_an_error() {
 fn d8_a_bad_host_and_a_missing_ipv6_address_are_errors_of_the_same_form() {
     // A host name with an empty label needs no resolver. The reason depends on the C library, and on whether the
     // machine uses IPv6.
-    for place in ["no..host:0", "[2001:db8::1]:0"] {
-        let (status, output, error) = run(&["-l", place]);
+    for address in ["no..host:0", "[2001:db8::1]:0"] {
+        let (status, output, error) = run(&["-l", address]);
         assert_eq!((status, output.as_str(), error.lines().count()), (Some(1), "", 1), "{error}");
-        assert!(error.starts_with(&format!("hubbub: cannot listen on {place}: ")), "{error}");
+        assert!(error.starts_with(&format!("hubbub: cannot listen on {address}: ")), "{error}");
         assert!(!error.contains("os error") && !error.contains("panicked"), "{error}");
     }
 }
@@ -110,9 +110,9 @@ fn d8_it_listens_on_an_ipv6_address_and_logs_it() {
     let mut server = Server::spawn(program(&["-l", "[::1]:0"]));
     assert_eq!(server.address().ip(), Ipv6Addr::LOCALHOST);
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-    server.wait_for_log(&format!("{} joined", alice.stream().local_addr().unwrap()));
-    alice.says("hello\n");
-    bob.expects("hello");
+    server.wait_for_log(&format!("{} joined", alice.address()));
+    alice.send("hello\n");
+    bob.expect_line("hello");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn d9_an_argument_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let mut command = program(&[]);
     command.arg(std::ffi::OsStr::from_bytes(b"--feed=\xff"));
-    let (status, output, error) = run_to_its_end(command);
+    let (status, output, error) = run_to_end(command);
     assert_eq!((status, output.as_str(), error.lines().count()), (Some(2), "", 1), "{error}");
 }
 
@@ -213,18 +213,18 @@ fn d9_help_and_version_end_with_status_0_also_into_a_closed_pipe_or_a_full_disk(
 
 #[test]
 fn d10_all_interfaces_means_both_families_and_an_ipv4_peer_is_logged_as_ipv4() {
-    for place in ["[::]:0", ":0", "0"] {
-        let mut server = Server::spawn(program(&["-l", place]));
+    for address in ["[::]:0", ":0", "0"] {
+        let mut server = Server::spawn(program(&["-l", address]));
         let port = server.address().port();
         let mut old = Client::join(&server);
-        let shown = old.stream().local_addr().unwrap();
+        let shown = old.address();
         server.wait_for_log(&format!(" {shown} joined"));
         let mut new = Client::connect((Ipv6Addr::LOCALHOST, port).into());
-        new.expects(common::WELCOME);
-        server.wait_for_log(&format!(" {} joined", new.stream().local_addr().unwrap()));
-        old.says("hello\n");
-        new.expects("hello");
-        old.ends();
+        new.expect_line(common::WELCOME);
+        server.wait_for_log(&format!(" {} joined", new.address()));
+        old.send("hello\n");
+        new.expect_line("hello");
+        old.end_input();
         server.wait_for_log(&format!(" {shown} left"));
     }
 }
@@ -236,7 +236,7 @@ fn d11_it_starts_again_on_a_port_with_connections_in_time_wait() {
     let mut clients = (0..5).map(|_| Client::join(&server)).collect::<Vec<_>>();
     server.signal("TERM");
     server.wait_for_log("stopping");
-    clients.iter_mut().for_each(Client::expects_end);
+    clients.iter_mut().for_each(Client::expect_end);
     drop(clients);
     assert_eq!(server.wait().0.code(), Some(0));
     let lingering = |entry: &common::TcpEntry| entry.local_port == address.port() && entry.state == 6;
@@ -288,15 +288,15 @@ fn d19_it_serves_when_started_without_the_standard_file_descriptors() {
         .arg(port.address().to_string())
         .arg("--log-file")
         .arg(&log);
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-    alice.says("hello\n");
-    bob.expects("hello");
+    alice.send("hello\n");
+    bob.expect_line("hello");
     for descriptor in 0..3 {
         let place = fs::read_link(format!("/proc/{}/fd/{descriptor}", server.pid())).unwrap();
         assert_eq!(place, Path::new("/dev/null"), "descriptor {descriptor}");
     }
-    let joined = format!("{} joined", bob.stream().local_addr().unwrap());
+    let joined = format!("{} joined", bob.address());
     eventually("it is logged", || fs::read_to_string(&log).unwrap().contains(&joined).then_some(()));
 }
 
@@ -307,10 +307,10 @@ fn d19_it_serves_without_the_standard_file_descriptors_and_without_a_log_file() 
     command
         .args(["-c", r#"exec "$@" <&- >&- 2>&-"#, "sh", env!("CARGO_BIN_EXE_hubbub"), "-v", "-l"])
         .arg(port.address().to_string());
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-    alice.says("hello\n");
-    bob.expects("hello");
+    alice.send("hello\n");
+    bob.expect_line("hello");
 }
 
 #[test]
@@ -325,6 +325,6 @@ fn d20_it_serves_without_an_environment_and_on_a_read_only_file_system() {
     command.env_clear().args(["sh", "-c", script, env!("CARGO_BIN_EXE_hubbub")]);
     let server = Server::spawn(command);
     let (mut one, mut two) = (Client::join(&server), Client::join(&server));
-    one.says("hello\n");
-    two.expects("hello");
+    one.send("hello\n");
+    two.expect_line("hello");
 }

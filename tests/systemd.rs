@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Client, DEADLINE, Folder, Server, WELCOME, program, run_to_its_end};
+use common::{Client, Folder, Server, WELCOME, program, run_to_end, time_limit};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
@@ -33,7 +33,7 @@ fn activated(sockets: &[OwnedFd], environment: &[(&str, &str)], arguments: &[&st
 /// Starts that server.
 #[track_caller]
 fn start(sockets: &[OwnedFd], environment: &[(&str, &str)], arguments: &[&str]) -> Server {
-    Server::spawn_with_its_files(activated(sockets, environment, arguments))
+    Server::spawn_with_stdio(activated(sockets, environment, arguments))
 }
 
 #[track_caller]
@@ -46,7 +46,7 @@ fn listener() -> (OwnedFd, SocketAddr) {
 #[track_caller]
 fn join(address: SocketAddr) -> Client {
     let mut client = Client::connect(address);
-    client.expects(WELCOME);
+    client.expect_line(WELCOME);
     client
 }
 
@@ -57,13 +57,13 @@ impl Supervisor {
     #[track_caller]
     fn at(address: &UnixAddress) -> Self {
         let socket = UnixDatagram::bind_addr(address).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.set_read_timeout(Some(time_limit())).unwrap();
         Self(socket)
     }
 
     /// The next message.
     #[track_caller]
-    fn receives(&self) -> String {
+    fn receive(&self) -> String {
         let mut buffer = [0; 4096];
         let bytes = self.0.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..bytes].to_vec()).unwrap()
@@ -71,12 +71,12 @@ impl Supervisor {
 
     /// Waits for a message. Others may come before it.
     #[track_caller]
-    fn expects(&self, message: &str) {
+    fn wait_for(&self, message: &str) {
         let mut received = Vec::new();
-        let end = Instant::now() + DEADLINE;
+        let end = Instant::now() + time_limit();
         while received.last().is_none_or(|last| last != message) {
             assert!(Instant::now() < end, "no {message:?} among {received:?}");
-            received.push(self.receives());
+            received.push(self.receive());
         }
     }
 }
@@ -95,17 +95,17 @@ fn the_supervisor_gets_readiness_the_number_of_clients_and_the_stop() {
         let mut command = program(&["-l", "127.0.0.1:0", "--report-every", "0"]);
         command.env("NOTIFY_SOCKET", &text);
         let server = Server::spawn(command);
-        assert_eq!(supervisor.receives(), "READY=1");
-        assert_eq!(supervisor.receives(), "STATUS=0 online, 0 lines (0 bytes) relayed");
+        assert_eq!(supervisor.receive(), "READY=1");
+        assert_eq!(supervisor.receive(), "STATUS=0 online, 0 lines (0 bytes) relayed");
         let mut client = Client::join(&server);
-        supervisor.expects("STATUS=1 online, 0 lines (0 bytes) relayed");
-        client.says("hi\n");
-        supervisor.expects("STATUS=1 online, 1 line (3 bytes) relayed");
-        client.ends();
-        client.expects_end();
-        supervisor.expects("STATUS=0 online, 1 line (3 bytes) relayed");
+        supervisor.wait_for("STATUS=1 online, 0 lines (0 bytes) relayed");
+        client.send("hi\n");
+        supervisor.wait_for("STATUS=1 online, 1 line (3 bytes) relayed");
+        client.end_input();
+        client.expect_end();
+        supervisor.wait_for("STATUS=0 online, 1 line (3 bytes) relayed");
         server.signal("TERM");
-        assert_eq!(supervisor.receives(), "STOPPING=1");
+        assert_eq!(supervisor.receive(), "STOPPING=1");
         assert_eq!(server.wait().0.code(), Some(0));
     }
 }
@@ -121,10 +121,10 @@ fn the_watchdog_gets_a_message_twice_per_timeout_only_if_it_watches_this_process
         Server::spawn(command)
     };
     let server = start(&[("WATCHDOG_USEC", "100000")]);
-    supervisor.expects("WATCHDOG=1");
+    supervisor.wait_for("WATCHDOG=1");
     let since = Instant::now();
     for _ in 0..10 {
-        supervisor.expects("WATCHDOG=1");
+        supervisor.wait_for("WATCHDOG=1");
     }
     assert!(since.elapsed() >= Duration::from_millis(400), "10 messages in {:?}", since.elapsed());
     // None comes while the loop is stopped.
@@ -135,20 +135,20 @@ fn the_watchdog_gets_a_message_twice_per_timeout_only_if_it_watches_this_process
     assert!(supervisor.0.recv(&mut [0; 64]).is_err(), "a message from a stopped process");
     supervisor.0.set_nonblocking(false).unwrap();
     server.resume();
-    supervisor.expects("WATCHDOG=1");
+    supervisor.wait_for("WATCHDOG=1");
     server.signal("TERM");
-    supervisor.expects("STOPPING=1");
+    supervisor.wait_for("STOPPING=1");
     server.wait();
     // The watchdog watches another process.
     let server = start(&[("WATCHDOG_USEC", "1"), ("WATCHDOG_PID", "1")]);
-    assert_eq!([(); 2].map(|()| supervisor.receives())[0], "READY=1");
+    assert_eq!([(); 2].map(|()| supervisor.receive())[0], "READY=1");
     let _client = Client::join(&server);
-    assert!(supervisor.receives().starts_with("STATUS=1 online"));
+    assert!(supervisor.receive().starts_with("STATUS=1 online"));
 }
 
 #[test]
 fn a_restarted_supervisor_gets_readiness_again() {
-    let folder = Folder::new("systemd-anew");
+    let folder = Folder::new("systemd-restarted");
     let path = folder.path("notify");
     let address = UnixAddress::from_pathname(&path).unwrap();
     let first = Supervisor::at(&address);
@@ -156,7 +156,7 @@ fn a_restarted_supervisor_gets_readiness_again() {
     // A watchdog timeout of 0 means no watchdog.
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "0");
     let server = Server::spawn(command);
-    assert_eq!([(); 2].map(|()| first.receives())[0], "READY=1");
+    assert_eq!([(); 2].map(|()| first.receive())[0], "READY=1");
     // There is no supervisor while the status changes.
     drop(first);
     std::fs::remove_file(&path).unwrap();
@@ -164,8 +164,8 @@ fn a_restarted_supervisor_gets_readiness_again() {
     thread::park_timeout(Duration::from_millis(1500));
     let second = Supervisor::at(&address);
     clients.push(Client::join(&server));
-    assert_eq!(second.receives(), "READY=1");
-    assert!(second.receives().starts_with("STATUS=2 online"));
+    assert_eq!(second.receive(), "READY=1");
+    assert!(second.receive().starts_with("STATUS=2 online"));
 }
 
 #[test]
@@ -180,8 +180,8 @@ fn a_supervisor_that_never_reads_or_is_missing_does_not_disturb_the_chat() {
     let mut clients = [Client::join(&server), Client::join(&server)];
     let end = Instant::now() + Duration::from_millis(1500);
     while Instant::now() < end {
-        clients[0].says("still here\n");
-        clients[1].expects("still here");
+        clients[0].send("still here\n");
+        clients[1].expect_line("still here");
     }
     drop(server);
     let mut command = program(&["-l", "127.0.0.1:0"]);
@@ -202,10 +202,10 @@ fn inherited_sockets_replace_the_default_listeners_and_their_names_select_the_vi
     let mut server = start(&[one, two], &names, &[]);
     server.wait_for_log(&format!("listening on {second} (plain)"));
     let mut named = join(first);
-    assert!(named.hears_line().starts_with(b"* you are anon1 (1 here)"));
+    assert!(named.read_line().starts_with(b"* you are anon1 (1 here)"));
     let mut plain = join(second);
-    plain.says("hi\n");
-    named.expects("<anon2> hi");
+    plain.send("hi\n");
+    named.expect_line("<anon2> hi");
     // There is no other listener.
     let log = server.log_so_far();
     let listening = log.iter().filter_map(|line| line.split_once("listening on ")).map(|(_, place)| place);
@@ -223,9 +223,9 @@ fn an_inherited_unix_socket_works_and_its_file_stays() {
     // The listener of the command line is there too.
     server.wait_for_log("listening on 127.0.0.1:");
     let mut client = Client::connect_to_path(&path);
-    assert!(client.hears_line().starts_with(br#"{"type":"notice""#));
+    assert!(client.read_line().starts_with(br#"{"type":"notice""#));
     server.signal("TERM");
-    client.hears_all();
+    client.read_to_end();
     assert_eq!(server.wait().0.code(), Some(0));
     assert!(path.exists(), "the server did not make the file");
 }
@@ -256,7 +256,7 @@ fn an_unusable_socket_is_an_error_of_one_line() {
         (tcp(), &[("LISTEN_FDS", "3000")], "cannot take over the sockets of LISTEN_FDS: Bad file descriptor"),
     ];
     for (socket, environment, expected) in cases {
-        let (status, _, err) = run_to_its_end(activated(&[socket], environment, &[]));
+        let (status, _, err) = run_to_end(activated(&[socket], environment, &[]));
         assert_eq!(status, Some(1), "{err}");
         assert!(err.starts_with("hubbub: ") && err.contains(expected) && err.lines().count() == 1, "{err}");
     }
@@ -284,9 +284,9 @@ fn clients_that_connect_during_a_restart_wait_and_join() {
                 while !stop.load(Ordering::Relaxed) {
                     // Fails if the connection is refused, or reset before the welcome.
                     let mut client = join(address);
-                    client.says("hi\n");
-                    client.ends();
-                    client.hears_all();
+                    client.send("hi\n");
+                    client.end_input();
+                    client.read_to_end();
                     count += 1;
                 }
                 count

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Client, Folder, Server, WELCOME, eventually, program, run, run_to_its_end, without_capability};
+use common::{Client, Folder, Server, WELCOME, eventually, program, run, run_to_end, without_capability};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -26,7 +26,7 @@ fn at(path: &Path) -> String {
 #[track_caller]
 fn join(path: &Path) -> Client {
     let mut client = Client::connect_to_path(path);
-    client.expects(WELCOME);
+    client.expect_line(WELCOME);
     client
 }
 
@@ -43,13 +43,13 @@ fn a_client_of_a_unix_socket_is_in_the_same_room_and_logged_by_process_and_user(
     let mut local = join(&path);
     let uid = rustix::process::getuid().as_raw();
     server.wait_for_log(&format!("pid {} uid {uid} joined, 2 online", std::process::id()));
-    remote.says("hi\n");
-    local.expects("hi");
-    local.says("hi you\r\nunfinished");
-    remote.expects("hi you");
-    local.ends();
-    remote.expects("unfinished");
-    local.expects_end();
+    remote.send("hi\n");
+    local.expect_line("hi");
+    local.send("hi you\r\nunfinished");
+    remote.expect_line("hi you");
+    local.end_input();
+    remote.expect_line("unfinished");
+    local.expect_end();
     server.wait_for_log(&format!("pid {} uid {uid} left", std::process::id()));
 }
 
@@ -62,12 +62,12 @@ fn each_view_works_on_unix_sockets() {
     server.wait_for_log("(json)");
     let mut remote = Client::join(&server);
     let mut named = join(&paths[0].1);
-    assert!(named.hears_line().starts_with(b"* you are anon2"));
+    assert!(named.read_line().starts_with(b"* you are anon2"));
     let mut json = Client::connect_to_path(&paths[1].1);
-    json.hears_line();
-    remote.says("hi\n");
-    named.expects("<anon1> hi");
-    assert!(json.hears_line().starts_with(br#"{"type":"message","from":"anon1","text":"hi""#));
+    json.read_line();
+    remote.send("hi\n");
+    named.expect_line("<anon1> hi");
+    assert!(json.read_line().starts_with(br#"{"type":"message","from":"anon1","text":"hi""#));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_file_has_the_mode_of_the_option_and_is_removed_at_the_stop() {
         assert_eq!(mode(&path), expected, "{options:?}");
         let mut client = join(&path);
         server.signal("TERM");
-        client.expects_end();
+        client.expect_end();
         assert_eq!(server.wait().0.code(), Some(0));
         assert!(!path.exists(), "{options:?}");
     }
@@ -118,8 +118,8 @@ fn the_socket_of_a_running_process_is_never_replaced() {
     let path = folder.path("room");
     let mut server = start(&path, &["-v"]);
     let expected = format!("hubbub: cannot listen on {}: Address already in use\n", at(&path));
-    for place in [at(&path), format!("json:{}", at(&path))] {
-        let (status, out, err) = run(&["-q", "-l", &place]);
+    for address in [at(&path), format!("json:{}", at(&path))] {
+        let (status, out, err) = run(&["-q", "-l", &address]);
         assert_eq!((status, out.as_str(), err.as_str()), (Some(1), "", expected.as_str()));
     }
     join(&path);
@@ -174,7 +174,7 @@ fn the_error_of_an_unusable_path_gives_the_reason() {
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
     let place = at(&closed.join("room"));
-    let refused = run_to_its_end(without_capability("dac_override", program(&["-l", &place])));
+    let refused = run_to_end(without_capability("dac_override", program(&["-l", &place])));
     assert_eq!(refused.0, Some(1));
     assert_eq!(refused.2, format!("hubbub: cannot listen on {place}: Permission denied\n"));
 }
@@ -235,14 +235,14 @@ fn slow_readers_get_a_whole_paste_over_unix_sockets() {
     let mut sender = join(&path);
     let paste = pasted.clone();
     let sends = std::thread::spawn(move || {
-        sender.says(paste);
-        sender.ends();
-        sender.expects_end();
+        sender.send(paste);
+        sender.end_input();
+        sender.expect_end();
     });
     // One after the other: while one reads, the sender waits for the others.
     for part in pasted.as_bytes().chunks(300_000) {
         for reader in &mut readers {
-            assert!(reader.hears_bytes(part.len()) == part);
+            assert!(reader.read_bytes(part.len()) == part);
         }
     }
     sends.join().unwrap();
@@ -258,16 +258,16 @@ fn a_reader_that_is_stuck_is_disconnected_and_a_client_over_the_limit_refused() 
     let mut reader = join(&path);
     let mut talker = join(&path);
     let mut fourth = Client::connect_to_path(&path);
-    fourth.expects("* the room is full (3 clients): try again later");
-    fourth.expects_end();
+    fourth.expect_line("* the room is full (3 clients): try again later");
+    fourth.expect_end();
     let line = [&[b'x'; 1023][..], b"\n"].concat();
-    let reads = std::thread::spawn(move || reader.hears_bytes(2048 * 1024).len());
-    talker.says(line.repeat(2048));
+    let reads = std::thread::spawn(move || reader.read_bytes(2048 * 1024).len());
+    talker.send(line.repeat(2048));
     assert_eq!(reads.join().unwrap(), 2048 * 1024);
     server.wait_for_log("disconnected: read too slowly while others waited");
     // It got the lines until then, and no more.
-    let heard = stuck.hears_all();
-    assert!(heard.ends_with(b"\n") || heard.len() < 2048 * 1024, "{}", heard.len());
+    let received = stuck.read_to_end();
+    assert!(received.ends_with(b"\n") || received.len() < 2048 * 1024, "{}", received.len());
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn a_stale_file_without_owner_access_is_replaced_and_one_in_use_keeps_its_mode()
     let server = start(&path, &["--unix-mode", "0060"]);
     let again = || without_capability("dac_override", program(&["-q", "-l", &at(&path)]));
     let expected = format!("hubbub: cannot listen on {}: Address already in use\n", at(&path));
-    assert_eq!(run_to_its_end(again()), (Some(1), String::new(), expected));
+    assert_eq!(run_to_end(again()), (Some(1), String::new(), expected));
     assert_eq!(mode(&path), 0o060);
     server.signal("KILL");
     server.wait();
@@ -295,7 +295,7 @@ fn a_stale_file_in_a_directory_that_cannot_be_locked_is_an_error() {
     drop(UnixListener::bind(&path).unwrap());
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o300)).unwrap();
     let command = program(&["-q", "-l", &at(&path)]);
-    let (status, _, err) = run_to_its_end(without_capability("dac_override,-dac_read_search", command));
+    let (status, _, err) = run_to_end(without_capability("dac_override,-dac_read_search", command));
     let why =
         "a stale socket file is there, and its directory cannot be locked to replace it: remove the file";
     assert_eq!((status, err), (Some(1), format!("hubbub: cannot listen on {}: {why}\n", at(&path))));

@@ -1,6 +1,6 @@
 //! Texts of the server that several tests assert.
 
-use hubbub::clients::stats::count;
+use hubbub::util::plural::count;
 
 /// The welcome line by default.
 pub const WELCOME: &str = "Welcome to the anonymous chat room.";
@@ -68,12 +68,15 @@ pub const SERVER_STOPPING: &str = "stopping";
 
 /// The end of a log line about the descriptor limit, and the error when it is too low.
 pub fn limit_allows(allowed: usize, wanted: usize) -> String {
-    format!("the limit of open files allows {allowed} clients, not {wanted}")
+    format!(
+        "--max-clients \"{wanted}\": the limit of open files allows only {allowed} clients: \
+         raise it with ulimit -n"
+    )
 }
 pub const LIMIT_TOO_LOW: &str =
-    "hubbub: the limit of 20 open files leaves room for 7 clients: raise it with ulimit -n\n";
+    "hubbub: the limit of 20 open files allows 7 clients: raise it with ulimit -n\n";
 pub const NO_MEMORY_FOR_FEED: &str =
-    "hubbub: cannot have a feed of 1073741824 bytes: Cannot allocate memory\n";
+    "hubbub: --feed \"1073741824\": cannot allocate the feed: Cannot allocate memory\n";
 
 /// The text that the log shows instead of a private message.
 pub const PRIVATE_IN_LOG: &str = "something for one alone";

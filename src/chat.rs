@@ -4,4 +4,5 @@ pub mod command;
 pub mod event;
 pub mod members;
 pub mod room;
+pub mod text;
 pub mod view;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 /// Where a room is by default.
 const HOST: &str = "127.0.0.1";
 const PORT: u16 = 9090;
+/// The port of the default listener in the named view.
+const NAMED_PORT: u16 = 9091;
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,11 @@ impl Default for Address {
 }
 
 impl Address {
+    /// Returns the address of the default listener in the named view, 127.0.0.1:9091.
+    pub fn default_named() -> Self {
+        Self::Tcp { host: HOST.to_owned(), port: NAMED_PORT }
+    }
+
     /// Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT`, `[IPV6]`, `PORT`, `:PORT` or `unix:PATH`.
     ///
     /// # Errors

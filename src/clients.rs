@@ -268,7 +268,7 @@ impl<S: Transport> Clients<S> {
 
     /// Logs how many joins and leaves got no line of their own.
     pub fn log_suppressed(&mut self) {
-        if let Some(count) = self.log_limit.take_unlogged() {
+        if let Some(count) = self.log_limit.take_suppressed() {
             warn!("{count} joins and leaves were too fast to be logged one by one");
         }
     }

@@ -213,7 +213,7 @@ impl Server {
                 self.timers.trim();
                 self.clients.trim();
             }
-            ServerTimer::RetryLog => self.log.try_again(),
+            ServerTimer::RetryLog => self.log.retry(),
             ServerTimer::ShutdownDeadline => self.clients.abort_pending_writes(),
         }
     }

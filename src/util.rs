@@ -1,4 +1,4 @@
-//! Small helpers without a layer of their own: time, memory, ids, error text.
+//! Helpers of all layers: time, memory, client ids, error text.
 
 pub mod buffer;
 pub mod clock;

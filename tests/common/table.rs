@@ -140,7 +140,7 @@ impl Transport for FakeSocket {
         self.read(buffer)
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut script = self.0.borrow_mut();
         let wrote = script.write(slices);
         script.note(wrote.map_or_else(Done::WriteFailed, |bytes| {

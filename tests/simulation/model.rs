@@ -170,7 +170,7 @@ impl Model {
                     }
                 }
                 Said::OtherProtocol(stranger) => {
-                    person.is_refused(stranger.told(), CloseReason::OtherProtocol(stranger), now);
+                    person.is_refused(stranger.refusal(), CloseReason::OtherProtocol(stranger), now);
                 }
             }
         }

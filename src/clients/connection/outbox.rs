@@ -85,7 +85,7 @@ impl<S: Transport> Connection<S> {
         if slices.is_empty() {
             return 0;
         }
-        match retry(|| self.socket.write(slices.as_slices())) {
+        match retry(|| self.socket.write_vectored(slices.as_slices())) {
             Ok(0) => {
                 // Neither taken nor refused: to try again would keep the loop busy for nothing.
                 self.close_now(CloseReason::NoProgress);

@@ -1,10 +1,10 @@
 //! Connects to the server.
 
 use hubbub::cli::address::Address;
+use hubbub::net::socket_options::{self, VanishedPeer};
 use hubbub::net::transport::PlainStream;
 use hubbub::util::os_error;
 use rustix::io::Errno;
-use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, ErrorKind};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
@@ -14,20 +14,21 @@ use std::time::{Duration, Instant};
 
 /// Timeout for one IP address; a host name may have several.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// TCP keepalive: a vanished server is detected after 60 s of silence and 3 probes 20 s apart, 2 minutes in all.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_PROBES: u32 = 3;
-/// The same limit for data that the server does not acknowledge. Keepalive is off while such data is pending,
-/// and Linux would retransmit it for about 15 minutes.
-const USER_TIMEOUT: Duration = Duration::from_secs(120);
+/// A vanished server is detected after 2 minutes: 60 s of silence and 3 keepalive probes 20 s apart, or 120 s
+/// without an acknowledgement.
+const VANISHED_SERVER: VanishedPeer = VanishedPeer {
+    probe_after: Duration::from_secs(60),
+    probe_every: Duration::from_secs(20),
+    probes: 3,
+    unacknowledged: Some(Duration::from_secs(120)),
+};
 
 /// The server to connect to.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: Address,
-    /// Whether standard input is sent. A large file can fill the server's buffers for longer than
-    /// [`USER_TIMEOUT`] although the server is alive, so no user timeout is set then.
+    /// Whether standard input is sent. The server may take longer than 2 minutes to read a large file, so the
+    /// time without an acknowledgement is not limited then.
     pub(crate) sends_input: bool,
 }
 
@@ -108,22 +109,11 @@ fn try_connect(target: &Target, deadline: Option<Instant>) -> io::Result<PlainSt
 }
 
 fn configure(stream: TcpStream, sends_input: bool) -> io::Result<PlainStream> {
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
-    if !sends_input {
-        set_user_timeout(&SockRef::from(&stream), USER_TIMEOUT)?;
-    }
+    let vanished = match sends_input {
+        true => VanishedPeer { unacknowledged: None, ..VANISHED_SERVER },
+        false => VANISHED_SERVER,
+    };
+    socket_options::set(&stream, &vanished)?;
     stream.set_nonblocking(true)?;
     Ok(PlainStream::new(stream))
-}
-
-#[cfg(target_os = "linux")]
-fn set_user_timeout(socket: &SockRef<'_>, timeout: Duration) -> io::Result<()> {
-    socket.set_tcp_user_timeout(Some(timeout))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn set_user_timeout(_: &SockRef<'_>, _: Duration) -> io::Result<()> {
-    Ok(())
 }

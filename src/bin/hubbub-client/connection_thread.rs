@@ -1,6 +1,7 @@
 //! The connection of the interactive client. It has a thread of its own, because rustyline blocks the main
 //! thread while it waits for keys.
 
+use crate::NAME;
 use crate::backoff::Backoff;
 use crate::connect::{Connected, Target};
 use crate::leave::{self, AbortWatch, MAY_BE_LOST};
@@ -262,7 +263,7 @@ impl ConnectionThread {
 
     /// Shows a line of the client itself.
     fn note(&self, text: &str) {
-        let mut line = escape::escape(format!("hubbub-client: {text}").as_bytes()).into_owned();
+        let mut line = escape::escape(format!("{NAME}: {text}").as_bytes()).into_owned();
         line.push(b'\n');
         self.show(&line);
     }

@@ -32,30 +32,19 @@ mod style;
 mod terminal;
 
 use hubbub::cli::args;
-use options::{Invocation, Options};
-use std::io::{IsTerminal, Write};
+use options::Options;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use style::{Style, wants_colour};
 
-const FAILED: u8 = 1;
-const WRONG_COMMAND_LINE: u8 = 2;
+/// The name in error messages.
+const NAME: &str = "hubbub-client";
 
 fn main() -> ExitCode {
-    let options = match options::parse(std::env::args_os().skip(1)) {
-        Ok(Invocation::Run(options)) => options,
-        Ok(Invocation::Print(text)) => {
-            // Fails if the reader of a pipe is gone, which is no error of the user.
-            _ = std::io::stdout().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
-        }
-        Err(why) => {
-            return fail(&format!("{why} (hubbub-client --help lists the options)"), WRONG_COMMAND_LINE);
-        }
-    };
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => fail(&why, FAILED),
-    }
+    args::run(NAME, options::parse, |options| {
+        run(&options)?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn run(options: &Options) -> Result<(), String> {
@@ -75,9 +64,4 @@ fn run(options: &Options) -> Result<(), String> {
     } else {
         script::run(options, address, style)
     }
-}
-
-fn fail(why: &str, status: u8) -> ExitCode {
-    args::complain("hubbub-client", why);
-    ExitCode::from(status)
 }

@@ -2,18 +2,11 @@
 
 use getopts::{Matches, Options as Parser};
 use hubbub::cli::address::Address;
-use hubbub::cli::args::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, value};
+use hubbub::cli::args::{
+    A_MILLISECOND, A_YEAR, Invocation, parse_count, parse_options, parse_seconds, value,
+};
 use std::ffi::OsString;
 use std::time::Duration;
-
-/// What the command line asks for.
-#[derive(Debug)]
-pub(crate) enum Invocation {
-    /// To run the client.
-    Run(Options),
-    /// To print this text and exit.
-    Print(String),
-}
 
 /// The options of the client.
 #[derive(Debug)]
@@ -53,8 +46,8 @@ impl Options {
 ///
 /// # Errors
 /// One line that says what is wrong.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
-    let matches = parser().parse(args::texts(arguments)?).map_err(|fail| fail.to_string())?;
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation<Options>, String> {
+    let matches = parse_options(&parser(), arguments)?;
     if matches.opt_present("help") {
         return Ok(Invocation::Print(help()));
     }
@@ -95,8 +88,8 @@ Options:
   -t, --timestamps      start each line with the local time of day
   -r, --reconnect       connect again when connecting fails or the connection
                         is lost: after 1 s, then after pauses that double up
-                        to 30 s. Unsent input is kept. Next to --send, --count
-                        or --timeout it needs --follow
+                        to 30 s. Unsent input is kept. With --send, --count or
+                        --timeout it also needs --follow
   -h, --help            print this help and exit
   -V, --version         print the version and exit
 
@@ -155,7 +148,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         raw: matches.opt_present("raw"),
     };
     if options.reconnect && options.has_script_option() && !options.follow {
-        return Err("--reconnect next to --send, --count or --timeout needs --follow".to_owned());
+        return Err("--reconnect with --send, --count or --timeout also needs --follow".to_owned());
     }
     Ok(options)
 }
@@ -198,12 +191,12 @@ mod tests {
     #[test]
     fn an_error_names_the_option_and_its_value() {
         for (arguments, parts) in [
-            (&["--count", "0"][..], &["--count ", "0", "must be"][..]),
-            (&["--timeout", "0"], &["--timeout ", "0", "must be"]),
-            (&["--timeout", "NaN"], &["--timeout ", "NaN", "must be"]),
+            (&["--count", "0"][..], &["--count \"0\": must be"][..]),
+            (&["--timeout", "0"], &["--timeout \"0\": must be"]),
+            (&["--timeout", "NaN"], &["--timeout \"NaN\": must be"]),
             (&["--send", "two\nlines"], &["--send \"two\nlines\": must be one line"]),
             (&["--reconnect", "--send", "hi"], &["--reconnect", "--send", "--follow"]),
-            (&["--loud"], &["loud"]),
+            (&["--loud"], &["unknown option \"--loud\""]),
             (&["host:"], &["ADDR \"host:\": ", "port"]),
             (&[""], &["ADDR \"\": must not be empty"]),
             (&["one", "two"], &["unexpected argument \"two\""]),

@@ -3,6 +3,7 @@
 //! One loop polls the connection, standard input and standard output together, so that a slow one delays only
 //! what depends on it.
 
+use crate::NAME;
 use crate::backoff::Backoff;
 use crate::connect::{Target, with_advice};
 use crate::input::Input;
@@ -63,7 +64,7 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
             Err(Failure::Lost(why)) if options.reconnect && !script.is_late() => {
                 let pause = backoff.next(since.map(|since: Instant| since.elapsed()).unwrap_or_default());
                 let note = format!("{why}; connecting again in {} s", pause.as_secs());
-                args::complain("hubbub-client", &note);
+                args::complain(NAME, &note);
                 if script.is_output_closed_before(Instant::now() + pause)? {
                     return Ok(());
                 }
@@ -290,7 +291,7 @@ impl Connection<'_, '_> {
             Err(error) => self.end = Some(Err(error)),
         }
         for _ in 0..self.receiver.take_too_long() {
-            args::complain("hubbub-client", TOO_LONG);
+            args::complain(NAME, TOO_LONG);
         }
     }
 }

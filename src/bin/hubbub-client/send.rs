@@ -28,7 +28,7 @@ pub(crate) struct SendBuffer {
 /// Returns whether a line is the command `/quit`, which a server obeys in views with names.
 pub(crate) fn is_quit(line: &[u8]) -> bool {
     let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
-    matches!(Command::read(&line[..end]), Command::Quit)
+    matches!(Command::parse(&line[..end]), Command::Quit)
 }
 
 impl SendBuffer {

@@ -144,7 +144,7 @@ fn edit_lines(
         kept = (String::new(), String::new());
         match read {
             Ok(line) if line.trim() == "exit" => return Ok(()),
-            // An empty line would be a message to everyone.
+            // In the plain view, an empty line would be a message to everyone.
             Ok(line) if line.is_empty() => {}
             Ok(line) => {
                 let is_sent = shared.send(&line);

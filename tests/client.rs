@@ -493,7 +493,7 @@ fn a_connection_that_the_server_closes_before_the_end_of_input_is_lost() {
 
 #[test]
 fn a_refusal_fails_whatever_the_client_was_to_send() {
-    let refusal = "hubbub-client: the server refused the connection; its line says why\n";
+    let refusal = "hubbub-client: the server refused the connection; its message says why\n";
     for view in ["plain", "named", "json"] {
         for limit in [["-m", "1"], ["--max-per-ip", "1"]] {
             let mut command = common::program(&["-l", &format!("{view}:127.0.0.1:0")]);

@@ -178,7 +178,8 @@ impl ConnectionThread {
         End::Lost(why)
     }
 
-    /// Waits until the connection is ready for what is wanted, or the main thread or a signal wakes this one.
+    /// Waits until the connection can be read or written, as asked, or until the main thread or a signal wakes
+    /// this thread.
     fn wait(&self, stream: &PlainStream, reads: bool, writes: bool) -> Result<(), String> {
         let mut interest = PollFlags::empty();
         interest.set(PollFlags::IN, reads);
@@ -201,7 +202,7 @@ impl ConnectionThread {
     /// Takes the typed lines; returns whether the client is to leave or a signal is to end it.
     fn is_to_leave(&mut self) -> bool {
         while matches!(self.wake.read(&mut [0; 64]), Ok(1..)) {}
-        // Under one lock: a line typed before the wish to leave must not be missed.
+        // Under one lock, so that a line typed just before the user leaves is not missed.
         let mut state = self.shared.lock();
         self.buffer.push(&std::mem::take(&mut state.typed));
         state.is_leaving || self.signals.has_fatal()

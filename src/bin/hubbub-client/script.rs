@@ -203,7 +203,7 @@ impl Connection<'_, '_> {
         self.script.buffer.rewind_line();
         match end {
             _ if self.receiver.was_refused() => {
-                Err(Failure::Lost("the server refused the connection; its line says why".to_owned()))
+                Err(Failure::Lost("the server refused the connection; its message says why".to_owned()))
             }
             Ok(()) if is_expected && self.script.remaining.is_none() => Ok(()),
             Ok(()) => Err(Failure::Lost("connection lost: the server closed it".to_owned())),

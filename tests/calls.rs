@@ -60,8 +60,8 @@ fn c12_one_line_to_a_hundred_readers_is_a_hundred_writes_and_a_handful_of_other_
     let mut speaker = Client::join(&traced.server);
     let mut readers = (0..100).map(|_| Client::join(&traced.server)).collect::<Vec<_>>();
     let counts = traced.count(|| {
-        speaker.says("hello\n");
-        readers.iter_mut().for_each(|reader| reader.expects("hello"));
+        speaker.send("hello\n");
+        readers.iter_mut().for_each(|reader| reader.expect_line("hello"));
     });
     assert_eq!(writes(&counts), 100, "{counts:?}");
     assert!(counts.values().sum::<usize>() <= 105, "{counts:?}");
@@ -74,9 +74,9 @@ fn c12_a_thousand_lines_in_one_segment_are_one_or_two_writes_a_reader() {
     let mut readers = (0..20).map(|_| Client::join(&traced.server)).collect::<Vec<_>>();
     let burst = (0..1000).map(|number| format!("line {number}\n")).collect::<String>();
     let counts = traced.count(|| {
-        speaker.says(&burst);
+        speaker.send(&burst);
         for reader in &mut readers {
-            assert_eq!(reader.hears_bytes(burst.len()), burst.as_bytes());
+            assert_eq!(reader.read_bytes(burst.len()), burst.as_bytes());
         }
     });
     assert!((20..=40).contains(&writes(&counts)), "{counts:?}");
@@ -86,9 +86,9 @@ fn c12_a_thousand_lines_in_one_segment_are_one_or_two_writes_a_reader() {
 fn a_server_on_which_nothing_happens_sleeps_without_a_deadline_however_many_are_connected() {
     let server = Server::start(&["--report-every", "0.05"]);
     let mut clients = (0..1000).map(|_| Client::join(&server)).collect::<Vec<_>>();
-    clients[0].says("one last word\n");
+    clients[0].send("one last word\n");
     for client in &mut clients[1..] {
-        client.expects("one last word");
+        client.expect_line("one last word");
     }
     // The number of the call that it is in, and its arguments: the fourth of epoll_wait is the timeout.
     eventually("it sleeps for ever", || {

@@ -145,12 +145,12 @@ fn c15_half_lines_cost_what_they_hold_and_are_given_back() {
     const HELD: usize = 8000;
     let mut server = Server::start(&["--report-every", "0"]);
     let (mut one, mut two) = (Client::join(&server), Client::join(&server));
-    one.says("hello\n");
-    two.expects("hello");
+    one.send("hello\n");
+    two.expect_line("hello");
     let empty = server.status_kb("VmRSS");
     let mut speakers = (0..SPEAKERS).map(|_| Client::join(&server)).collect::<Vec<_>>();
     let before = server.status_kb("VmRSS");
-    speakers.iter_mut().for_each(|speaker| speaker.says(vec![b'x'; HELD]));
+    speakers.iter_mut().for_each(|speaker| speaker.send(vec![b'x'; HELD]));
     wait_until_read(&mut server, SPEAKERS * HELD);
     let holding = server.status_kb("VmRSS");
     // A twentieth for what malloc needs of its own.
@@ -159,10 +159,10 @@ fn c15_half_lines_cost_what_they_hold_and_are_given_back() {
     assert!(holding >= before + (SPEAKERS * HELD / 1024) as u64, "{holding} kB after {before}");
     // Most break off, and some end their line; these hear no more than the system keeps for them.
     let breaking = speakers.split_off(20);
-    breaking.into_iter().for_each(Client::resets);
+    breaking.into_iter().for_each(Client::reset);
     for speaker in &mut speakers {
-        speaker.says("\n");
-        two.expects(vec![b'x'; HELD]);
+        speaker.send("\n");
+        two.expect_line(vec![b'x'; HELD]);
     }
     drop(speakers);
     memory_is_back(&server, empty);
@@ -172,13 +172,13 @@ fn c15_half_lines_cost_what_they_hold_and_are_given_back() {
 fn c15_after_a_flood_memory_is_given_back() {
     let mut server = Server::start(&["--report-every", "0"]);
     let (mut one, mut two) = (Client::join(&server), Client::join(&server));
-    one.says("hello\n");
-    two.expects("hello");
+    one.send("hello\n");
+    two.expect_line("hello");
     let before = server.status_kb("VmRSS");
     let flood = (0..200_000).flat_map(|n| format!("line {n:44}\n").into_bytes()).collect::<Vec<_>>();
     thread::scope(|scope| {
-        let reader = scope.spawn(|| assert!(two.hears_bytes(flood.len()) == flood));
-        one.says(&flood);
+        let reader = scope.spawn(|| assert!(two.read_bytes(flood.len()) == flood));
+        one.send(&flood);
         reader.join().unwrap();
     });
     memory_is_back(&server, before);
@@ -192,8 +192,8 @@ fn c15_after_a_crowd_memory_is_given_back_whatever_was_noted_of_each() {
     {
         let server = Server::start(&[&["--report-every", "0"], options].concat());
         let (mut one, mut two) = (Client::join(&server), Client::join(&server));
-        one.says("hello\n");
-        two.expects("hello");
+        one.send("hello\n");
+        two.expect_line("hello");
         let before = server.status_kb("VmRSS");
         let crowd = (0..8000).map(|_| Client::join(&server)).collect::<Vec<_>>();
         let crowded = server.status_kb("VmRSS");

@@ -10,29 +10,29 @@ fn a_line_goes_to_everyone_else_and_not_back() {
     let server = Server::start(&[]);
     let (mut alice, mut bob, mut carol) =
         (Client::join(&server), Client::join(&server), Client::join(&server));
-    alice.says("hello\n");
-    bob.expects("hello");
-    carol.expects("hello");
-    bob.says("hi alice\r\n");
-    alice.expects("hi alice");
-    carol.expects("hi alice");
-    alice.ends();
-    alice.expects_end();
+    alice.send("hello\n");
+    bob.expect_line("hello");
+    carol.expect_line("hello");
+    bob.send("hi alice\r\n");
+    alice.expect_line("hi alice");
+    carol.expect_line("hi alice");
+    alice.end_input();
+    alice.expect_end();
 }
 
 #[test]
 fn a_newcomer_hears_the_welcome_and_nothing_that_was_said_before() {
     let server = Server::start(&["-w", "Grüß Gott"]);
     let mut early = Client::connect(server.address());
-    early.expects("Grüß Gott");
+    early.expect_line("Grüß Gott");
     let mut speaker = Client::connect(server.address());
-    speaker.expects("Grüß Gott");
-    speaker.says("too early\n");
-    early.expects("too early");
+    speaker.expect_line("Grüß Gott");
+    speaker.send("too early\n");
+    early.expect_line("too early");
     let mut late = Client::connect(server.address());
-    late.expects("Grüß Gott");
-    speaker.says("in time\n");
-    late.expects("in time");
+    late.expect_line("Grüß Gott");
+    speaker.send("in time\n");
+    late.expect_line("in time");
 }
 
 #[test]
@@ -40,10 +40,10 @@ fn an_empty_welcome_is_none() {
     let mut server = Server::start(&["--welcome", ""]);
     let (mut one, mut other) = (Client::connect(server.address()), Client::connect(server.address()));
     server.wait_for_log("joined, 2 online");
-    one.says("are you there?\n");
-    other.expects("are you there?");
-    other.says("yes\n");
-    one.expects("yes");
+    one.send("are you there?\n");
+    other.expect_line("are you there?");
+    other.send("yes\n");
+    one.expect_line("yes");
 }
 
 #[test]
@@ -53,16 +53,16 @@ fn c4_a_room_for_two_tells_the_third_and_takes_the_next_when_one_has_left() {
         let (mut one, mut other) = (Client::join(&server), Client::join(&server));
         for _ in 0..3 {
             let mut third = Client::connect(server.address());
-            third.expects("* the room is full, with 2 in it: try again later");
-            third.expects_end();
+            third.expect_line("* the room is full, with 2 in it: try again later");
+            third.expect_end();
             drop(third);
             server.wait_for_log("refused: the room is full");
         }
-        one.says("between us\n");
-        other.expects("between us");
+        one.send("between us\n");
+        other.expect_line("between us");
         for mut client in [one, other] {
-            client.ends();
-            client.expects_end();
+            client.end_input();
+            client.expect_end();
             server.wait_for_log(" left, ");
         }
     }
@@ -72,16 +72,16 @@ fn c4_a_room_for_two_tells_the_third_and_takes_the_next_when_one_has_left() {
 fn a_client_without_line_ends_is_heard_with_flush_after() {
     let server = Server::start(&["--flush-after", "50"]);
     let (mut one, mut other) = (Client::join(&server), Client::join(&server));
-    one.says("no line end");
-    other.expects("no line end");
-    other.says("nor here");
-    one.expects("nor here");
-    one.says("a whole line\n");
-    other.expects("a whole line");
-    one.says("cut after CR\r");
-    other.expects("cut after CR");
-    one.says("\nnext\n");
-    other.expects("next");
+    one.send("no line end");
+    other.expect_line("no line end");
+    other.send("nor here");
+    one.expect_line("nor here");
+    one.send("a whole line\n");
+    other.expect_line("a whole line");
+    one.send("cut after CR\r");
+    other.expect_line("cut after CR");
+    one.send("\nnext\n");
+    other.expect_line("next");
 }
 
 #[test]
@@ -93,12 +93,12 @@ fn one_room_has_several_listeners() {
         assert!(line.ends_with(" (plain)"), "{line}");
         let address = line.split(' ').find_map(|word| word.parse().ok()).unwrap();
         let mut client = Client::connect(address);
-        client.expects(WELCOME);
+        client.expect_line(WELCOME);
         clients.push(client);
     }
-    clients[1].says("from IPv6\n");
-    clients[0].expects("from IPv6");
-    clients[2].expects("from IPv6");
+    clients[1].send("from IPv6\n");
+    clients[0].expect_line("from IPv6");
+    clients[2].expect_line("from IPv6");
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn the_log_tells_who_comes_and_goes_and_what_was_relayed_and_not_what_was_said()
     server.wait_for_log(&format!("{address} joined, 1 online"));
     let mut other = Client::join(&server);
     server.wait_for_log("joined, 2 online");
-    one.says("a secret\nanother\n");
-    other.expects("a secret");
+    one.send("a secret\nanother\n");
+    other.expect_line("a secret");
     server.wait_for_log("2 online, 2 lines relayed since the last report");
-    one.ends();
-    one.expects_end();
+    one.end_input();
+    one.expect_end();
     server.wait_for_log(&format!("{address} left, 1 online"));
     server.wait_for_log("1 online, 0 lines relayed since the last report");
     server.signal("USR1");
@@ -125,7 +125,7 @@ fn the_log_tells_who_comes_and_goes_and_what_was_relayed_and_not_what_was_said()
 fn quiet_logs_no_events_and_verbose_logs_messages() {
     let mut verbose = Server::start(&["-v"]);
     let mut client = Client::join(&verbose);
-    client.says("said aloud\n");
+    client.send("said aloud\n");
     let address = client.stream().local_addr().unwrap();
     verbose.wait_for_log(&format!("{address}: said aloud"));
 

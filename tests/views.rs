@@ -34,17 +34,17 @@ impl Room {
         let mut client = self.connect(view);
         let name = match view {
             View::Plain => {
-                client.expects(WELCOME);
+                client.expect_line(WELCOME);
                 String::new()
             }
             View::Named => {
-                client.expects(WELCOME);
-                let told = text(&client.hears_line());
+                client.expect_line(WELCOME);
+                let told = text(&client.read_line());
                 let name = told.strip_prefix("* you are ").and_then(|rest| rest.split(' ').next());
                 name.unwrap_or_else(|| panic!("{told}")).to_owned()
             }
             View::Json => {
-                let told = object(&client.hears_line());
+                let told = object(&client.read_line());
                 assert_eq!((&told["type"], &told["text"]), (&"notice".into(), &WELCOME.into()));
                 told["name"].as_str().unwrap().to_owned()
             }
@@ -56,10 +56,10 @@ impl Room {
     #[track_caller]
     fn three(&self) -> [Client; 3] {
         let [(plain, _), (mut named, _), (mut json, _)] = View::ALL.map(|view| self.join(view));
-        named.says("/nick nora\n");
-        named.expects("* you are nora now");
-        json.says("/nick json\n");
-        assert_eq!(object(&json.hears_line())["text"], "you are json now");
+        named.send("/nick nora\n");
+        named.expect_line("* you are nora now");
+        json.send("/nick json\n");
+        assert_eq!(object(&json.read_line())["text"], "you are json now");
         [plain, named, json]
     }
 }
@@ -90,7 +90,7 @@ fn is_about_people(line: &[u8]) -> bool {
 #[track_caller]
 fn talk(client: &mut Client) -> String {
     loop {
-        let line = client.hears_line();
+        let line = client.read_line();
         if !is_about_people(&line) {
             return text(&line);
         }
@@ -100,7 +100,7 @@ fn talk(client: &mut Client) -> String {
 /// The next line that does not tell who came.
 #[track_caller]
 fn next_but_joins(client: &mut Client) -> String {
-    let lines = std::iter::repeat_with(|| text(&client.hears_line()));
+    let lines = std::iter::repeat_with(|| text(&client.read_line()));
     let is_coming = |line: &String| line.contains(" joined (") || line.starts_with(r#"{"type":"join""#);
     lines.into_iter().find(|line| !is_coming(line)).unwrap()
 }
@@ -120,14 +120,14 @@ fn what_is_said_in_one_view_is_seen_in_each_in_its_own_form_and_not_by_who_said_
     let mut listeners = room.three();
     let mut speakers = View::ALL.map(|view| room.join(view).0);
     let names = ["anon4", "vera", "bot"];
-    speakers[1].says("/nick vera\n");
-    speakers[2].says("/nick bot\n");
+    speakers[1].send("/nick vera\n");
+    speakers[2].send("/nick bot\n");
     for from in View::ALL {
         for said in ["hi", "<nora> hi", "* nora left", "/etc/passwd", "ünï 名前"] {
-            speakers[from.index()].says(format!("{said}\r\n"));
+            speakers[from.index()].send(format!("{said}\r\n"));
             for to in View::ALL {
                 let listener = &mut listeners[to.index()];
-                let line = if to == View::Plain { text(&listener.hears_line()) } else { talk(listener) };
+                let line = if to == View::Plain { text(&listener.read_line()) } else { talk(listener) };
                 let expected = shown(to, names[from.index()], said);
                 let is_it = if to == View::Json { line.starts_with(&expected) } else { line == expected };
                 assert!(is_it, "{from:?} to {to:?}: {line}, not {expected}");
@@ -136,8 +136,8 @@ fn what_is_said_in_one_view_is_seen_in_each_in_its_own_form_and_not_by_who_said_
     }
     // The speakers heard each other, and none heard itself.
     for (from, speaker) in speakers.iter_mut().enumerate() {
-        speaker.ends();
-        let heard = text(&speaker.hears_all());
+        speaker.end_input();
+        let heard = text(&speaker.read_to_end());
         let own = match from {
             0 => heard.lines().filter(|line| *line == "hi").count().saturating_sub(2),
             _ => heard.lines().filter(|line| line.contains(names[from]) && line.contains("passwd")).count(),
@@ -151,20 +151,20 @@ fn in_the_plain_view_everything_is_a_message_and_nothing_is_a_command() {
     let room = Room::open(&[]);
     let [mut plain, mut named, _json] = room.three();
     for line in ["/who", "/nick eve", "/quit", "//x", ""] {
-        plain.says(format!("{line}\n"));
+        plain.send(format!("{line}\n"));
         assert_eq!(talk(&mut named), format!("<anon1> {line}"));
     }
     // Where there are commands, a blank line is nothing.
-    named.says("\n \t\r\n//x\n/me waves\n");
-    plain.expects("/x");
-    plain.expects("/me waves");
+    named.send("\n \t\r\n//x\n/me waves\n");
+    plain.expect_line("/x");
+    plain.expect_line("/me waves");
 }
 
 #[test]
 fn the_commands_are_answered_in_the_view_in_which_they_were_given() {
     let room = Room::open(&[]);
     let [_plain, mut named, mut json] = room.three();
-    named.says("/who\n/help\n/nick\n/nick Json\n/nick anon7\n/msg\n/msg nobody hi\n/msg anon1 hi\n/me\n");
+    named.send("/who\n/help\n/nick\n/nick Json\n/nick anon7\n/msg\n/msg nobody hi\n/msg anon1 hi\n/me\n");
     for answer in [
         "* 3 here: anon1, json, nora",
         "* 6 commands: /nick NAME",
@@ -176,11 +176,11 @@ fn the_commands_are_answered_in_the_view_in_which_they_were_given() {
         "* anon1 sees plain lines alone",
         "* /me needs what you do",
     ] {
-        let line = text(&named.hears_line());
+        let line = text(&named.read_line());
         assert!(line.starts_with(answer), "{line}, not {answer}");
     }
-    json.says("/who\n/nick a b\n");
-    let (who, nick) = (object(&json.hears_line()), object(&json.hears_line()));
+    json.send("/who\n/nick a b\n");
+    let (who, nick) = (object(&json.read_line()), object(&json.read_line()));
     assert_eq!((&who["type"], &who["text"]), (&"notice".into(), &"3 here: anon1, json, nora".into()));
     assert_eq!(nick["type"], "error");
 }
@@ -189,17 +189,17 @@ fn the_commands_are_answered_in_the_view_in_which_they_were_given() {
 fn what_is_said_to_one_alone_is_heard_by_that_one_alone() {
     let room = Room::open(&[]);
     let [mut plain, mut named, mut json] = room.three();
-    named.says("/msg JSON psst \"you\"\n");
-    named.expects("* private to json: psst \"you\"");
+    named.send("/msg JSON psst \"you\"\n");
+    named.expect_line("* private to json: psst \"you\"");
     let heard = object(talk(&mut json).as_bytes());
     let expected = ["private", "nora", "json", "psst \"you\""].map(Value::from);
     assert_eq!(["type", "from", "to", "text"].map(|field| heard[field].clone()), expected);
-    json.says("/msg nora \x1B[2Jhi\n");
-    assert_eq!(object(&json.hears_line())["text"], "\\x1B[2Jhi");
-    named.expects("* private from json: \\x1B[2Jhi");
-    json.says("/msg json myself\n");
-    assert_eq!([(); 2].map(|()| object(&json.hears_line())["text"].clone()), ["myself", "myself"]);
-    plain.says("all of you\n");
+    json.send("/msg nora \x1B[2Jhi\n");
+    assert_eq!(object(&json.read_line())["text"], "\\x1B[2Jhi");
+    named.expect_line("* private from json: \\x1B[2Jhi");
+    json.send("/msg json myself\n");
+    assert_eq!([(); 2].map(|()| object(&json.read_line())["text"].clone()), ["myself", "myself"]);
+    plain.send("all of you\n");
     assert_eq!(talk(&mut named), "<anon1> all of you");
 }
 
@@ -210,28 +210,28 @@ fn who_stays_is_announced_and_missed_and_who_only_drops_by_is_neither() {
     let (mut json, _) = room.join(View::Json);
     // Somebody drops by, and says something: that is one line.
     let mut comer = room.connect(View::Plain);
-    comer.says("just passing\n");
-    comer.ends();
-    comer.hears_all();
-    named.expects("<anon3> just passing");
-    assert_eq!(object(&json.hears_line())["from"], "anon3");
+    comer.send("just passing\n");
+    comer.end_input();
+    comer.read_to_end();
+    named.expect_line("<anon3> just passing");
+    assert_eq!(object(&json.read_line())["from"], "anon3");
     let (stayer, _) = room.join(View::Plain);
     // Each is told of the others, in the order in which they came, and not of itself.
-    named.expects("* anon2 joined (3 here)");
-    named.expects("* anon4 joined (3 here)");
-    let joined = [(); 2].map(|()| object(&json.hears_line()));
+    named.expect_line("* anon2 joined (3 here)");
+    named.expect_line("* anon4 joined (3 here)");
+    let joined = [(); 2].map(|()| object(&json.read_line()));
     assert_eq!(joined.each_ref().map(|line| &line["type"]), ["join"; 2]);
     assert_eq!(joined.each_ref().map(|line| &line["from"]), [name.as_str(), "anon4"]);
     assert_eq!(joined[1]["here"], 3);
     drop(stayer);
-    named.expects("* anon4 left");
-    let left = object(&json.hears_line());
+    named.expect_line("* anon4 left");
+    let left = object(&json.read_line());
     assert_eq!((&left["type"], &left["from"]), (&"leave".into(), &"anon4".into()));
-    named.says("/nick nora\n/quit\n");
-    named.expects("* you are nora now");
-    named.expects_end();
-    assert_eq!(object(&json.hears_line())["text"], "anon1 is now nora");
-    assert_eq!(object(&json.hears_line())["type"], "leave");
+    named.send("/nick nora\n/quit\n");
+    named.expect_line("* you are nora now");
+    named.expect_end();
+    assert_eq!(object(&json.read_line())["text"], "anon1 is now nora");
+    assert_eq!(object(&json.read_line())["type"], "leave");
 }
 
 #[test]
@@ -239,9 +239,9 @@ fn who_asks_and_leaves_at_once_is_answered() {
     let room = Room::open(&[]);
     for _ in 0..20 {
         let mut asker = room.connect(View::Named);
-        asker.says("/who");
-        asker.ends();
-        let heard = text(&asker.hears_all());
+        asker.send("/who");
+        asker.end_input();
+        let heard = text(&asker.read_to_end());
         assert!(heard.lines().last().is_some_and(|line| line.starts_with("* 1 here: anon")), "{heard}");
     }
 }
@@ -250,25 +250,25 @@ fn who_asks_and_leaves_at_once_is_answered() {
 fn a_json_listener_says_nothing_that_is_no_object() {
     let room = Room::open(&["-m", "2", "--max-line", "100"]);
     let (mut one, _) = room.join(View::Json);
-    one.says([&[b'x'; 101][..], b"\n"].concat());
-    let told = object(&one.hears_line());
+    one.send([&[b'x'; 101][..], b"\n"].concat());
+    let told = object(&one.read_line());
     assert_eq!(told["type"], "error");
     assert!(told["text"].as_str().unwrap().starts_with("that line was too long"), "{told}");
     let mut stranger = room.connect(View::Json);
-    object(&stranger.hears_line());
-    stranger.says("GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(object(&stranger.hears_line())["type"], "error");
-    stranger.expects_end();
+    object(&stranger.read_line());
+    stranger.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(object(&stranger.read_line())["type"], "error");
+    stranger.expect_end();
     drop(stranger);
     let mut two = eventually("the stranger has gone", || {
         let mut client = room.connect(View::Json);
-        (object(&client.hears_line())["type"] == "notice").then_some(client)
+        (object(&client.read_line())["type"] == "notice").then_some(client)
     });
     let mut third = room.connect(View::Json);
-    let told = object(&third.hears_line());
+    let told = object(&third.read_line());
     assert_eq!(told["text"], "the room is full, with 2 in it: try again later");
-    third.expects_end();
-    one.says("\x1B \"\\\t\u{85}ä\n");
+    third.expect_end();
+    one.send("\x1B \"\\\t\u{85}ä\n");
     let heard = object(talk(&mut two).as_bytes());
     assert_eq!(heard["text"], "\\x1B \"\\\t\\x85ä");
 }
@@ -278,13 +278,13 @@ fn newcomers_hear_what_was_said_last_with_the_time_at_which_it_was_said() {
     let room = Room::open(&["--history", "2"]);
     let (mut speaker, _) = room.join(View::Plain);
     let (mut early, _) = room.join(View::Json);
-    speaker.says("one\ntwo\nthree\n");
+    speaker.send("one\ntwo\nthree\n");
     let heard = [(); 3].map(|()| talk(&mut early));
     let mut late = View::ALL.map(|view| room.join(view).0);
     assert_eq!([(); 2].map(|()| talk(&mut late[0])), ["two", "three"]);
     assert_eq!([(); 2].map(|()| talk(&mut late[1])), ["<anon1> two", "<anon1> three"]);
     assert_eq!([(); 2].map(|()| talk(&mut late[2])), heard[1..]);
-    speaker.says("four\n");
+    speaker.send("four\n");
     for client in &mut late {
         assert!(talk(client).contains("four"));
     }
@@ -295,9 +295,9 @@ fn whatever_is_asked_at_once_is_answered_to_the_end() {
     let room = Room::open(&[]);
     for view in [View::Named, View::Json] {
         let (mut asker, _) = room.join(view);
-        asker.says("/help\n".repeat(300) + "/who\n");
-        asker.ends();
-        let heard = text(&asker.hears_all());
+        asker.send("/help\n".repeat(300) + "/who\n");
+        asker.end_input();
+        let heard = text(&asker.read_to_end());
         let answers = heard.lines().filter(|line| line.contains("6 commands: ")).count();
         assert_eq!((answers, heard.lines().last().map(|line| line.contains(" here: "))), (300, Some(true)));
     }
@@ -313,7 +313,7 @@ fn a_thousand_lines_for_one_who_reads_them_all_arrive_and_each_is_confirmed() {
             assert_eq!((&heard["text"], &heard["echo"]), (&format!("line {number}").into(), &Value::Null));
         }
     });
-    named.says((0..1000).map(|number| format!("/msg json line {number}\n")).collect::<String>());
+    named.send((0..1000).map(|number| format!("/msg json line {number}\n")).collect::<String>());
     for number in 0..1000 {
         assert_eq!(next_but_joins(&mut named), format!("* private to json: line {number}"));
     }
@@ -325,7 +325,7 @@ fn what_is_said_to_one_and_to_all_is_heard_in_its_order_and_under_the_name_of_th
     let room = Room::open(&[]);
     let [_plain, mut named, mut json] = room.three();
     let (mut actor, _) = room.join(View::Named);
-    actor.says("/nick alice\none\n/msg nora two\n/nick zed\n/msg nora three\n/msg anon1 x\n/help\nfour\n");
+    actor.send("/nick alice\none\n/msg nora two\n/nick zed\n/msg nora three\n/msg anon1 x\n/help\nfour\n");
     for answer in
         ["you are alice", "private to nora: two", "you are zed", "private to nora: three", "anon1 sees", "6"]
     {
@@ -350,10 +350,10 @@ fn what_is_said_to_one_and_to_all_is_heard_in_its_order_and_under_the_name_of_th
 fn an_unfinished_line_for_one_alone_is_handed_on_after_silence() {
     let room = Room::open(&["--flush-after", "30"]);
     let [_plain, mut named, mut json] = room.three();
-    named.says("/msg json psst");
-    named.expects("* private to json: psst");
+    named.send("/msg json psst");
+    named.expect_line("* private to json: psst");
     assert_eq!(object(talk(&mut json).as_bytes())["text"], "psst");
-    json.says("hi all");
+    json.send("hi all");
     assert_eq!(talk(&mut named), "<json> hi all");
 }
 
@@ -365,15 +365,15 @@ fn what_is_done_in_one_view_is_told_in_each_that_tells_such_things() {
         let (mut actor, given) = room.join(view);
         // Once the others know of them.
         eventually("its coming is told", || {
-            text(&named.hears_line()).starts_with(&format!("* {given} joined")).then_some(())
+            text(&named.read_line()).starts_with(&format!("* {given} joined")).then_some(())
         });
         eventually("its coming is told", || {
-            (object(&json.hears_line())["from"] == given.as_str()).then_some(())
+            (object(&json.read_line())["from"] == given.as_str()).then_some(())
         });
-        actor.says(format!("/nick {from}\n/me waves\n/msg nora psst\n/msg json psst\n/quit\nunheard\n"));
-        actor.hears_all();
+        actor.send(format!("/nick {from}\n/me waves\n/msg nora psst\n/msg json psst\n/quit\nunheard\n"));
+        actor.read_to_end();
         let about = |line: String| (!line.starts_with("* anon1 joined")).then_some(line);
-        let mut next = || about(text(&named.hears_line())).unwrap_or_else(|| text(&named.hears_line()));
+        let mut next = || about(text(&named.read_line())).unwrap_or_else(|| text(&named.read_line()));
         // What is for one alone may come before what all are told, and does not change its order.
         let mut heard = [(); 4].map(|()| next());
         heard.sort_unstable();
@@ -385,17 +385,17 @@ fn what_is_done_in_one_view_is_told_in_each_that_tells_such_things() {
         ];
         expected.sort_unstable();
         assert_eq!(heard, expected);
-        let objects = [(); 4].map(|()| object(&json.hears_line()));
+        let objects = [(); 4].map(|()| object(&json.read_line()));
         let mut kinds = objects.each_ref().map(|line| line["type"].as_str().unwrap());
         kinds.sort_unstable();
         assert_eq!(kinds, ["leave", "message", "notice", "private"]);
         assert!(objects.iter().all(|line| line["from"] == from || line["name"] == from), "{objects:?}");
         // In the plain view there is only what was said.
-        plain.expects("/me waves");
+        plain.expect_line("/me waves");
     }
     let (mut last, _) = room.join(View::Plain);
-    last.says("bye\n");
-    plain.expects("bye");
+    last.send("bye\n");
+    plain.expect_line("bye");
 }
 
 #[test]
@@ -404,32 +404,32 @@ fn each_refusal_is_an_object_in_the_json_view_and_a_notice_in_the_named_one() {
     for view in [View::Named, View::Json] {
         let told = |client: &mut Client| match view {
             View::Json => {
-                let line = object(&client.hears_line());
+                let line = object(&client.read_line());
                 assert_eq!(line["type"], "error", "{line}");
                 line["text"].as_str().unwrap().to_owned()
             }
-            _ => text(&client.hears_line()).strip_prefix("* ").unwrap().to_owned(),
+            _ => text(&client.read_line()).strip_prefix("* ").unwrap().to_owned(),
         };
         let two = [room.join(view).0, room.join(view).0];
         let mut third = room.connect(view);
         assert!(told(&mut third).starts_with("too many from your address, with 2 here"));
-        third.expects_end();
+        third.expect_end();
         for mut client in two {
             assert!(told(&mut client).starts_with("you said nothing for 0.5 s"));
-            client.expects_end();
+            client.expect_end();
         }
         for stranger in [&b"SSH-2.0-x\r\n"[..], b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x00\x05hello"] {
             let (mut client, _) = eventually("there is a place again", || {
                 let mut client = room.connect(view);
-                let is_in = text(&client.hears_line()).contains(WELCOME);
+                let is_in = text(&client.read_line()).contains(WELCOME);
                 is_in.then_some((client, ()))
             });
             if view == View::Named {
-                client.hears_line();
+                client.read_line();
             }
-            client.says(stranger);
+            client.send(stranger);
             assert!(told(&mut client).contains("this is a chat room"));
-            client.expects_end();
+            client.expect_end();
         }
     }
 }
@@ -438,9 +438,9 @@ fn each_refusal_is_an_object_in_the_json_view_and_a_notice_in_the_named_one() {
 fn what_is_said_to_one_alone_is_in_no_log() {
     let (mut server, addresses) = Server::start_in_views(&["-vv"]);
     let mut client = Client::connect(addresses[View::Named.index()]);
-    client.says("/msg nobody secret\n//msg nobody open\n/msg secret\n/who\n");
-    client.ends();
-    client.hears_all();
+    client.send("/msg nobody secret\n//msg nobody open\n/msg secret\n/who\n");
+    client.end_input();
+    client.read_to_end();
     server.wait_for_log("left, 0 online");
     let log = server.log_so_far();
     assert!(log.iter().any(|line| line.contains("something for one alone")), "{log:#?}");
@@ -453,14 +453,14 @@ fn who_takes_leave_has_left_however_long_the_connection_stays() {
     let room = Room::open(&[]);
     let [_plain, mut named, _json] = room.three();
     let (mut actor, given) = room.join(View::Named);
-    eventually("its coming is told", || text(&named.hears_line()).contains(&given).then_some(()));
-    actor.says("/nick carol\n/quit\n");
-    named.expects(format!("* {given} is now carol"));
-    named.says("/nick carol\n/who\n");
+    eventually("its coming is told", || text(&named.read_line()).contains(&given).then_some(()));
+    actor.send("/nick carol\n/quit\n");
+    named.expect_line(format!("* {given} is now carol"));
+    named.send("/nick carol\n/who\n");
     // Its connection is still open.
-    named.expects("* carol left");
-    named.expects("* you are carol now");
-    named.expects("* 3 here: anon1, carol, json");
+    named.expect_line("* carol left");
+    named.expect_line("* you are carol now");
+    named.expect_line("* 3 here: anon1, carol, json");
     drop(actor);
 }
 
@@ -468,24 +468,24 @@ fn who_takes_leave_has_left_however_long_the_connection_stays() {
 fn a_room_for_two_is_a_one_to_one_chat_and_a_third_is_told_so_in_each_view() {
     let room = Room::open(&["-m", "2"]);
     let ((mut one, _), (mut two, _)) = (room.join(View::Plain), room.join(View::Plain));
-    one.says("hello\n");
-    two.expects("hello");
-    two.says("hello yourself\n");
-    one.expects("hello yourself");
+    one.send("hello\n");
+    two.expect_line("hello");
+    two.send("hello yourself\n");
+    one.expect_line("hello yourself");
     for view in View::ALL {
         let mut third = room.connect(view);
-        let told = text(&third.hears_line());
+        let told = text(&third.read_line());
         assert!(told.contains("the room is full, with 2 in it: try again later"), "{told}");
         assert_eq!(told.starts_with('{'), view == View::Json);
-        third.expects_end();
+        third.expect_end();
     }
     drop(two);
     let mut next = eventually("there is a place again", || {
         let mut client = room.connect(View::Plain);
-        (client.hears_line() == WELCOME.as_bytes()).then_some(client)
+        (client.read_line() == WELCOME.as_bytes()).then_some(client)
     });
-    one.says("who are you?\n");
-    next.expects("who are you?");
+    one.send("who are you?\n");
+    next.expect_line("who are you?");
 }
 
 #[test]
@@ -506,17 +506,17 @@ fn each_answer_and_refusal_is_a_notice_or_an_error_of_its_view() {
         ("/me   ", "/me needs what you do", "error"),
         (&long, "that line was too long and nobody saw it: 300 bytes", "error"),
     ] {
-        named.says(format!("{asked}\n"));
+        named.send(format!("{asked}\n"));
         let line = next_but_joins(&mut named);
         assert!(line.starts_with(&format!("* {answer}")), "{asked}: {line}");
-        json.says(format!("{asked}\n"));
+        json.send(format!("{asked}\n"));
         let told = object(next_but_joins(&mut json).as_bytes());
         assert_eq!(told["type"], kind, "{asked}: {told}");
         assert!(told["text"].as_str().unwrap().starts_with(answer), "{asked}: {told}");
     }
     for (taker, name) in [(&mut named, "JSON"), (&mut json, "Nora")] {
-        taker.says(format!("/nick {name}\n"));
-        let told = text(&taker.hears_line());
+        taker.send(format!("/nick {name}\n"));
+        let told = text(&taker.read_line());
         assert!(told.contains(&format!("{name} is somebody else's name: choose another")), "{told}");
     }
 }
@@ -527,12 +527,12 @@ fn what_is_said_to_one_alone_goes_from_each_view_with_names_to_each() {
     for from in [View::Named, View::Json] {
         for to in View::ALL {
             let ((mut sender, _), (mut other, _)) = (room.join(from), room.join(to));
-            sender.says("/nick sender\n");
-            sender.hears_line();
+            sender.send("/nick sender\n");
+            sender.read_line();
             if to.has_names() {
-                other.says("/nick other\n");
-                other.hears_line();
-                sender.says("/msg Other psst\n");
+                other.send("/nick other\n");
+                other.read_line();
+                sender.send("/msg Other psst\n");
                 let echo = next_but_joins(&mut sender);
                 let heard = next_but_joins(&mut other);
                 let forms = ["* private to other: psst", "* private from sender: psst"];
@@ -547,8 +547,8 @@ fn what_is_said_to_one_alone_goes_from_each_view_with_names_to_each() {
                     (from == View::Json, false)
                 );
             }
-            sender.says("/quit\n");
-            sender.hears_all();
+            sender.send("/quit\n");
+            sender.read_to_end();
         }
     }
 }
@@ -558,7 +558,7 @@ fn who_was_heard_by_one_alone_takes_no_new_name_unseen() {
     let room = Room::open(&[]);
     let [_plain, mut named, _json] = room.three();
     let (mut newcomer, given) = room.join(View::Named);
-    newcomer.says("/msg nora psst\n/nick zed\n");
+    newcomer.send("/msg nora psst\n/nick zed\n");
     assert_eq!(next_but_joins(&mut named), format!("* private from {given}: psst"));
     assert_eq!(next_but_joins(&mut named), format!("* {given} is now zed"));
 }

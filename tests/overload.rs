@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Client, Folder, Server, WELCOME, eventually, run_to_its_end, traced};
+use common::{Client, Folder, Server, WELCOME, eventually, run_to_end, traced};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -44,8 +44,8 @@ fn complaints(server: &mut Server) -> usize {
 #[track_caller]
 fn two_can_talk(server: &Server) {
     let (mut one, mut two) = (Client::join(server), Client::join(server));
-    one.says("hello\n");
-    two.expects("hello");
+    one.send("hello\n");
+    two.expect_line("hello");
 }
 
 #[test]
@@ -60,12 +60,12 @@ fn c1_who_comes_when_no_descriptor_is_left_is_told_so_by_the_one_in_reserve() {
     limit_descriptors(&server, server.descriptors());
     for _ in 0..20 {
         let mut refused = Client::connect(server.address());
-        refused.says("GET / HTTP/1.1\n");
-        refused.expects(SERVER_FULL);
-        refused.expects_end();
+        refused.send("GET / HTTP/1.1\n");
+        refused.expect_line(SERVER_FULL);
+        refused.expect_end();
     }
-    one.says("still here\n");
-    two.expects("still here");
+    one.send("still here\n");
+    two.expect_line("still here");
     assert_eq!(failed_accepts(&mut server), 20);
     assert_eq!(complaints(&mut server), 1);
     limit_descriptors(&server, server.descriptors() + 10);
@@ -82,15 +82,15 @@ fn c1_who_waits_while_there_is_not_even_a_reserve_is_in_once_there_is_without_an
     let mut waiting = (0..5).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
     server.wait_for_log("cannot accept for now: Too many open files");
     for number in 0..50 {
-        one.says(format!("{number}\n"));
-        two.expects(number.to_string());
+        one.send(format!("{number}\n"));
+        two.expect_line(number.to_string());
     }
     let failures = eventually("it has tried again", || Some(failed_accepts(&mut server)).filter(|&n| n > 3));
     assert!(failures < 20, "{failures} tries, for a pause that doubles");
     let after = server.cpu_ticks();
     assert!(after.0 + after.1 - before.0 - before.1 < 10, "it spins");
     limit_descriptors(&server, 100);
-    waiting.iter_mut().for_each(|client| client.expects(WELCOME));
+    waiting.iter_mut().for_each(|client| client.expect_line(WELCOME));
     assert_eq!(complaints(&mut server), 1);
 }
 
@@ -98,7 +98,7 @@ fn c1_who_waits_while_there_is_not_even_a_reserve_is_in_once_there_is_without_an
 fn c1_with_forty_descriptors_and_seventy_clients_those_who_find_no_place_are_told() {
     let mut server = Server::spawn(after("ulimit -n 40", "-l 127.0.0.1:0"));
     let mut clients = (0..70).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
-    let first_lines = clients.iter_mut().map(Client::hears_line).collect::<Vec<_>>();
+    let first_lines = clients.iter_mut().map(Client::read_line).collect::<Vec<_>>();
     let is_in = |line: &Vec<u8>| line == WELCOME.as_bytes();
     let is_told = |line: &Vec<u8>| line.starts_with(b"* the room is full, with ");
     let inside = first_lines.iter().filter(|line| is_in(line)).count();
@@ -124,7 +124,7 @@ fn c2_when_the_system_has_nothing_left_it_is_asked_again_after_a_pause() {
         let mut server = traced(&folder, &["-e", "trace=accept4", "-e", &inject], &[]);
         let mut client = Client::connect(server.address());
         server.wait_for_log(&format!("cannot accept for now: {words}"));
-        client.expects(WELCOME);
+        client.expect_line(WELCOME);
         assert!(failed_accepts(&mut server) >= 3);
         assert_eq!(complaints(&mut server), 1);
         two_can_talk(&server);
@@ -161,15 +161,15 @@ fn c5_too_low_a_limit_of_descriptors_is_raised_or_told() {
     // The soft limit is raised to the hard one.
     let mut server = Server::spawn(after("ulimit -Sn 20 && ulimit -Hn 200", "-l 127.0.0.1:0 -m 100"));
     let mut clients = (0..100).map(|_| Client::join(&server)).collect::<Vec<_>>();
-    clients[0].says("hello\n");
-    clients[99].expects("hello");
+    clients[0].send("hello\n");
+    clients[99].expect_line("hello");
     assert!(!server.log_so_far().iter().any(|line| line.contains("limit of open files")));
     // More than it allows are not promised.
     let mut server = Server::spawn(after("ulimit -n 60", "-l 127.0.0.1:0 -m 1000"));
     let told = "the limit of open files allows 42 clients, not 1000";
     assert!(server.log_so_far().iter().any(|line| line.ends_with(told)), "{:?}", server.log_so_far());
     // And for fewer than 16 it is not worth it, unless no more are wanted.
-    let (status, said, errors) = run_to_its_end(after("ulimit -n 20", "-l 127.0.0.1:0"));
+    let (status, said, errors) = run_to_end(after("ulimit -n 20", "-l 127.0.0.1:0"));
     let told = "hubbub: the limit of 20 open files leaves room for 7 clients: raise it with ulimit -n\n";
     assert_eq!((status, &said[..], &errors[..]), (Some(1), "", told));
     let server = Server::spawn(after("ulimit -n 20", "-l 127.0.0.1:0 -m 2"));
@@ -181,14 +181,14 @@ fn c6_those_who_come_from_one_address_have_so_many_places_whichever_family_they_
     let server = Server::spawn(after("true", "-l :0 --max-per-ip 1"));
     let port = server.address().port();
     let mut four = Client::connect(([127, 0, 0, 1], port).into());
-    four.expects(WELCOME);
+    four.expect_line(WELCOME);
     let mut other = Client::connect(([127, 0, 0, 1], port).into());
-    other.expects("* too many from your address, with 1 here: try again later");
-    other.expects_end();
+    other.expect_line("* too many from your address, with 1 here: try again later");
+    other.expect_end();
     let mut six = Client::connect(format!("[::1]:{port}").parse().unwrap());
-    six.expects(WELCOME);
-    four.says("hello\n");
-    six.expects("hello");
+    six.expect_line(WELCOME);
+    four.send("hello\n");
+    six.expect_line("hello");
 }
 
 #[test]
@@ -196,10 +196,10 @@ fn c9_what_is_said_faster_than_the_rate_comes_late_and_whole() {
     let server = Server::start(&["--rate", "1000"]);
     let (mut flooder, mut listener) = (Client::join(&server), Client::join(&server));
     let flood = (0..10_200).map(|number| format!("line {number}\n")).collect::<String>();
-    flooder.says(&flood);
-    flooder.ends();
-    assert!(listener.hears_bytes(flood.len()) == flood.as_bytes());
-    flooder.expects_end();
+    flooder.send(&flood);
+    flooder.end_input();
+    assert!(listener.read_bytes(flood.len()) == flood.as_bytes());
+    flooder.expect_end();
 }
 
 #[test]
@@ -210,11 +210,11 @@ fn c13_more_that_are_ready_than_one_poll_tells_are_all_served() {
     let mut speakers = (0..SPEAKERS).map(|_| Client::join(&server)).collect::<Vec<_>>();
     server.pause();
     for (number, speaker) in speakers.iter_mut().enumerate() {
-        speaker.says(format!("{number}\n"));
+        speaker.send(format!("{number}\n"));
     }
     server.resume();
     let mut heard = (0..SPEAKERS)
-        .map(|_| String::from_utf8(listener.hears_line()).unwrap().parse::<usize>().unwrap())
+        .map(|_| String::from_utf8(listener.read_line()).unwrap().parse::<usize>().unwrap())
         .collect::<Vec<_>>();
     heard.sort_unstable();
     assert!(heard.into_iter().eq(0..SPEAKERS));
@@ -222,7 +222,7 @@ fn c13_more_that_are_ready_than_one_poll_tells_are_all_served() {
 
 #[test]
 fn c14_a_feed_for_which_there_is_no_memory_is_told() {
-    let (status, said, errors) = run_to_its_end(after("ulimit -v 500000", "-l 127.0.0.1:0 --feed 1024M"));
+    let (status, said, errors) = run_to_end(after("ulimit -v 500000", "-l 127.0.0.1:0 --feed 1024M"));
     let told = "hubbub: cannot have a feed of 1073741824 bytes: Cannot allocate memory\n";
     assert_eq!((status, &said[..], &errors[..]), (Some(1), "", told));
 }

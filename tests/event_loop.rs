@@ -25,10 +25,10 @@ fn first_clients_registration() -> usize {
 #[track_caller]
 fn talk(one: &mut Client, two: &mut Client, lines: usize) {
     for number in 0..lines {
-        one.says(format!("{number}?\n"));
-        two.expects(format!("{number}?"));
-        two.says(format!("{number}!\n"));
-        one.expects(format!("{number}!"));
+        one.send(format!("{number}?\n"));
+        two.expect_line(format!("{number}?"));
+        two.send(format!("{number}!\n"));
+        one.expect_line(format!("{number}!"));
     }
 }
 
@@ -42,24 +42,24 @@ fn e1_newcomers_in_the_places_of_those_who_reset_hear_what_is_theirs_and_nothing
         let mut stayers = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
         let lines = ["all hear this", "who goes may miss this", "newcomers hear this"];
         let [all, in_between, last] = lines.map(|line| format!("{line} in round {round}"));
-        speaker.says(format!("{all}\n"));
-        goers[0].expects(&all);
-        speaker.says(format!("{in_between}\n"));
+        speaker.send(format!("{all}\n"));
+        goers[0].expect_line(&all);
+        speaker.send(format!("{in_between}\n"));
         // Half of them have said a part of a line, which nobody is to hear.
-        goers.iter_mut().step_by(2).for_each(|goer| goer.says("torn"));
-        goers.into_iter().for_each(Client::resets);
+        goers.iter_mut().step_by(2).for_each(|goer| goer.send("torn"));
+        goers.into_iter().for_each(Client::reset);
         let mut newcomers = (0..10).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
-        newcomers.iter_mut().for_each(|newcomer| newcomer.expects(WELCOME));
-        speaker.says(format!("{last}\n"));
+        newcomers.iter_mut().for_each(|newcomer| newcomer.expect_line(WELCOME));
+        speaker.send(format!("{last}\n"));
         for stayer in &mut stayers {
-            stayer.expects(&all);
-            stayer.expects(&in_between);
-            stayer.expects(&last);
+            stayer.expect_line(&all);
+            stayer.expect_line(&in_between);
+            stayer.expect_line(&last);
         }
         for newcomer in &mut newcomers {
-            let heard = newcomer.hears_line();
+            let heard = newcomer.read_line();
             if heard == in_between.as_bytes() {
-                newcomer.expects(&last);
+                newcomer.expect_line(&last);
             } else {
                 assert_eq!(String::from_utf8(heard).unwrap(), last);
             }
@@ -67,10 +67,10 @@ fn e1_newcomers_in_the_places_of_those_who_reset_hear_what_is_theirs_and_nothing
         expected.extend([all, in_between, last]);
     }
     for line in expected {
-        listener.expects(line);
+        listener.expect_line(line);
     }
-    listener.says("and back\n");
-    speaker.expects("and back");
+    listener.send("and back\n");
+    speaker.expect_line("and back");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn e10_a_sender_held_back_by_a_reader_that_pauses_goes_on_when_it_reads_again() 
     stream.set_nonblocking(false).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| stream.write_all(&flood[sent..]).unwrap());
-        let heard = reader.hears_bytes(flood.len());
+        let heard = reader.read_bytes(flood.len());
         assert!(heard == flood, "something is lost, doubled or out of order");
     });
 }
@@ -159,8 +159,8 @@ fn e15_fewer_failures_of_poll_in_a_row_end_nothing() {
             _ => assert!(failures > 5, "{logged:#?}"),
         }
         server.signal("TERM");
-        one.expects_end();
-        two.expects_end();
+        one.expect_end();
+        two.expect_end();
         drop((one, two));
         assert!(server.wait().0.success());
     }
@@ -176,14 +176,14 @@ fn e16_a_storm_of_newcomers_and_those_who_talk_are_served_side_by_side() {
     eventually("the server stands still", || server.status("State").starts_with('T').then_some(()));
     let mut storm = (0..600).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
     let said = (0..20).map(|number| format!("{number:8000}")).collect::<Vec<_>>();
-    alice.says(said.join("\n") + "\n");
+    alice.send(said.join("\n") + "\n");
     server.signal("CONT");
-    said.iter().for_each(|line| bob.expects(line));
+    said.iter().for_each(|line| bob.expect_line(line));
     talk(&mut alice, &mut bob, 20);
-    storm.iter_mut().for_each(|newcomer| newcomer.expects(WELCOME));
-    alice.says("everybody here?\n");
+    storm.iter_mut().for_each(|newcomer| newcomer.expect_line(WELCOME));
+    alice.send("everybody here?\n");
     let heard = storm.iter_mut().map(|newcomer| {
-        let lines = std::iter::repeat_with(|| newcomer.hears_line());
+        let lines = std::iter::repeat_with(|| newcomer.read_line());
         lines.take_while(|line| line != b"everybody here?").collect::<Vec<_>>()
     });
     let heard = heard.collect::<Vec<_>>();
@@ -202,7 +202,7 @@ fn e17_a_connection_that_cannot_be_watched_is_refused_and_the_server_lives() {
         let mut server = traced(&folder, &["-e", "trace=epoll_ctl", "-e", &inject], &[]);
         let mut one = Client::join(&server);
         let mut refused = Client::connect(server.address());
-        refused.hears_all();
+        refused.read_to_end();
         server.wait_for_log("refused: its socket cannot be watched");
         let mut two = Client::join(&server);
         talk(&mut one, &mut two, 10);

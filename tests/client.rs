@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Client, DEADLINE, Folder, Port, Server, WELCOME, eventually, run_to_its_end, wait_for_end};
+use common::{Client, Folder, Port, Server, WELCOME, eventually, run_to_end, time_limit, wait_for_end};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -52,7 +52,7 @@ fn run(address: impl ToString, options: &[&str], input: &[u8]) -> Outcome {
     std::fs::write(&path, input).unwrap();
     let mut command = client(address, options);
     command.stdin(File::open(&path).unwrap());
-    run_to_its_end(command)
+    run_to_end(command)
 }
 
 fn success(output: impl AsRef<str>) -> Outcome {
@@ -96,16 +96,16 @@ impl Session {
     }
 
     #[track_caller]
-    fn sends(&mut self, text: &str) {
+    fn send(&mut self, text: &str) {
         self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     #[track_caller]
-    fn expects(&mut self, line: &str) {
-        assert_eq!(self.lines.recv_timeout(DEADLINE).as_deref(), Ok(line));
+    fn expect_line(&mut self, line: &str) {
+        assert_eq!(self.lines.recv_timeout(time_limit()).as_deref(), Ok(line));
     }
 
-    fn closes_input(&mut self) {
+    fn close_input(&mut self) {
         self.stdin = None;
     }
 
@@ -116,7 +116,7 @@ impl Session {
 
     /// Waits for its end; the exit status and standard error.
     #[track_caller]
-    fn ends(&mut self) -> (Option<i32>, String) {
+    fn wait(&mut self) -> (Option<i32>, String) {
         let status = wait_for_end(&mut self.child);
         let mut errors = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
@@ -154,7 +154,7 @@ fn scripted_server(bytes: impl Into<Vec<u8>>, reads: bool) -> (SocketAddr, threa
 fn quiet_server(port: &Port) -> Server {
     let mut command = common::program(&["-q", "-l", &port.address().to_string()]);
     command.stderr(Stdio::null());
-    Server::spawn_unheard(command, port)
+    Server::spawn_without_log(command, port)
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn standard_input_is_sent_and_received_lines_are_written() {
     let server = Server::start(&[]);
     let mut other = Client::join(&server);
     assert_eq!(run(server.address(), &[], b"one\ntwo\n"), success(format!("{WELCOME}\n")));
-    other.expects("one");
-    other.expects("two");
+    other.expect_line("one");
+    other.expect_line("two");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn an_empty_or_closed_standard_input_is_an_end_of_input() {
         [("</dev/null", &welcome[..]), ("<&-", &welcome), ("</dev/null >&- 2>&-", "")]
     {
         let shell = client_in_shell(&format!("exec \"$0\" {} {redirection}", server.address()));
-        assert_eq!(run_to_its_end(shell), success(output), "{redirection}");
+        assert_eq!(run_to_end(shell), success(output), "{redirection}");
     }
 }
 
@@ -199,7 +199,7 @@ fn twenty_megabytes_pass_both_ways_without_a_loss() {
     output.read_line(&mut String::new()).unwrap();
     let mut sender = client(server.address(), &[]);
     sender.stdin(File::open(folder.path("big")).unwrap());
-    let sender = thread::spawn(move || run_to_its_end(sender));
+    let sender = thread::spawn(move || run_to_end(sender));
     let mut received = String::new();
     output.read_to_string(&mut received).unwrap();
     assert!(received == text, "{} of {} bytes arrived", received.len(), text.len());
@@ -212,15 +212,15 @@ fn each_line_passes_at_once_in_both_directions() {
     let server = Server::start(&[]);
     let mut other = Client::join(&server);
     let mut session = Session::start(client(server.address(), &[]));
-    session.expects(WELCOME);
+    session.expect_line(WELCOME);
     for line in ["one", "two", ""] {
-        other.says(format!("{line}\n"));
-        session.expects(line);
-        session.sends(&format!("reply to {line}\n"));
-        other.expects(format!("reply to {line}"));
+        other.send(format!("{line}\n"));
+        session.expect_line(line);
+        session.send(&format!("reply to {line}\n"));
+        other.expect_line(format!("reply to {line}"));
     }
-    session.closes_input();
-    assert_eq!(session.ends(), (Some(0), String::new()));
+    session.close_input();
+    assert_eq!(session.wait(), (Some(0), String::new()));
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn send_sends_its_lines_instead_of_standard_input() {
     let options = ["--send", "one", "-s", "", "-s", "deux é"];
     assert_eq!(run(server.address(), &options, b"not read"), success(format!("{WELCOME}\n")));
     for line in ["one", "", "deux é"] {
-        other.expects(line);
+        other.expect_line(line);
     }
 }
 
@@ -238,14 +238,14 @@ fn send_sends_its_lines_instead_of_standard_input() {
 fn follow_reads_no_input_and_reports_the_lost_connection() {
     let server = Server::start(&[]);
     let mut session = Session::start(client(server.address(), &["--follow"]));
-    session.expects(WELCOME);
-    session.sends("not read\n");
+    session.expect_line(WELCOME);
+    session.send("not read\n");
     let mut other = Client::join(&server);
-    other.says("hello\n");
-    session.expects("hello");
+    other.send("hello\n");
+    session.expect_line("hello");
     server.signal("TERM");
-    assert_eq!(session.ends(), (Some(1), format!("{LOST}\n")));
-    other.expects_end();
+    assert_eq!(session.wait(), (Some(1), format!("{LOST}\n")));
+    other.expect_end();
 }
 
 #[test]
@@ -253,10 +253,10 @@ fn follow_sends_the_lines_of_send_first() {
     let server = Server::start(&[]);
     let mut other = Client::join(&server);
     let mut session = Session::start(client(server.address(), &["-f", "-s", "/nick bot"]));
-    session.expects(WELCOME);
-    other.expects("/nick bot");
-    other.says("hello\n");
-    session.expects("hello");
+    session.expect_line(WELCOME);
+    other.expect_line("/nick bot");
+    other.send("hello\n");
+    session.expect_line("hello");
 }
 
 #[test]
@@ -264,15 +264,15 @@ fn count_stays_after_the_end_of_the_input_and_ends_after_that_many_lines() {
     let server = Server::start(&[]);
     let mut other = Client::join(&server);
     let mut session = Session::start(client(server.address(), &["--count", "3"]));
-    session.expects(WELCOME);
-    session.sends("over to you");
-    session.closes_input();
-    other.expects("over to you");
-    other.says("one\ntwo\nthree\n");
-    session.expects("one");
-    session.expects("two");
-    assert_eq!(session.ends(), (Some(0), String::new()));
-    assert!(session.lines.recv_timeout(DEADLINE).is_err(), "a line beyond the count is written");
+    session.expect_line(WELCOME);
+    session.send("over to you");
+    session.close_input();
+    other.expect_line("over to you");
+    other.send("one\ntwo\nthree\n");
+    session.expect_line("one");
+    session.expect_line("two");
+    assert_eq!(session.wait(), (Some(0), String::new()));
+    assert!(session.lines.recv_timeout(time_limit()).is_err(), "a line beyond the count is written");
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn count_sends_everything_even_if_the_welcome_line_is_enough() {
     let server = Server::start(&[]);
     let mut other = Client::join(&server);
     assert_eq!(run(server.address(), &["-n", "1", "-s", "hi"], b""), success(format!("{WELCOME}\n")));
-    other.expects("hi");
+    other.expect_line("hi");
 }
 
 #[test]
@@ -303,9 +303,9 @@ fn lines_that_the_server_does_not_read_before_the_count_are_reported() {
     let (mut stream, _) = listener.accept().unwrap();
     wait_for_a_full_socket(&stream);
     stream.write_all(b"hello\n").unwrap();
-    session.expects("hello");
+    session.expect_line("hello");
     drop(stream);
-    let (status, error) = session.ends();
+    let (status, error) = session.wait();
     assert_eq!(status, Some(1));
     let error = error.strip_prefix("hubbub-client: connection lost: ").unwrap();
     assert!(error.ends_with("; the last lines may not have arrived\n"), "{error}");
@@ -329,7 +329,7 @@ fn a_vanished_server_is_detected_even_while_data_is_unacknowledged() {
         let address = address.to_string();
         let arguments = [options, &[&address]].concat();
         let command = traced_client(&folder, &["-e", "trace=setsockopt"], &arguments);
-        assert_eq!(run_to_its_end(command), success("hello\n"));
+        assert_eq!(run_to_end(command), success("hello\n"));
         std::fs::read_to_string(folder.path("trace")).unwrap()
     };
     let trace_of_send = trace(&["-s", "hi"]);
@@ -391,7 +391,7 @@ fn timeout_limits_the_time_to_connect() {
 
 /// The client writes `first` and then ends without an error, because its standard output is closed.
 #[track_caller]
-fn ends_quietly_without_a_reader(address: SocketAddr, first: &str) {
+fn check_quiet_end_without_reader(address: SocketAddr, first: &str) {
     let mut child = client(address, &["-f"]);
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut output = vec![0; first.len()];
@@ -405,14 +405,14 @@ fn ends_quietly_without_a_reader(address: SocketAddr, first: &str) {
 
 #[test]
 fn a_closed_standard_output_ends_the_client_without_a_write() {
-    ends_quietly_without_a_reader(Server::start(&[]).address(), &format!("{WELCOME}\n"));
+    check_quiet_end_without_reader(Server::start(&[]).address(), &format!("{WELCOME}\n"));
 }
 
 #[test]
 fn a_closed_standard_output_ends_the_client_while_it_has_lines_to_write() {
     // More than a pipe buffers.
     let (address, _) = scripted_server("many lines\n".repeat(20_000), true);
-    ends_quietly_without_a_reader(address, "many lines\n");
+    check_quiet_end_without_reader(address, "many lines\n");
 }
 
 #[test]
@@ -433,7 +433,7 @@ fn a_line_without_end_takes_bounded_memory_and_is_reported() {
     // The limit is in kB of address space; threads take more of it than of memory.
     let shell = client_in_shell(&format!("ulimit -v 400000; exec \"$0\" -n 3 {address}"));
     let errors = "hubbub-client: a line longer than 16 MiB was not shown\n".repeat(2);
-    assert_eq!(run_to_its_end(shell), (Some(0), "one\ntwo\nthree\n".to_owned(), errors));
+    assert_eq!(run_to_end(shell), (Some(0), "one\ntwo\nthree\n".to_owned(), errors));
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn a_pipe_gets_neither_colour_nor_prompt() {
     let (address, _) = scripted_server(text, true);
     let mut command = client(address, &[]);
     command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
-    assert_eq!(run_to_its_end(command), success(text));
+    assert_eq!(run_to_end(command), success(text));
 }
 
 #[test]
@@ -471,7 +471,7 @@ fn timestamps_are_in_local_time() {
         let (address, _) = scripted_server("hi\n", true);
         let mut command = client(address, &["--timestamps"]);
         command.env("TZ", zone);
-        let (_, output, _) = run_to_its_end(command);
+        let (_, output, _) = run_to_end(command);
         let (time, line) = output.split_once(' ').unwrap();
         let parts = time.split(':').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
         assert_eq!((parts.len(), time.len(), line), (3, 8, "hi\n"), "{output}");
@@ -487,8 +487,8 @@ fn timestamps_are_in_local_time() {
 fn a_connection_that_the_server_closes_before_the_end_of_input_is_lost() {
     let (address, _) = scripted_server("* goodbye\n", false);
     let mut session = Session::start(client(address, &[]));
-    session.expects("* goodbye");
-    assert_eq!(session.ends(), (Some(1), format!("{LOST}\n")));
+    session.expect_line("* goodbye");
+    assert_eq!(session.wait(), (Some(1), format!("{LOST}\n")));
 }
 
 #[test]
@@ -515,8 +515,8 @@ fn a_refusal_fails_whatever_the_client_was_to_send() {
             }
             // The end of the input has not come yet.
             let mut session = Session::start(client(server.address(), &[]));
-            let output = session.lines.recv_timeout(DEADLINE).unwrap();
-            let (status, error) = session.ends();
+            let output = session.lines.recv_timeout(time_limit()).unwrap();
+            let (status, error) = session.wait();
             check((status, output, error), &"an open pipe");
         }
     }
@@ -555,7 +555,7 @@ fn without_an_address_a_script_connects_to_the_plain_view() {
     for options in [&[][..], &["-s", "hi"], &["-f"], &["-n", "1"], &["--timeout", "60"]] {
         // Each connect fails, whatever listens on this machine.
         let command = traced_client(&folder, &["-e", "inject=connect:error=ECONNREFUSED"], options);
-        assert_eq!(run_to_its_end(command), expected, "{options:?}");
+        assert_eq!(run_to_end(command), expected, "{options:?}");
     }
 }
 
@@ -603,20 +603,20 @@ fn reconnect_sends_standard_input_to_one_server_after_the_other() {
     let port = Port::reserve();
     let server = quiet_server(&port);
     let mut session = Session::start(client(port.address(), &["--reconnect"]));
-    session.expects(WELCOME);
+    session.expect_line(WELCOME);
     let mut other = Client::join(&server);
-    session.sends("one\n");
-    other.expects("one");
+    session.send("one\n");
+    other.expect_line("one");
     server.signal("TERM");
     let mut errors = session.errors();
     assert_eq!(errors.next().unwrap().unwrap(), format!("{LOST}; connecting again in 1 s"));
     server.wait();
     let server = quiet_server(&port);
-    session.expects(WELCOME);
+    session.expect_line(WELCOME);
     let mut other = Client::join(&server);
-    session.sends("three\n");
-    other.expects("three");
-    session.closes_input();
+    session.send("three\n");
+    other.expect_line("three");
+    session.close_input();
     assert_eq!(wait_for_end(&mut session.child).code(), Some(0));
 }
 
@@ -629,7 +629,7 @@ fn follow_with_reconnect_reports_each_attempt() {
     let refused = refused(port.address());
     assert_eq!(next_error(), format!("hubbub-client: {refused}; connecting again in 1 s"));
     let server = quiet_server(&port);
-    session.expects(WELCOME);
+    session.expect_line(WELCOME);
     server.signal("TERM");
     assert_eq!(next_error(), format!("{LOST}; connecting again in 2 s"));
 }
@@ -643,13 +643,13 @@ fn a_close_after_quit_is_no_lost_connection() {
         let server = Server::start(&["-l", "named:127.0.0.1:0"]);
         let address = if status == 0 { addresses[1] } else { server.address() };
         let mut session = Session::start(client(address, &[]));
-        session.expects(WELCOME);
+        session.expect_line(WELCOME);
         // The input stays open.
-        session.sends(input);
+        session.send(input);
         if status != 0 {
             server.signal("TERM");
         }
-        let (ended, error) = session.ends();
+        let (ended, error) = session.wait();
         assert_eq!((ended, error.starts_with(LOST)), (Some(status), status != 0), "{input:?}: {error}");
     }
 }
@@ -658,11 +658,11 @@ fn a_close_after_quit_is_no_lost_connection() {
 fn quit_is_chat_in_the_plain_view_so_a_close_after_it_is_a_lost_connection() {
     let server = Server::start(&[]);
     let mut session = Session::start(client(server.address(), &[]));
-    session.expects(WELCOME);
+    session.expect_line(WELCOME);
     let mut other = Client::join(&server);
-    session.sends("hi\n/quit\n");
-    other.expects("hi");
-    other.expects("/quit");
+    session.send("hi\n/quit\n");
+    other.expect_line("hi");
+    other.expect_line("/quit");
     server.signal("TERM");
-    assert_eq!(session.ends(), (Some(1), format!("{LOST}\n")));
+    assert_eq!(session.wait(), (Some(1), format!("{LOST}\n")));
 }

@@ -6,7 +6,7 @@ mod common;
 #[path = "client_terminal/screen.rs"]
 mod screen;
 
-use common::{Client, DEADLINE, Folder, Port, Server, WELCOME, eventually};
+use common::{Client, Folder, Port, Server, WELCOME, eventually, time_limit};
 use screen::Terminal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -48,7 +48,7 @@ fn client(address: impl ToString, options: &[&str]) -> Command {
 fn quiet_server(port: &Port) -> Server {
     let mut command = common::program(&["-q", "-w", "Welcome.", "-l", &port.address().to_string()]);
     command.stderr(Stdio::null());
-    Server::spawn_unheard(command, port)
+    Server::spawn_without_log(command, port)
 }
 
 /// A real server with one client on a terminal and another one.
@@ -62,9 +62,9 @@ struct Room {
 fn room(columns: u16) -> Room {
     let server = Server::start(&["-w", "Welcome."]);
     let mut other = Client::connect(server.address());
-    other.expects("Welcome.");
+    other.expect_line("Welcome.");
     let terminal = Terminal::start(&client(server.address(), &[]), columns);
-    terminal.shows_with_cursor(&["Welcome.", ":"], (1, 1));
+    terminal.expect_screen_and_cursor(&["Welcome.", ":"], (1, 1));
     Room { terminal, other, _server: server }
 }
 
@@ -80,7 +80,7 @@ impl Host {
     fn start(options: &[&str]) -> Self {
         let host = Self::start_with(options, |_| ());
         // Keys that are pressed before the prompt are echoed by the terminal, not by the editing library.
-        host.terminal.shows(&[":"]);
+        host.terminal.expect_screen(&[":"]);
         host
     }
 
@@ -93,7 +93,7 @@ impl Host {
         let terminal = Terminal::start(&command, COLUMNS);
         let stream = listener.accept().unwrap().0;
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_read_timeout(Some(time_limit())).unwrap();
         Self { lines: BufReader::new(stream.try_clone().unwrap()), stream, terminal }
     }
 
@@ -101,9 +101,9 @@ impl Host {
     #[track_caller]
     fn with_history() -> Self {
         let mut host = Self::start(&[]);
-        host.types("sent\r");
-        host.expects("sent");
-        host.terminal.shows(&[":sent", ":"]);
+        host.type_keys("sent\r");
+        host.expect_line("sent");
+        host.terminal.expect_screen(&[":sent", ":"]);
         host
     }
 
@@ -111,23 +111,23 @@ impl Host {
     #[track_caller]
     fn with_half_a_line() -> Self {
         let mut host = Self::start(&[]);
-        host.types("half a li");
-        host.terminal.shows(&[":half a li"]);
+        host.type_keys("half a li");
+        host.terminal.expect_screen(&[":half a li"]);
         host
     }
 
     #[track_caller]
-    fn types(&mut self, keys: &str) {
-        self.terminal.types(keys);
+    fn type_keys(&mut self, keys: &str) {
+        self.terminal.type_keys(keys);
     }
 
     #[track_caller]
-    fn sends(&mut self, text: &str) {
+    fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
 
     #[track_caller]
-    fn expects(&mut self, line: &str) {
+    fn expect_line(&mut self, line: &str) {
         let mut received = String::new();
         self.lines.read_line(&mut received).unwrap();
         assert_eq!(received, format!("{line}\n"));
@@ -135,7 +135,7 @@ impl Host {
 
     /// The client sends no more, and shuts down its sending side.
     #[track_caller]
-    fn expects_end(&mut self) {
+    fn expect_end(&mut self) {
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
@@ -143,10 +143,10 @@ impl Host {
 
     /// Closes the connection; the client ends with that exit status.
     #[track_caller]
-    fn closes(self, status: i32) -> Terminal {
+    fn close(self, status: i32) -> Terminal {
         let Self { stream, lines, mut terminal } = self;
         drop((stream, lines));
-        assert_eq!(terminal.ends().code(), Some(status));
+        assert_eq!(terminal.wait().code(), Some(status));
         terminal
     }
 }
@@ -164,27 +164,27 @@ fn expect_in_order(written: &str, lines: impl IntoIterator<Item = String>) {
 #[test]
 fn a_typed_line_is_sent_and_stays_on_the_screen() {
     let Room { mut terminal, mut other, _server } = room(COLUMNS);
-    terminal.types("hello");
-    terminal.types(ENTER);
-    other.expects("hello");
-    terminal.shows_with_cursor(&["Welcome.", ":hello", ":"], (2, 1));
-    other.says("hello yourself\n");
-    terminal.shows_with_cursor(&["Welcome.", ":hello", "hello yourself", ":"], (3, 1));
+    terminal.type_keys("hello");
+    terminal.type_keys(ENTER);
+    other.expect_line("hello");
+    terminal.expect_screen_and_cursor(&["Welcome.", ":hello", ":"], (2, 1));
+    other.send("hello yourself\n");
+    terminal.expect_screen_and_cursor(&["Welcome.", ":hello", "hello yourself", ":"], (3, 1));
 }
 
 #[test]
 fn a_half_typed_line_stays_below_the_received_lines() {
     let Room { mut terminal, mut other, _server } = room(COLUMNS);
-    terminal.types(&format!("hello world{}", LEFT.repeat(5)));
-    terminal.shows_with_cursor(&["Welcome.", ":hello world"], (1, 7));
-    other.says("one\n");
-    terminal.shows_with_cursor(&["Welcome.", "one", ":hello world"], (2, 7));
-    other.says("two\nthree\n");
-    terminal.shows_with_cursor(&["Welcome.", "one", "two", "three", ":hello world"], (4, 7));
-    terminal.types("whole ");
-    terminal.shows_with_cursor(&["Welcome.", "one", "two", "three", ":hello whole world"], (4, 13));
-    terminal.types(ENTER);
-    other.expects("hello whole world");
+    terminal.type_keys(&format!("hello world{}", LEFT.repeat(5)));
+    terminal.expect_screen_and_cursor(&["Welcome.", ":hello world"], (1, 7));
+    other.send("one\n");
+    terminal.expect_screen_and_cursor(&["Welcome.", "one", ":hello world"], (2, 7));
+    other.send("two\nthree\n");
+    terminal.expect_screen_and_cursor(&["Welcome.", "one", "two", "three", ":hello world"], (4, 7));
+    terminal.type_keys("whole ");
+    terminal.expect_screen_and_cursor(&["Welcome.", "one", "two", "three", ":hello whole world"], (4, 13));
+    terminal.type_keys(ENTER);
+    other.expect_line("hello whole world");
 }
 
 #[test]
@@ -195,43 +195,43 @@ fn no_row_is_empty_or_missing_at_the_bottom_of_the_screen() {
     for (number, line) in received.iter().enumerate() {
         let first = (number + 1).saturating_sub(usize::from(screen::ROWS) - 1);
         let rows = received[first..=number].iter().map(String::as_str).collect::<Vec<_>>();
-        host.sends(&format!("{line}\n"));
-        host.terminal.shows(&[&rows[..], &[&typed]].concat());
-        host.types("x");
+        host.send(&format!("{line}\n"));
+        host.terminal.expect_screen(&[&rows[..], &[&typed]].concat());
+        host.type_keys("x");
         typed.push('x');
-        host.terminal.shows(&[&rows[..], &[&typed]].concat());
+        host.terminal.expect_screen(&[&rows[..], &[&typed]].concat());
     }
 }
 
 #[test]
 fn the_cursor_is_right_between_wide_characters() {
     let Room { mut terminal, mut other, _server } = room(COLUMNS);
-    terminal.types(&format!("名前は漢字{}", LEFT.repeat(2)));
-    terminal.shows_with_cursor(&["Welcome.", ":名前は漢字"], (1, 7));
-    other.says("割り込み\n");
-    terminal.shows_with_cursor(&["Welcome.", "割り込み", ":名前は漢字"], (2, 7));
-    terminal.types("é");
-    terminal.shows_with_cursor(&["Welcome.", "割り込み", ":名前はé漢字"], (2, 8));
-    terminal.types(ENTER);
-    other.expects("名前はé漢字");
+    terminal.type_keys(&format!("名前は漢字{}", LEFT.repeat(2)));
+    terminal.expect_screen_and_cursor(&["Welcome.", ":名前は漢字"], (1, 7));
+    other.send("割り込み\n");
+    terminal.expect_screen_and_cursor(&["Welcome.", "割り込み", ":名前は漢字"], (2, 7));
+    terminal.type_keys("é");
+    terminal.expect_screen_and_cursor(&["Welcome.", "割り込み", ":名前はé漢字"], (2, 8));
+    terminal.type_keys(ENTER);
+    other.expect_line("名前はé漢字");
 }
 
 #[test]
 fn a_line_over_several_rows_is_redrawn_whole() {
     let Room { mut terminal, mut other, _server } = room(20);
     // The prompt and 19 columns, then 20, then 5; and a wide character that does not fit into its row.
-    terminal.types("first row is full..second row, also full.rest");
+    terminal.type_keys("first row is full..second row, also full.rest");
     let rows = [":first row is full..", "second row, also ful", "l.rest"];
-    terminal.shows_with_cursor(&[&["Welcome."], &rows[..]].concat(), (3, 6));
-    other.says("interrupted by a line that is long itself\n");
+    terminal.expect_screen_and_cursor(&[&["Welcome."], &rows[..]].concat(), (3, 6));
+    other.send("interrupted by a line that is long itself\n");
     let before = ["Welcome.", "interrupted by a lin", "e that is long itsel", "f"];
-    terminal.shows_with_cursor(&[&before[..], &rows].concat(), (6, 6));
-    terminal.types(CTRL_A);
-    terminal.shows_with_cursor(&[&before[..], &rows].concat(), (4, 1));
-    other.says("again\n");
-    terminal.shows_with_cursor(&[&before[..], &["again"], &rows].concat(), (5, 1));
-    terminal.types(&format!("x{ENTER}"));
-    other.expects("xfirst row is full..second row, also full.rest");
+    terminal.expect_screen_and_cursor(&[&before[..], &rows].concat(), (6, 6));
+    terminal.type_keys(CTRL_A);
+    terminal.expect_screen_and_cursor(&[&before[..], &rows].concat(), (4, 1));
+    other.send("again\n");
+    terminal.expect_screen_and_cursor(&[&before[..], &["again"], &rows].concat(), (5, 1));
+    terminal.type_keys(&format!("x{ENTER}"));
+    other.expect_line("xfirst row is full..second row, also full.rest");
 }
 
 #[test]
@@ -242,27 +242,27 @@ fn a_line_that_exactly_fills_its_row_or_ends_in_a_wide_character_is_redrawn_whol
         ("1234567名", &[":1234567名"], 0),
     ] {
         let Room { mut terminal, mut other, _server } = room(10);
-        terminal.types(typed);
-        terminal.shows_with_cursor(&[&["Welcome."], rows].concat(), (2, column));
-        other.says("one\n");
-        terminal.shows_with_cursor(&[&["Welcome.", "one"], rows].concat(), (3, column));
-        terminal.types(ENTER);
-        other.expects(typed);
+        terminal.type_keys(typed);
+        terminal.expect_screen_and_cursor(&[&["Welcome."], rows].concat(), (2, column));
+        other.send("one\n");
+        terminal.expect_screen_and_cursor(&[&["Welcome.", "one"], rows].concat(), (3, column));
+        terminal.type_keys(ENTER);
+        other.expect_line(typed);
     }
 }
 
 #[test]
 fn ctrl_c_clears_the_line_and_leaves_if_it_is_empty() {
     let Room { mut terminal, mut other, _server } = room(COLUMNS);
-    terminal.types(&format!("not this{LEFT}{LEFT}"));
-    terminal.shows_with_cursor(&["Welcome.", ":not this"], (1, 7));
-    terminal.types(CTRL_C);
-    terminal.shows_with_cursor(&["Welcome.", ":"], (1, 1));
-    terminal.types(&format!("this{ENTER}"));
-    other.expects("this");
-    terminal.shows(&["Welcome.", ":this", ":"]);
-    terminal.types(CTRL_C);
-    assert_eq!(terminal.ends().code(), Some(0));
+    terminal.type_keys(&format!("not this{LEFT}{LEFT}"));
+    terminal.expect_screen_and_cursor(&["Welcome.", ":not this"], (1, 7));
+    terminal.type_keys(CTRL_C);
+    terminal.expect_screen_and_cursor(&["Welcome.", ":"], (1, 1));
+    terminal.type_keys(&format!("this{ENTER}"));
+    other.expect_line("this");
+    terminal.expect_screen(&["Welcome.", ":this", ":"]);
+    terminal.type_keys(CTRL_C);
+    assert_eq!(terminal.wait().code(), Some(0));
 }
 
 #[test]
@@ -277,12 +277,12 @@ fn ctrl_d_and_exit_leave_unsent_and_quit_is_sent_first() {
         ("\x1B[200~one\n/quit\x1B[201~\r", &["one", "/quit"]),
     ] {
         let mut host = Host::start(&[]);
-        host.sends("Welcome.\n");
-        host.terminal.shows(&["Welcome.", ":"]);
-        host.types(keys);
-        sent.iter().for_each(|line| host.expects(line));
-        host.expects_end();
-        host.closes(0);
+        host.send("Welcome.\n");
+        host.terminal.expect_screen(&["Welcome.", ":"]);
+        host.type_keys(keys);
+        sent.iter().for_each(|line| host.expect_line(line));
+        host.expect_end();
+        host.close(0);
     }
 }
 
@@ -292,34 +292,36 @@ fn leaving_waits_until_a_slow_server_has_read_everything() {
     let server = Server::start(&["--rate", "5"]);
     let mut other = Client::join(&server);
     let mut terminal = Terminal::start(&client(server.address(), &[]), COLUMNS);
-    terminal.shows(&[WELCOME, ":"]);
+    terminal.expect_screen(&[WELCOME, ":"]);
     let lines = (0..65).map(|number| format!("line {number}")).collect::<Vec<_>>();
-    terminal.types(&format!("{}\rexit\r", lines.join("\r")));
+    terminal.type_keys(&format!("{}\rexit\r", lines.join("\r")));
     for (number, line) in lines.iter().enumerate() {
-        other.expects(line);
+        other.expect_line(line);
         if number % 20 == 0 {
             // Received while the client leaves.
-            other.says("go on\n");
+            other.send("go on\n");
         }
     }
-    assert_eq!(terminal.ends().code(), Some(0));
+    assert_eq!(terminal.wait().code(), Some(0));
 }
 
 #[test]
 fn ctrl_c_or_a_signal_ends_the_wait_for_a_server_that_does_not_close() {
     for signal in [None, Some("TERM")] {
         let mut host = Host::start(&[]);
-        host.types("hi\rexit\r");
-        host.expects("hi");
-        host.terminal
-            .writes("hubbub-client: waiting for the server to read the last lines; Ctrl-C leaves at once");
+        host.type_keys("hi\rexit\r");
+        host.expect_line("hi");
+        host.terminal.expect_output(
+            "hubbub-client: waiting for the server to read the last lines; Ctrl-C leaves at once",
+        );
         if let Some(name) = signal {
             host.terminal.signal(name);
-            assert_eq!(host.terminal.ends().signal(), Some(15));
+            assert_eq!(host.terminal.wait().signal(), Some(15));
         } else {
-            host.types(CTRL_C);
-            assert_eq!(host.terminal.ends().code(), Some(1));
-            host.terminal.writes("hubbub-client: left without waiting; the last lines may not have arrived");
+            host.type_keys(CTRL_C);
+            assert_eq!(host.terminal.wait().code(), Some(1));
+            host.terminal
+                .expect_output("hubbub-client: left without waiting; the last lines may not have arrived");
         }
     }
 }
@@ -327,12 +329,12 @@ fn ctrl_c_or_a_signal_ends_the_wait_for_a_server_that_does_not_close() {
 #[test]
 fn a_reset_while_leaving_is_reported() {
     let mut host = Host::start(&[]);
-    host.types("hi\rexit\r");
-    host.expects("hi");
-    host.expects_end();
+    host.type_keys("hi\rexit\r");
+    host.expect_line("hi");
+    host.expect_end();
     socket2::SockRef::from(&host.stream).set_linger(Some(Duration::ZERO)).unwrap();
-    let terminal = host.closes(1);
-    terminal.writes("connection lost: Connection reset by peer; the last lines may not have arrived");
+    let terminal = host.close(1);
+    terminal.expect_output("connection lost: Connection reset by peer; the last lines may not have arrived");
 }
 
 #[test]
@@ -344,22 +346,22 @@ fn a_stopped_client_continues_with_its_line() {
     shell.arg(listener.local_addr().unwrap().to_string());
     let mut terminal = Terminal::start(&shell, COLUMNS);
     let mut stream = listener.accept().unwrap().0;
-    terminal.shows(&[":"]);
-    terminal.types("half a li");
-    terminal.shows(&[":half a li"]);
-    terminal.types(CTRL_Z);
+    terminal.expect_screen(&[":"]);
+    terminal.type_keys("half a li");
+    terminal.expect_screen(&[":half a li"]);
+    terminal.type_keys(CTRL_Z);
     eventually("the terminal is restored", || terminal.is_restored().then_some(()));
     stream.write_all(b"received meanwhile\n").unwrap();
-    terminal.types("again\n");
-    terminal.shows_at_the_end(&["received meanwhile", ":half a li"]);
-    terminal.types("ne\r");
+    terminal.type_keys("again\n");
+    terminal.expect_last_rows(&["received meanwhile", ":half a li"]);
+    terminal.type_keys("ne\r");
     let mut received = String::new();
     BufReader::new(&stream).read_line(&mut received).unwrap();
     assert_eq!(received, "half a line\n");
-    terminal.types(CTRL_D);
+    terminal.type_keys(CTRL_D);
     stream.read_to_end(&mut Vec::new()).unwrap();
     drop(stream);
-    assert_eq!(terminal.ends().code(), Some(0));
+    assert_eq!(terminal.wait().code(), Some(0));
 }
 
 #[test]
@@ -368,15 +370,15 @@ fn a_signal_ends_the_client_and_restores_the_terminal() {
         let mut host = Host::with_half_a_line();
         assert!(!host.terminal.is_restored());
         host.terminal.signal(name);
-        assert_eq!(host.terminal.ends().signal(), Some(number));
+        assert_eq!(host.terminal.wait().signal(), Some(number));
     }
 }
 
 #[test]
 fn exit_before_other_words_is_sent() {
     let mut host = Host::start(&[]);
-    host.types("exit now\r");
-    host.expects("exit now");
+    host.type_keys("exit now\r");
+    host.expect_line("exit now");
 }
 
 #[test]
@@ -384,26 +386,26 @@ fn a_lost_connection_is_reported_below_the_last_received_line() {
     // Several times: the last line and the end arrive together.
     for _ in 0..20 {
         let mut host = Host::with_half_a_line();
-        host.sends("* the room is full");
-        host.closes(1).shows(&["* the room is full", ":half a li", LOST]);
+        host.send("* the room is full");
+        host.close(1).expect_screen(&["* the room is full", ":half a li", LOST]);
     }
 }
 
 #[test]
 fn the_last_line_is_shown_even_during_a_history_search() {
     let mut host = Host::with_history();
-    host.types(CTRL_R);
-    host.terminal.shows(&[":sent", SEARCH]);
-    host.sends("* the room closes\n");
-    host.closes(1).shows_at_the_end(&["* the room closes", LOST]);
+    host.type_keys(CTRL_R);
+    host.terminal.expect_screen(&[":sent", SEARCH]);
+    host.send("* the room closes\n");
+    host.close(1).expect_last_rows(&["* the room closes", LOST]);
 }
 
 #[test]
 fn a_refusal_at_once_is_shown() {
     for _ in 0..20 {
         let mut host = Host::start_with(&[], |_| ());
-        host.sends("* the room is full\n");
-        host.closes(1).shows(&["* the room is full", ":", LOST]);
+        host.send("* the room is full\n");
+        host.close(1).expect_screen(&["* the room is full", ":", LOST]);
     }
 }
 
@@ -412,22 +414,22 @@ fn reconnect_reports_the_loss_and_keeps_the_typed_line() {
     let port = Port::reserve();
     let server = quiet_server(&port);
     let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 80);
-    terminal.types("half a li");
-    terminal.shows(&["Welcome.", ":half a li"]);
+    terminal.type_keys("half a li");
+    terminal.expect_screen(&["Welcome.", ":half a li"]);
     server.signal("TERM");
     let lost = format!("{LOST}; connecting again in 1 s");
-    terminal.shows_with_cursor(&["Welcome.", &lost, ":half a li"], (2, 10));
+    terminal.expect_screen_and_cursor(&["Welcome.", &lost, ":half a li"], (2, 10));
     // Without a connection, Enter keeps the line.
-    terminal.types(ENTER);
+    terminal.type_keys(ENTER);
     let unsent = [":half a li", "hubbub-client: not connected: the line was not sent", ":half a li"];
-    terminal.shows(&[&["Welcome.", &lost], &unsent[..]].concat());
+    terminal.expect_screen(&[&["Welcome.", &lost], &unsent[..]].concat());
     server.wait();
     let _server = quiet_server(&port);
-    terminal.shows_at_the_end(&["hubbub-client: connected again", "Welcome.", ":half a li"]);
+    terminal.expect_last_rows(&["hubbub-client: connected again", "Welcome.", ":half a li"]);
     let mut other = Client::connect(port.address());
-    other.expects("Welcome.");
-    terminal.types("ne\r");
-    other.expects("half a line");
+    other.expect_line("Welcome.");
+    terminal.type_keys("ne\r");
+    other.expect_line("half a line");
 }
 
 #[test]
@@ -436,12 +438,12 @@ fn reconnect_tries_with_growing_pauses_until_there_is_a_server() {
     let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 100);
     let error = format!("hubbub-client: cannot connect to \"{}\": Connection refused", port.address());
     let [first, second] = [1, 2].map(|seconds| format!("{error}; connecting again in {seconds} s"));
-    terminal.shows(&[&first, ":"]);
-    terminal.shows(&[&first, &second, ":"]);
+    terminal.expect_screen(&[&first, ":"]);
+    terminal.expect_screen(&[&first, &second, ":"]);
     let _server = quiet_server(&port);
-    terminal.shows(&[&first, &second, "hubbub-client: connected", "Welcome.", ":"]);
-    terminal.types(CTRL_D);
-    assert_eq!(terminal.ends().code(), Some(0));
+    terminal.expect_screen(&[&first, &second, "hubbub-client: connected", "Welcome.", ":"]);
+    terminal.type_keys(CTRL_D);
+    assert_eq!(terminal.wait().code(), Some(0));
 }
 
 #[test]
@@ -456,12 +458,12 @@ fn a_signal_ends_the_client_while_it_connects_again() {
     let (stream, _) = socket.accept().unwrap();
     // A connection that is not accepted fills the queue, so the next connect blocks.
     let _first = UnixStream::connect(&path).unwrap();
-    terminal.shows(&[":"]);
+    terminal.expect_screen(&[":"]);
     let before = terminal.threads();
     drop(stream);
     eventually("the client connects again", || (terminal.threads() > before).then_some(()));
     terminal.signal("TERM");
-    assert_eq!(terminal.ends().signal(), Some(15));
+    assert_eq!(terminal.wait().signal(), Some(15));
 }
 
 #[test]
@@ -477,9 +479,9 @@ fn without_an_address_a_user_connects_to_the_named_view() {
         command.args(["-f", "-e", "inject=connect:error=ECONNREFUSED", "-o"]).arg(folder.path("trace"));
         command.arg(CLIENT).args(options).env("TERM", term);
         let mut terminal = Terminal::start(&command, 140);
-        assert_eq!(terminal.ends().code(), Some(1), "{options:?}");
+        assert_eq!(terminal.wait().code(), Some(1), "{options:?}");
         let error = format!("hubbub-client: cannot connect to \"127.0.0.1:{port}\": Connection refused");
-        terminal.shows(&[&format!("{error}; check the address and whether the server runs")]);
+        terminal.expect_screen(&[&format!("{error}; check the address and whether the server runs")]);
     }
 }
 
@@ -490,9 +492,9 @@ fn names_and_notices_have_colour_unless_no_color_is_set() {
         let mut host = Host::start_with(&[], |command| {
             no_color.map(|value| command.env("NO_COLOR", value));
         });
-        host.sends("* bob joined (2 here)\n<名前> hi <bob>\nplain\n");
-        host.terminal.shows(&rows);
-        let written = host.terminal.written();
+        host.send("* bob joined (2 here)\n<名前> hi <bob>\nplain\n");
+        host.terminal.expect_screen(&rows);
+        let written = host.terminal.output();
         if has_colour {
             assert!(written.contains("\x1b[2m* bob joined (2 here)\x1b[0m"), "{written:?}");
             assert!(
@@ -509,28 +511,28 @@ fn names_and_notices_have_colour_unless_no_color_is_set() {
 #[test]
 fn control_characters_from_the_server_are_escaped_even_with_raw() {
     let mut host = Host::start(&["--raw"]);
-    host.sends("\x1b[2J\x1b]0;owned\x07 \u{9b}1m\rx\x08y\n");
-    host.terminal.shows(&["\\x1B[2J\\x1B]0;owned\\x07 \\x9B1m\\x0Dx\\x08y", ":"]);
+    host.send("\x1b[2J\x1b]0;owned\x07 \u{9b}1m\rx\x08y\n");
+    host.terminal.expect_screen(&["\\x1B[2J\\x1B]0;owned\\x07 \\x9B1m\\x0Dx\\x08y", ":"]);
     host.stream.write_all(b"\xFF\xC0\x80\n").unwrap();
-    host.terminal.writes("\\xFF\\xC0\\x80");
-    let written = host.terminal.written();
+    host.terminal.expect_output("\\xFF\\xC0\\x80");
+    let written = host.terminal.output();
     assert!(!written.contains("\x1b[2J") && !written.contains('\x07') && !written.contains('\u{9b}'));
 }
 
 #[test]
 fn a_line_that_is_too_long_is_reported() {
     let mut host = Host::start(&[]);
-    host.sends(&"x".repeat(17 * 1024 * 1024));
-    host.sends("\nnext\n");
-    host.terminal.shows(&["hubbub-client: a line longer than 16 MiB was not shown", "next", ":"]);
+    host.send(&"x".repeat(17 * 1024 * 1024));
+    host.send("\nnext\n");
+    host.terminal.expect_screen(&["hubbub-client: a line longer than 16 MiB was not shown", "next", ":"]);
 }
 
 #[test]
 fn timestamps_start_each_line() {
     let mut host = Host::start(&["--timestamps"]);
-    host.sends("one\n");
-    host.terminal.writes(" one");
-    let written = host.terminal.written();
+    host.send("one\n");
+    host.terminal.expect_output(" one");
+    let written = host.terminal.output();
     let (before, _) = written.split_once(" one").unwrap();
     let time = &before[before.len() - 8..];
     let is_time =
@@ -541,28 +543,28 @@ fn timestamps_start_each_line() {
 #[test]
 fn the_arrow_keys_bring_back_sent_lines() {
     let mut host = Host::start(&[]);
-    host.types("one\rtwo\r");
-    host.expects("one");
-    host.expects("two");
-    host.terminal.shows(&[":one", ":two", ":"]);
-    host.types(&format!("{UP}{UP}"));
-    host.terminal.shows_with_cursor(&[":one", ":two", ":one"], (2, 4));
-    host.types("!\r");
-    host.expects("one!");
+    host.type_keys("one\rtwo\r");
+    host.expect_line("one");
+    host.expect_line("two");
+    host.terminal.expect_screen(&[":one", ":two", ":"]);
+    host.type_keys(&format!("{UP}{UP}"));
+    host.terminal.expect_screen_and_cursor(&[":one", ":two", ":one"], (2, 4));
+    host.type_keys("!\r");
+    host.expect_line("one!");
 }
 
 #[test]
 fn a_paste_is_sent_line_by_line() {
     let mut host = Host::start(&[]);
     // A paste that the terminal marks is sent with Enter.
-    host.types("\x1b[200~one\ntwo\r\nthree\x1b[201~");
-    host.terminal.shows(&[":one", "two", "three"]);
-    host.types(ENTER);
-    ["one", "two", "three"].iter().for_each(|line| host.expects(line));
+    host.type_keys("\x1b[200~one\ntwo\r\nthree\x1b[201~");
+    host.terminal.expect_screen(&[":one", "two", "three"]);
+    host.type_keys(ENTER);
+    ["one", "two", "three"].iter().for_each(|line| host.expect_line(line));
     // A paste that the terminal does not mark is like typed keys.
     let lines = (0..500).map(|number| format!("line {number}")).collect::<Vec<_>>();
-    host.types(&format!("{}\r", lines.join("\r")));
-    lines.iter().for_each(|line| host.expects(line));
+    host.type_keys(&format!("{}\r", lines.join("\r")));
+    lines.iter().for_each(|line| host.expect_line(line));
 }
 
 #[test]
@@ -581,23 +583,23 @@ fn a_paste_is_sent_at_once_while_lines_arrive() {
         count
     });
     let start = Instant::now();
-    host.types(&format!("{}\r", lines.join("\r")));
-    lines.iter().for_each(|line| host.expects(line));
+    host.type_keys(&format!("{}\r", lines.join("\r")));
+    lines.iter().for_each(|line| host.expect_line(line));
     let took = start.elapsed();
     drop(stop);
     let count = others.join().unwrap();
-    host.terminal.writes(&format!("received {count}."));
+    host.terminal.expect_output(&format!("received {count}."));
     // It takes a fraction of this; a delay of 10 ms for each line would take 20 s.
     assert!(took < Duration::from_secs(5), "{took:?}");
     let received = (1..=count).map(|number| format!("received {number}."));
-    expect_in_order(&host.terminal.written(), received);
+    expect_in_order(&host.terminal.output(), received);
 }
 
 #[test]
 fn lines_beyond_the_buffer_are_shown_after_a_history_search() {
     let mut host = Host::with_history();
-    host.types(CTRL_R);
-    host.terminal.shows(&[":sent", SEARCH]);
+    host.type_keys(CTRL_R);
+    host.terminal.expect_screen(&[":sent", SEARCH]);
     let lines = (0..30_000).map(|number| format!("received {number} {}.", "x".repeat(40)));
     let lines = lines.collect::<Vec<_>>();
     let mut sender = host.stream.try_clone().unwrap();
@@ -605,27 +607,27 @@ fn lines_beyond_the_buffer_are_shown_after_a_history_search() {
     // More than the client buffers during the search; the rest follows when the search is over.
     sender.write_all(&text.as_bytes()[..512 * 1024]).unwrap();
     let rest = thread::spawn(move || sender.write_all(&text.as_bytes()[512 * 1024..]).unwrap());
-    host.types(&format!("{CTRL_G}half"));
+    host.type_keys(&format!("{CTRL_G}half"));
     rest.join().unwrap();
-    host.terminal.shows_at_the_end(&[":half"]);
-    host.terminal.writes(lines.last().unwrap());
-    expect_in_order(&host.terminal.written(), lines);
-    host.types("\r");
-    host.expects("half");
+    host.terminal.expect_last_rows(&[":half"]);
+    host.terminal.expect_output(lines.last().unwrap());
+    expect_in_order(&host.terminal.output(), lines);
+    host.type_keys("\r");
+    host.expect_line("half");
 }
 
 #[test]
 fn no_key_hides_the_last_lines_and_the_lost_connection() {
     for keys in PREFIX_KEYS {
         let mut host = Host::with_history();
-        host.types("half");
-        host.terminal.shows(&[":sent", ":half"]);
-        host.types(keys);
-        host.sends("one\ntwo\n");
-        host.sends("* last words\n");
-        let terminal = host.closes(1);
-        terminal.shows_at_the_end(&[LOST]);
-        expect_in_order(&terminal.written(), ["one", "two", "* last words", LOST].map(String::from));
+        host.type_keys("half");
+        host.terminal.expect_screen(&[":sent", ":half"]);
+        host.type_keys(keys);
+        host.send("one\ntwo\n");
+        host.send("* last words\n");
+        let terminal = host.close(1);
+        terminal.expect_last_rows(&[LOST]);
+        expect_in_order(&terminal.output(), ["one", "two", "* last words", LOST].map(String::from));
     }
 }
 
@@ -634,12 +636,12 @@ fn no_key_delays_a_signal_while_lines_arrive() {
     for keys in PREFIX_KEYS {
         for (name, number) in [("TERM", 15), ("HUP", 1)] {
             let mut host = Host::with_history();
-            host.types(keys);
+            host.type_keys(keys);
             for line in ["one\n", "two\n", "three\n", "four\n", "five\n"] {
-                host.sends(line);
+                host.send(line);
             }
             host.terminal.signal(name);
-            assert_eq!(host.terminal.ends().signal(), Some(number), "{keys:?}");
+            assert_eq!(host.terminal.wait().signal(), Some(number), "{keys:?}");
         }
     }
 }
@@ -648,13 +650,13 @@ fn no_key_delays_a_signal_while_lines_arrive() {
 fn received_lines_are_shown_after_a_single_prefix_key() {
     for keys in [ESC, CTRL_X, CTRL_V] {
         let mut host = Host::start(&[]);
-        host.types("half");
-        host.terminal.shows(&[":half"]);
-        host.types(keys);
-        host.sends("one\n");
-        host.terminal.shows_with_cursor(&["one", ":half"], (1, 5));
-        host.sends("two\n");
-        host.terminal.shows_with_cursor(&["one", "two", ":half"], (2, 5));
+        host.type_keys("half");
+        host.terminal.expect_screen(&[":half"]);
+        host.type_keys(keys);
+        host.send("one\n");
+        host.terminal.expect_screen_and_cursor(&["one", ":half"], (1, 5));
+        host.send("two\n");
+        host.terminal.expect_screen_and_cursor(&["one", "two", ":half"], (2, 5));
     }
 }
 
@@ -665,14 +667,14 @@ fn received_lines_keep_their_order_while_lines_are_sent() {
     let sent = (0..200).map(|number| format!("sent {number}.")).collect::<Vec<_>>();
     for (number, line) in received.iter().enumerate() {
         // One TCP segment per line, so that most are drawn alone.
-        host.sends(&format!("{line}\n"));
+        host.send(&format!("{line}\n"));
         if number % 40 == 0 {
-            host.types(&format!("{}\r", sent[number / 40]));
+            host.type_keys(&format!("{}\r", sent[number / 40]));
         }
     }
-    sent.iter().for_each(|line| host.expects(line));
-    host.terminal.writes(received.last().unwrap());
-    let written = host.terminal.written();
+    sent.iter().for_each(|line| host.expect_line(line));
+    host.terminal.expect_output(received.last().unwrap());
+    let written = host.terminal.output();
     expect_in_order(&written, received);
     // No received line starts within or behind the edited line.
     for line in written.split('\n').filter(|line| line.contains("received")) {
@@ -690,12 +692,12 @@ fn a_key_that_is_not_utf8_is_reported_and_keeps_the_line_and_the_cursor() {
         [("caf", ":caf", 4, "e\r", "cafe"), ("abc\x1b[D\x1b[D", ":abc", 2, "X\r", "aXbc")]
     {
         let mut host = Host::start(&[]);
-        host.types(typed);
-        host.terminal.shows_with_cursor(&[line], (0, column));
-        host.terminal.types_bytes(b"\xFF");
-        host.terminal.shows_with_cursor(&[&[line], &NOTE[..], &[line]].concat(), (3, column));
-        host.types(next);
-        host.expects(sent);
+        host.type_keys(typed);
+        host.terminal.expect_screen_and_cursor(&[line], (0, column));
+        host.terminal.type_bytes(b"\xFF");
+        host.terminal.expect_screen_and_cursor(&[&[line], &NOTE[..], &[line]].concat(), (3, column));
+        host.type_keys(next);
+        host.expect_line(sent);
     }
 }
 
@@ -703,32 +705,32 @@ fn a_key_that_is_not_utf8_is_reported_and_keeps_the_line_and_the_cursor() {
 fn a_resized_window_is_redrawn_and_never_ends_the_client() {
     for keys in ["", CTRL_V, CTRL_R, CTRL_X, ESC, "\x1b3"] {
         let mut host = Host::with_history();
-        host.types("twelve chars");
-        host.terminal.shows(&[":sent", ":twelve chars"]);
-        host.types(keys);
-        host.terminal.resizes(10);
-        host.sends("* others go on\n");
-        host.types(&format!("{CTRL_G}!\r"));
-        host.expects("twelve chars!");
+        host.type_keys("twelve chars");
+        host.terminal.expect_screen(&[":sent", ":twelve chars"]);
+        host.type_keys(keys);
+        host.terminal.resize(10);
+        host.send("* others go on\n");
+        host.type_keys(&format!("{CTRL_G}!\r"));
+        host.expect_line("twelve chars!");
     }
 }
 
 #[test]
 fn a_terminal_without_editing_has_neither_prompt_nor_colour() {
     let mut host = Host::start_with(&[], |command| _ = command.env("TERM", "dumb"));
-    host.sends("<alice> hi\n");
-    host.terminal.shows(&["<alice> hi"]);
-    host.types("hello\n");
-    host.expects("hello");
-    host.types("exit\n");
-    host.expects_end();
-    assert!(!host.closes(0).written().contains('\x1b'));
+    host.send("<alice> hi\n");
+    host.terminal.expect_screen(&["<alice> hi"]);
+    host.type_keys("hello\n");
+    host.expect_line("hello");
+    host.type_keys("exit\n");
+    host.expect_end();
+    assert!(!host.close(0).output().contains('\x1b'));
 }
 
 #[test]
 fn a_script_option_turns_the_prompt_off_even_on_a_terminal() {
     let server = Server::start(&[]);
     let mut terminal = Terminal::start(&client(server.address(), &["-n", "1"]), COLUMNS);
-    assert_eq!(terminal.ends().code(), Some(0));
-    terminal.shows(&[WELCOME]);
+    assert_eq!(terminal.wait().code(), Some(0));
+    terminal.expect_screen(&[WELCOME]);
 }

@@ -1,6 +1,6 @@
 //! A pseudo-terminal with a program on it: keys in, and what is on its screen.
 
-use crate::common::{eventually, signal, wait_for_end};
+use crate::common::{eventually, signal, time_limit, wait_for_end};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -11,11 +11,12 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::{Duration, Instant};
 
 pub(crate) const ROWS: u16 = 12;
 
 /// The output of the program.
-struct Written {
+struct Output {
     bytes: Vec<u8>,
     screen: vt100::Parser,
 }
@@ -26,7 +27,7 @@ pub(crate) struct Terminal {
     keyboard: File,
     /// The program's side. It stays open so that its modes can be read after the program has ended.
     program_side: OwnedFd,
-    written: Arc<Mutex<Written>>,
+    output: Arc<Mutex<Output>>,
     child: Child,
 }
 
@@ -46,79 +47,78 @@ impl Terminal {
         let child = on_terminal.stdin(handle()).stdout(handle()).stderr(handle()).spawn().unwrap();
         let keyboard = File::from(keyboard);
         let screen = vt100::Parser::new(non_zero(ROWS), non_zero(columns), 0);
-        let written = Arc::new(Mutex::new(Written { bytes: Vec::new(), screen }));
-        let (mut reader, into) = (keyboard.try_clone().unwrap(), Arc::clone(&written));
+        let output = Arc::new(Mutex::new(Output { bytes: Vec::new(), screen }));
+        let (mut reader, into) = (keyboard.try_clone().unwrap(), Arc::clone(&output));
         thread::spawn(move || {
             let mut buffer = [0; 65536];
             while let Ok(bytes @ 1..) = reader.read(&mut buffer) {
-                let mut written = into.lock().unwrap();
-                written.bytes.extend_from_slice(&buffer[..bytes]);
-                written.screen.process(&buffer[..bytes]);
+                let mut output = into.lock().unwrap();
+                output.bytes.extend_from_slice(&buffer[..bytes]);
+                output.screen.process(&buffer[..bytes]);
             }
         });
-        Self { keyboard, program_side, written, child }
+        Self { keyboard, program_side, output, child }
     }
 
     /// Presses keys.
     #[track_caller]
-    pub(crate) fn types(&mut self, keys: &str) {
-        self.types_bytes(keys.as_bytes());
+    pub(crate) fn type_keys(&mut self, keys: &str) {
+        self.type_bytes(keys.as_bytes());
     }
 
     /// Presses keys that may not be UTF-8.
     #[track_caller]
-    pub(crate) fn types_bytes(&mut self, keys: &[u8]) {
+    pub(crate) fn type_bytes(&mut self, keys: &[u8]) {
         self.keyboard.write_all(keys).unwrap();
     }
 
     /// Changes the width, which the kernel signals to the program.
     #[track_caller]
-    pub(crate) fn resizes(&self, columns: u16) {
+    pub(crate) fn resize(&self, columns: u16) {
         tcsetwinsize(&self.keyboard, window(columns)).unwrap();
         self.lock().screen.screen_mut().set_size(non_zero(ROWS), non_zero(columns));
     }
 
     /// Waits until exactly `rows` are on the screen, trailing blanks aside.
     #[track_caller]
-    pub(crate) fn shows(&self, rows: &[&str]) {
-        self.waits_for(rows, |screen| rows_of(screen) == rows);
+    pub(crate) fn expect_screen(&self, rows: &[&str]) {
+        self.wait_for(rows, |screen| rows_of(screen) == rows);
     }
 
     /// Waits for `rows` and for the cursor at (row, column), counted from 0.
     #[track_caller]
-    pub(crate) fn shows_with_cursor(&self, rows: &[&str], cursor: (u16, u16)) {
-        self.waits_for(rows, |screen| rows_of(screen) == rows && screen.cursor_position() == cursor);
+    pub(crate) fn expect_screen_and_cursor(&self, rows: &[&str], cursor: (u16, u16)) {
+        self.wait_for(rows, |screen| rows_of(screen) == rows && screen.cursor_position() == cursor);
     }
 
     /// Waits until `rows` are the last rows on the screen.
     #[track_caller]
-    pub(crate) fn shows_at_the_end(&self, rows: &[&str]) {
+    pub(crate) fn expect_last_rows(&self, rows: &[&str]) {
         let expected = rows.iter().map(ToString::to_string).collect::<Vec<_>>();
-        self.waits_for(rows, |screen| rows_of(screen).ends_with(&expected));
+        self.wait_for(rows, |screen| rows_of(screen).ends_with(&expected));
     }
 
     #[track_caller]
-    fn waits_for(&self, expected: &[&str], is_shown: impl Fn(&vt100::Screen) -> bool) {
-        let deadline = std::time::Instant::now() + crate::common::DEADLINE;
+    fn wait_for(&self, expected: &[&str], is_shown: impl Fn(&vt100::Screen) -> bool) {
+        let deadline = Instant::now() + time_limit();
         while !is_shown(self.lock().screen.screen()) {
             let screen = self.lock().screen.screen().clone();
-            let is_late = std::time::Instant::now() >= deadline;
-            let shown = rows_of(&screen);
-            assert!(!is_late, "expected {expected:#?}, shown {shown:#?} {:?}", screen.cursor_position());
-            // Only polling can tell: this is no wait for a duration.
-            thread::park_timeout(std::time::Duration::from_millis(2));
+            let (shown, cursor) = (rows_of(&screen), screen.cursor_position());
+            assert!(Instant::now() < deadline, "expected {expected:#?}, shown {shown:#?}, cursor {cursor:?}");
+            // The output of another process can only be polled.
+            thread::park_timeout(Duration::from_millis(2));
         }
     }
 
     /// All output so far, escape sequences included.
-    pub(crate) fn written(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&self.lock().bytes).into_owned()
     }
 
     /// Waits until the output contains `text`.
     #[track_caller]
-    pub(crate) fn writes(&self, text: &str) {
-        eventually(&format!("{text:?} is written"), || self.written().contains(text).then_some(()));
+    pub(crate) fn expect_output(&self, text: &str) {
+        eventually(&format!("{text:?} is written"), || self.output().contains(text).then_some(()));
     }
 
     /// Whether the terminal itself edits and echoes lines, as before the program started.
@@ -141,14 +141,14 @@ impl Terminal {
 
     /// Waits for the end of the program, which must have restored the terminal.
     #[track_caller]
-    pub(crate) fn ends(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = wait_for_end(&mut self.child);
         assert!(self.is_restored(), "the terminal is left in another mode");
         status
     }
 
-    fn lock(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap()
+    fn lock(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Texts of the server that several tests assert.
 
-use hubbub::clients::stats::count;
+use hubbub::util::plural::count;
 
 /// The welcome line by default.
 pub const WELCOME: &str = "Welcome to the anonymous chat room.";

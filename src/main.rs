@@ -12,6 +12,7 @@ use hubbub::server::{Exit, Server};
 use hubbub::util::clock;
 use hubbub::util::id_slab::ClientId;
 use hubbub::util::os_error;
+use hubbub::util::plural::count;
 use hubbub::wire::line_decoder::LineRules;
 use log::warn;
 use std::process::ExitCode;
@@ -40,7 +41,7 @@ fn serve(options: Options) -> Result<Exit, String> {
     if options.max_clients.is_some_and(|max_clients| max_clients > connections.clients) {
         warn!(
             "--max-clients \"{max_clients}\": the limit of open files allows only {}: raise it with ulimit -n",
-            connections.clients
+            count(connections.clients as u64, "client")
         );
     }
     let config = RoomConfig {

@@ -57,7 +57,7 @@ pub fn run<T>(
     let result = match parse(std::env::args_os().skip(1).collect()) {
         Ok(Invocation::Run(options)) => serve(options),
         Ok(Invocation::Print(text)) => {
-            // A closed pipe or a full disk is no error here: nobody waits for the rest of the text.
+            // A closed pipe is no error: the reader does not want the rest. Nor is a full disk.
             _ = std::io::stdout().write_all(text.as_bytes());
             Ok(ExitCode::SUCCESS)
         }

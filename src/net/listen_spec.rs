@@ -88,8 +88,8 @@ impl PeerTimeout {
 
     /// The socket options that keep the timeout.
     ///
-    /// Written data may stay unacknowledged for one part: after that time the system resends once more,
-    /// and its last wait can take as long as all waits before.
+    /// Written data may stay unacknowledged for one part. Keepalive does not detect these peers: the system
+    /// retransmits the data and sends no probes.
     pub(super) fn options(self) -> VanishedPeer {
         let part = Duration::from_secs(u64::from(self.0 / Self::PARTS));
         VanishedPeer {

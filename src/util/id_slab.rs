@@ -128,9 +128,9 @@ impl<T> IdSlab<T> {
     }
 
     /// The item in a slot, with its id.
-    pub fn at(&mut self, place: usize) -> Option<(ClientId, &mut T)> {
-        let entry = self.slab.get_mut(place)?;
-        Some((ClientId((entry.generation as usize) << INDEX_BITS | place), entry.item.as_mut()?))
+    pub fn at(&mut self, slot: usize) -> Option<(ClientId, &mut T)> {
+        let entry = self.slab.get_mut(slot)?;
+        Some((ClientId((entry.generation as usize) << INDEX_BITS | slot), entry.item.as_mut()?))
     }
 
     /// All items with their ids, in the order of their slots.

@@ -1,13 +1,12 @@
 //! How a line is shown.
 
+use hubbub::chat::name::{MAX_CHARS, is_name};
 use hubbub::wire::escape;
 use jiff::ZonedDateTime;
 use memchr::memchr;
 use std::ffi::OsString;
 use std::io::Write;
 
-/// The longest name that a server allows, in characters.
-const MAX_NAME: usize = 24;
 /// SGR foreground colours that are readable on dark and on light backgrounds.
 const COLOURS: [u8; 5] = [32, 33, 34, 35, 36];
 
@@ -70,15 +69,10 @@ fn write_coloured(line: &[u8], output: &mut Vec<u8>) {
 fn sender_name(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_prefix(b"<")?;
     // A character has at most 4 bytes in UTF-8.
-    let end = memchr(b'>', &line[..line.len().min(4 * MAX_NAME + 1)])?;
+    let end = memchr(b'>', &line[..line.len().min(4 * MAX_CHARS + 1)])?;
     let name = std::str::from_utf8(&line[..end]).ok()?;
     let is_followed_by_text = matches!(line.get(end + 1), Some(b' ') | None);
     (is_followed_by_text && is_name(name)).then_some(name.as_bytes())
-}
-
-fn is_name(text: &str) -> bool {
-    let is_allowed = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
-    !text.is_empty() && text.chars().count() <= MAX_NAME && text.chars().all(is_allowed)
 }
 
 /// Returns the colour of a name: always the same for the same name.
@@ -116,7 +110,7 @@ mod tests {
         for line in ["", "<", "<>", "<> x", "<a b> x", "<alice>x", "hi <alice> there", "*not", "<\\x1B> x"] {
             check(COLOURED, line, &format!("{line}\n"));
         }
-        let long = "n".repeat(MAX_NAME + 1);
+        let long = "n".repeat(MAX_CHARS + 1);
         check(COLOURED, &format!("<{long}> hi"), &format!("<{long}> hi\n"));
         check(PLAIN, "<alice> hi", "<alice> hi\n");
     }

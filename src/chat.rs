@@ -9,4 +9,5 @@ pub mod members;
 pub mod name;
 pub mod private;
 pub mod room;
+pub mod text;
 pub mod view;

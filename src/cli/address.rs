@@ -5,9 +5,12 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-/// The default address of a server, in the plain view.
+/// The host of the default listeners.
 const HOST: &str = "127.0.0.1";
-const PORT: u16 = 9090;
+/// The port of the default listener in the plain view.
+pub const PLAIN_PORT: u16 = 9090;
+/// The port of the default listener in the named view.
+pub const NAMED_PORT: u16 = 9091;
 
 /// An address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +28,16 @@ pub enum Address {
 
 impl Default for Address {
     fn default() -> Self {
-        Self::Tcp { host: HOST.to_owned(), port: PORT }
+        Self::Tcp { host: HOST.to_owned(), port: PLAIN_PORT }
     }
 }
 
 impl Address {
+    /// Returns the address of the default listener in the named view, 127.0.0.1:9091.
+    pub fn default_named() -> Self {
+        Self::Tcp { host: HOST.to_owned(), port: NAMED_PORT }
+    }
+
     /// Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT`, `[IPV6]`, `PORT`, `:PORT` or `unix:PATH`.
     ///
     /// # Errors
@@ -49,8 +57,11 @@ impl Address {
             Some(rest) => rest.ends_with(']'),
             None => !text.contains(':') && !text.bytes().all(|byte| byte.is_ascii_digit()),
         };
-        let (host, port) =
-            if is_host_alone { host_and_port(&format!("{text}:{PORT}"))? } else { host_and_port(text)? };
+        let (host, port) = if is_host_alone {
+            host_and_port(&format!("{text}:{PLAIN_PORT}"))?
+        } else {
+            host_and_port(text)?
+        };
         Ok(Self::Tcp { host: host.unwrap_or_else(|| HOST.to_owned()), port })
     }
 }

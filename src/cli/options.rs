@@ -1,6 +1,6 @@
 //! The command line of the server.
 
-use super::address::host_and_port;
+use super::address::{NAMED_PORT, PLAIN_PORT, host_and_port};
 use super::args::{
     self, A_MILLISECOND, A_YEAR, Invocation, parse_count, parse_seconds, parse_size, value, wrong_value,
 };
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the server listens by default: scripts use the first port, people the second.
-const DEFAULT_LISTENERS: [(View, u16); 2] = [(View::Plain, 9090), (View::Named, 9091)];
+const DEFAULT_LISTENERS: [(View, u16); 2] = [(View::Plain, PLAIN_PORT), (View::Named, NAMED_PORT)];
 const DEFAULT_HOST: &str = "127.0.0.1";
 const WELCOME: &str = "Welcome to the anonymous chat room.";
 /// Each new client has a copy of the welcome until it is written, so its length has a limit.

@@ -96,12 +96,11 @@ line of the other clients.
 Usage: hubbub-load [OPTIONS] [ADDR]
 
 ADDR is HOST:PORT, HOST, PORT, [IPV6]:PORT or unix:PATH. The default is
-{address}, the plain view of hubbub.
+{address}. With hubbub, it must be a listener in the plain view.
 
 Options (default values in brackets):
   -c, --clients N       connections that receive every line [{CLIENTS}]
-  -s, --senders N       how many of the clients also send
-                        [{SENDERS}, or all clients if there are fewer]
+  -s, --senders N       clients that also send [{SENDERS}, or all if there are fewer]
   -n, --lines N         lines to send in total [{LINES}]
   -b, --bytes N         bytes of each line, including the line end [{BYTES}]
       --rate N          lines per second in total, 0 = as fast as possible; with
@@ -114,9 +113,9 @@ Options (default values in brackets):
       --idle SECS       before the first line, send nothing for SECS seconds and
                         measure the idle server [0]
       --timeout SECS    give up after SECS seconds without a delivery [{timeout}]
-      --verify          check that each client receives each line of every other
-                        client once and unchanged, and all in the same order; at
-                        least one client then sends nothing. Without --verify,
+      --verify          check that each client receives every line of the others
+                        once and unchanged, and all clients in the same order;
+                        at least one client then sends nothing. Without --verify
                         lines are only counted: a duplicate can hide a loss
       --others          with --verify: allow lines from outside this run;
                         without --others they count as errors

@@ -14,9 +14,9 @@ use mio::{Events, Poll, Token};
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-/// Clients that are connecting at the same time, at a server that sends a greeting.
+/// The most clients that join at the same time, if the server sends a greeting.
 const MAX_JOINING: usize = 100;
-/// The same without a greeting. Such a server may have a short backlog, and nothing shows when it is full.
+/// The same without a greeting: the backlog may be short, and no reply shows that a client is in.
 const MAX_JOINING_SILENT: usize = 8;
 /// Bytes of one read, at least.
 const READ: usize = 256 * 1024;
@@ -24,9 +24,9 @@ const READ: usize = 256 * 1024;
 const MAX_READS: usize = 8;
 /// Bytes of a server's message that are shown.
 const MAX_SHOWN: usize = 200;
-/// How long no client must have joined before the first probe is sent.
+/// The first probe is sent when no client has joined for this long.
 const FIRST_PROBE_AFTER: Duration = Duration::from_millis(300);
-/// The same for later probes: then the server is known to send no greeting.
+/// The same for later probes, when the server is known to send no greeting.
 const PROBE_AFTER: Duration = Duration::from_millis(10);
 
 /// The clients, the record of what they received, and their poll.
@@ -53,7 +53,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Connects the side load only: its clients must be there first.
+    /// Connects the side load only: its connections must exist before those of the clients.
     pub(crate) fn new(
         mut target: Target,
         recorder: Recorder,
@@ -166,7 +166,8 @@ impl Clients {
 
     /// Runs one turn of the loop, which waits for `wait` at most: handles the events, then sends what is due.
     pub(crate) fn turn(&mut self, wait: Duration) -> Result<(), String> {
-        // poll counts whole milliseconds and rounds up. Rounded down, the last part of one is spent polling.
+        // poll rounds up to whole milliseconds, so a line would be late. Rounded down here, the loop polls
+        // without a wait during the last millisecond.
         let wait = Duration::from_millis(self.poll_timeout().min(wait).as_millis() as u64);
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),

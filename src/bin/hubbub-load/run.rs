@@ -19,7 +19,7 @@ const OWN_DESCRIPTORS: usize = 16;
 const PROGRESS_DRAWS_PER_SECOND: u8 = 10;
 /// How long to wait for duplicates after the last line.
 const DUPLICATE_WAIT: Duration = Duration::from_millis(50);
-/// A stuck reader that is read at last, and receives nothing for this long, was not disconnected.
+/// How long to read the stuck readers after their last bytes: a disconnect shows within this time.
 const DRAIN_QUIET: Duration = Duration::from_millis(300);
 
 /// Runs the load and passes the result to `print`; returns whether all is fine.
@@ -104,7 +104,7 @@ fn wait_until_joined(clients: &mut Clients, options: &Options) -> Result<(), Str
     let bar = progress_bar("joined", count as u64);
     let (mut joined, mut joined_at) = (0, clients.now());
     let mut probed_at = joined_at;
-    // A single client has no other that could show that it receives: it only has to be connected.
+    // A single client only has to be connected: no other client could send it a line.
     while clients.joined() < count && count > 1 || !clients.are_connected(count) {
         clients.connect(count)?;
         clients.turn(TICK / 10)?;
@@ -147,7 +147,7 @@ fn send_and_receive(clients: &mut Clients, options: &Options) -> Result<Duration
     while !(clients.recorder.is_complete() && clients.sent() == options.lines) {
         clients.turn(TICK)?;
         let now = clients.now();
-        // A single client receives nothing: the lines that it sends show that the run goes on.
+        // A single client receives nothing: then the lines sent show that the run goes on.
         let progress = if expected == 0 { u64::from(clients.sent()) } else { clients.recorder.deliveries() };
         if progress != done {
             (done, done_at) = (progress, now);

@@ -74,7 +74,7 @@ pub(crate) struct Outcomes {
 }
 
 impl SideLoad {
-    /// Connects the stuck readers and the slow reader; tokens from `first` on are theirs and the churn's.
+    /// Connects the stuck readers and the slow reader. Tokens from `first` on belong to the side load.
     pub(crate) fn connect(
         target: &mut Target,
         registry: &Registry,
@@ -106,7 +106,7 @@ impl SideLoad {
         }
     }
 
-    /// Reads slowly and opens churn connections, as far as due `elapsed` after the start of sending.
+    /// Makes the slow reads and churn connections that are due `elapsed` after the start of sending.
     pub(crate) fn run_due(
         &mut self,
         elapsed: Duration,

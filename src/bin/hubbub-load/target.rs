@@ -18,7 +18,7 @@ const PORTS: usize = 16_384;
 const MAX_SOURCES: usize = 16;
 /// Receive buffer of a client in bytes; Linux doubles it. Half of it made reading a third slower. The system's
 /// default grows to megabytes (measured: 837 MB for 1,000 clients with 1.3 MB of lines each), and a fast server
-/// then finishes before the clients read, as it never would over a network.
+/// then finishes before the clients have read the lines, unlike over a network.
 const RECEIVE_BUFFER: usize = 128 * 1024;
 /// Time to wait for each address if a name has several.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

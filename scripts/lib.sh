@@ -182,8 +182,8 @@ has() {
 # 127.0.0.1, and prints its port. Fails if process $server ends before that.
 port_of() {
     local listening="listening on 127\\.0\\.0\\.1:\\([0-9]*\\) ($1)"
-    listens_or_ended() { grep -q "$listening" "$2" || has_ended "$server"; }
-    wait_until listens_or_ended "$@" && grep -q "$listening" "$2" || {
+    listens_or_ended() { grep -qs "$listening" "$2" || has_ended "$server"; }
+    wait_until listens_or_ended "$@" && grep -qs "$listening" "$2" || {
         echo "$script: the server has no $1 listener: $(tail -n 1 "$2")" >&2
         return 1
     }

@@ -5,6 +5,7 @@
 
 deadline=${HUBBUB_DEADLINE:-30}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034 # used by the scripts
 target=${CARGO_TARGET_DIR:-$root/target}
 script=scripts/$(basename "$0")
 script_file=$(realpath "$0")
@@ -182,7 +183,7 @@ has() {
 # 127.0.0.1, and prints its port. Fails if process $server ends before that.
 port_of() {
     local listening="listening on 127\\.0\\.0\\.1:\\([0-9]*\\) ($1)"
-    listens_or_ended() { grep -qs "$listening" "$2" || has_ended "$server"; }
+    listens_or_ended() { grep -qs "$listening" "$2" || has_ended "${server:?}"; }
     wait_until listens_or_ended "$@" && grep -qs "$listening" "$2" || {
         echo "$script: the server has no $1 listener: $(tail -n 1 "$2")" >&2
         return 1

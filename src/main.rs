@@ -66,7 +66,7 @@ fn serve(options: &Options) -> Result<Exit, String> {
         format!("cannot have a feed of {} bytes: {}", options.feed, os_error::text(&error))
     })?;
     let limits = ClientLimits {
-        places,
+        connections: places,
         per_network: options.max_per_ip,
         idle_timeout: options.idle_timeout,
         flush_after: options.flush_after,

@@ -4,4 +4,6 @@ pub mod buffer;
 pub mod clock;
 pub mod id_slab;
 pub mod os_error;
+pub mod plural;
 pub mod timers;
+pub mod trim;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::broadcast::pace::RateLimit;
+use crate::broadcast::rate_limit::RateLimit;
 use crate::chat::room::Room;
 use crate::cli::address::host_and_port;
 use crate::cli::args::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, parse_size, value};
@@ -177,7 +177,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         value(matches, "dead-after", |text| parse_seconds(text, PeerTimeout::LEAST..=PeerTimeout::MOST))?;
     let unix_mode = value(matches, "unix-mode", parse_mode)?;
     let max_per_ip = value(matches, "max-per-ip", |text| parse_count(text, 0, usize::MAX))?;
-    let rate = value(matches, "rate", |text| parse_count(text, 0, RateLimit::MOST))?;
+    let rate = value(matches, "rate", |text| parse_count(text, 0, RateLimit::MAX))?;
     let report_every = value(matches, "report-every", |text| parse_seconds(text, Duration::ZERO..=A_YEAR))?;
     let flush_after = value(matches, "flush-after", |text| parse_count(text, 0, 3_600_000))?;
     if matches.opt_present("quiet") && matches.opt_present("verbose") {

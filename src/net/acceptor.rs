@@ -149,7 +149,7 @@ impl Acceptor {
     }
 
     /// Ends a pause.
-    pub const fn try_again(&mut self) {
+    pub const fn retry(&mut self) {
         self.paused = false;
     }
 

@@ -1,6 +1,7 @@
 //! How many are here from each network, where that is limited.
 
 use crate::net::peer::{Network, Peer};
+use crate::util::trim::{self, TrimMemory};
 use std::collections::HashMap;
 
 /// Networks whose memory is kept in any case.
@@ -35,19 +36,6 @@ impl PerNetwork {
         }
     }
 
-    /// Whether it keeps much memory that once was needed.
-    pub fn has_slack(&self) -> bool {
-        self.counts.capacity() > 2 * KEPT && self.counts.len() < self.counts.capacity() / 4
-    }
-
-    /// Gives memory that is not needed back to the system.
-    pub fn trim_memory(&mut self) {
-        let kept = self.counts.iter().map(|(&network, &count)| (network, count)).collect::<Vec<_>>();
-        // Freed first, and so not merely cut short where it stands.
-        self.counts = HashMap::new();
-        self.counts.extend(kept);
-    }
-
     /// One has gone.
     pub fn remove(&mut self, peer: Peer) {
         if let Some(network) = peer.network()
@@ -58,6 +46,16 @@ impl PerNetwork {
                 self.counts.remove(&network);
             }
         }
+    }
+}
+
+impl TrimMemory for PerNetwork {
+    fn has_slack(&self) -> bool {
+        trim::is_mostly_unused(self.counts.len(), self.counts.capacity(), KEPT)
+    }
+
+    fn trim(&mut self) {
+        trim::rebuild_map(&mut self.counts);
     }
 }
 

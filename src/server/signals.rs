@@ -14,9 +14,9 @@ pub(super) enum Signal {
     /// SIGHUP.
     ReopenLog,
     /// SIGUSR1.
-    Count,
+    LogStats,
     /// SIGCONT.
-    Resume,
+    Continued,
 }
 
 pub(super) struct Signals(Pipe);
@@ -35,8 +35,8 @@ impl Signals {
         let ask = |number| match number {
             SIGINT | SIGTERM => Some(Signal::Stop),
             SIGHUP => Some(Signal::ReopenLog),
-            SIGUSR1 => Some(Signal::Count),
-            SIGCONT => Some(Signal::Resume),
+            SIGUSR1 => Some(Signal::LogStats),
+            SIGCONT => Some(Signal::Continued),
             _ => None,
         };
         self.0.pending().filter_map(ask).collect()

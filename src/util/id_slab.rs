@@ -1,5 +1,6 @@
 //! Connections under small keys that are never mistaken for an earlier connection's.
 
+use crate::util::trim::TrimMemory;
 use slab::Slab;
 
 /// The key of one connection, unlike any other for as long as an event of it can be on its way.
@@ -61,7 +62,7 @@ const MOST_RESERVED: usize = 65_536;
 #[derive(Debug)]
 struct Entry<T> {
     generation: u32,
-    /// Only for a moment there is none, in [`IdSlab::trim_memory`].
+    /// Only for a moment there is none, in [`IdSlab::trim`](TrimMemory::trim).
     item: Option<T>,
 }
 
@@ -116,34 +117,10 @@ impl<T> IdSlab<T> {
         entry.item
     }
 
-    /// Whether it keeps much memory that nobody has a place in.
-    pub const fn has_slack(&self) -> bool {
-        self.used > KEPT && self.end <= self.used / 2
-    }
-
-    /// Gives memory in which nobody has a place back to the system.
-    pub fn trim_memory(&mut self) {
-        if !self.has_slack() {
-            return;
-        }
-        // An empty slab would be freed as a whole, and from then on glibc keeps as much for itself
-        // (mallopt(3), M_MMAP_THRESHOLD): somebody stays meanwhile.
-        let stays = self.slab.is_empty().then(|| {
-            self.slab.clear();
-            self.slab.insert(Entry { generation: 0, item: None })
-        });
-        self.slab.shrink_to_fit();
-        self.slab.reserve_exact(self.reserve.saturating_sub(self.slab.len()));
-        if let Some(stays) = stays {
-            self.slab.remove(stays);
-        }
-        self.used = self.end;
-    }
-
     /// All places that may be taken, in order, but for where the order begins: anew each `round`, and
     /// evenly spread, so that nobody is always first or always last. Without it the last of 1,000 heard
     /// each line 6 ms after the first, and in paired runs it cost nothing.
-    pub fn places(&self, round: usize) -> impl Iterator<Item = usize> + use<T> {
+    pub fn iter_rotated(&self, round: usize) -> impl Iterator<Item = usize> + use<T> {
         let end = self.end;
         // The golden ratio's multiples are the most evenly spread: 0.618 of 2^16 is 40503.
         let first = (((round.wrapping_mul(40_503) & 0xffff) as u64 * end as u64) >> 16) as usize;
@@ -162,6 +139,30 @@ impl<T> IdSlab<T> {
             .iter_mut()
             .filter_map(|(index, entry)| Some((index, entry.generation as usize, entry.item.as_mut()?)))
             .map(|(index, generation, item)| (ClientId(generation << INDEX_BITS | index), item))
+    }
+}
+
+impl<T> TrimMemory for IdSlab<T> {
+    fn has_slack(&self) -> bool {
+        self.used > KEPT && self.end <= self.used / 2
+    }
+
+    fn trim(&mut self) {
+        if !self.has_slack() {
+            return;
+        }
+        // glibc would free the allocation of an empty slab as a whole, and from then on keep as much memory
+        // for itself (mallopt(3), M_MMAP_THRESHOLD): an empty entry prevents that.
+        let placeholder = self.slab.is_empty().then(|| {
+            self.slab.clear();
+            self.slab.insert(Entry { generation: 0, item: None })
+        });
+        self.slab.shrink_to_fit();
+        self.slab.reserve_exact(self.reserve.saturating_sub(self.slab.len()));
+        if let Some(placeholder) = placeholder {
+            self.slab.remove(placeholder);
+        }
+        self.used = self.end;
     }
 }
 
@@ -199,7 +200,7 @@ mod tests {
         }
         let mut firsts = Vec::new();
         for round in 0..16 {
-            let mut places = slots.places(round).collect::<Vec<_>>();
+            let mut places = slots.iter_rotated(round).collect::<Vec<_>>();
             firsts.push(places[0]);
             places.sort_unstable();
             assert_eq!(places, (0..10).collect::<Vec<_>>());
@@ -207,7 +208,7 @@ mod tests {
         firsts.sort_unstable();
         firsts.dedup();
         assert_eq!(firsts.len(), 10, "{firsts:?}");
-        assert_eq!(IdSlab::<()>::new(5).places(3).count(), 0, "an empty room has no places");
+        assert_eq!(IdSlab::<()>::new(5).iter_rotated(3).count(), 0, "an empty room has no places");
     }
 
     #[test]
@@ -216,15 +217,15 @@ mod tests {
         let keys = (0..10).map(|item| slots.insert(item)).collect::<Vec<_>>();
         for (removed, places) in [(3, 10), (9, 9), (7, 9), (8, 7), (0, 7), (5, 7), (6, 5)] {
             assert_eq!(slots.remove(keys[removed]), Some(removed));
-            assert_eq!(slots.places(1).count(), places, "without {removed}");
+            assert_eq!(slots.iter_rotated(1).count(), places, "without {removed}");
         }
         let key = slots.insert(10);
-        assert_eq!(slots.places(1).count(), 7, "the place that came free last is taken first");
+        assert_eq!(slots.iter_rotated(1).count(), 7, "the place that came free last is taken first");
         slots.remove(key);
         for last in [1, 2, 4] {
             slots.remove(keys[last]);
         }
-        assert_eq!(slots.places(1).count(), 0);
+        assert_eq!(slots.iter_rotated(1).count(), 0);
     }
 
     #[test]

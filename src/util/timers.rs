@@ -1,6 +1,7 @@
 //! Every deadline of the server, in one place, soonest first.
 
 use crate::util::clock::Moment;
+use crate::util::trim::{self, TrimMemory};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::Hash;
@@ -63,20 +64,6 @@ impl<K: Ord + Copy + Hash> Timers<K> {
         Some(key)
     }
 
-    /// Whether it keeps much memory that once was needed.
-    pub fn has_slack(&self) -> bool {
-        let capacity = self.by_key.capacity().max(self.by_moment.capacity());
-        capacity > 2 * KEPT && self.by_key.len() < capacity / 4
-    }
-
-    /// Gives memory that is not needed back to the system.
-    pub fn trim_memory(&mut self) {
-        let kept = self.by_key.iter().map(|(&key, &at)| (key, at)).collect::<Vec<_>>();
-        // Freed first, and so not merely cut short where it stands.
-        *self = Self::new();
-        kept.into_iter().for_each(|(key, at)| self.set(key, at));
-    }
-
     /// What was moved or forgotten never wakes anybody, nor outnumbers what was not.
     fn drop_stale(&mut self) {
         while let Some(Reverse((at, key))) = self.by_moment.peek()
@@ -92,6 +79,19 @@ impl<K: Ord + Copy + Hash> Timers<K> {
     fn rebuild(&mut self) {
         let by_key = &self.by_key;
         self.by_moment.retain(|Reverse((at, key))| by_key.get(key) == Some(at));
+    }
+}
+
+impl<K: Ord + Copy + Hash> TrimMemory for Timers<K> {
+    fn has_slack(&self) -> bool {
+        let capacity = self.by_key.capacity().max(self.by_moment.capacity());
+        trim::is_mostly_unused(self.by_key.len(), capacity, KEPT)
+    }
+
+    fn trim(&mut self) {
+        let deadlines = self.by_key.iter().map(|(&key, &at)| (key, at)).collect::<Vec<_>>();
+        *self = Self::new();
+        deadlines.into_iter().for_each(|(key, at)| self.set(key, at));
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
         (0..10_000).for_each(|key| timers.set(key, at(key)));
         (1..10_000).for_each(|key| timers.cancel(key));
         assert!(timers.has_slack());
-        timers.trim_memory();
+        timers.trim();
         assert!(!timers.has_slack());
         assert_eq!(timers.pop(at(0)), Some(0));
     }

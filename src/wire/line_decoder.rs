@@ -33,6 +33,10 @@ pub enum Decoded<'a> {
     OtherProtocol(OtherProtocol),
 }
 
+/// The next line is longer than is allowed now: it stays in the input.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LineOverLimit;
+
 /// One sender's place in its stream of bytes: the unfinished line and what it is in the middle of.
 ///
 /// An idle sender owns nothing beyond this struct.
@@ -71,11 +75,26 @@ impl LineDecoder {
         input: &mut &'input [u8],
         line: &'a mut Buffer,
     ) -> Option<Decoded<'a>> {
+        self.next_within(rules, usize::MAX, input, line).unwrap_or(None)
+    }
+
+    /// Like [`next`](Self::next), as long as no line has more than `longest` bytes.
+    ///
+    /// # Errors
+    /// [`LineOverLimit`] if the next line is longer; it stays in the input.
+    pub fn next_within<'a, 'input: 'a>(
+        &mut self,
+        rules: &LineRules,
+        longest: usize,
+        input: &mut &'input [u8],
+        line: &'a mut Buffer,
+    ) -> Result<Option<Decoded<'a>>, LineOverLimit> {
         loop {
             if let ControlFlow::Break(event) = self.read_to_text(rules, input) {
-                return event;
+                return Ok(event);
             }
             match find_stop(input, rules.raw, self.is_after_cr()) {
+                Stop::LineEnd(at) if self.is_line_over(at, longest) => return Err(LineOverLimit),
                 Stop::LineEnd(at) => {
                     let text = take_to(input, at);
                     match self.stage {
@@ -84,22 +103,27 @@ impl LineDecoder {
                             self.partial = None;
                             self.stage = Stage::Later;
                         }
-                        _ => return Some(self.end_line(text, rules, line)),
+                        _ => return Ok(Some(self.end_line(text, rules, line))),
                     }
                 }
                 Stop::Iac(at) => {
                     let text = take_to(input, at);
                     self.telnet.open();
                     if let Some(event) = self.hold(text, rules) {
-                        return Some(event);
+                        return Ok(Some(event));
                     }
                 }
                 Stop::None => {
                     let text = std::mem::take(input);
-                    return self.hold(text, rules);
+                    return Ok(self.hold(text, rules));
                 }
             }
         }
+    }
+
+    /// Whether the line that ends `len` bytes later is longer than `longest`, and is not dropped anyway.
+    fn is_line_over(&self, len: usize, longest: usize) -> bool {
+        !matches!(self.stage, Stage::Skipping { .. }) && self.held() + len > longest
     }
 
     /// Reads what is not text of a line: first bytes and telnet.

@@ -22,11 +22,11 @@ impl OtherProtocol {
     }
 
     /// What the stranger is told, without `* ` and the line end.
-    pub const fn told(self) -> &'static str {
+    pub const fn refusal(self) -> &'static str {
         match self {
             Self::Tls => "this is a chat room without TLS: connect with nc or telnet",
-            Self::Http => "this is a chat room and not a web server: connect with nc or telnet",
-            Self::Ssh => "this is a chat room and not an SSH server: connect with nc or telnet",
+            Self::Http => "this is a chat room, not a web server: connect with nc or telnet",
+            Self::Ssh => "this is a chat room, not an SSH server: connect with nc or telnet",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! socket ─► connection/input ─► wire::LineDecoder ─► chat::Room ─► chat::view ─► broadcast::Feed
 //!                                                      │ (replies)                    │ (cursor)
-//! socket ◄─ connection/output ◄───────── outbox ◄──────┘          ◄───────────────────┘
+//! socket ◄─ connection ◄──────────────── outbox ◄──────┘          ◄───────────────────┘
 //! ```
 //!
 //! A broadcast is one append to the feed, a ring of bytes that all readers share. A reader owns no
@@ -36,15 +36,15 @@
 //! | pattern | file |
 //! |---|---|
 //! | edge-triggered readiness, remembered, with one read and one write per turn | `src/clients/read.rs`, `write.rs` |
-//! | a parser whose result does not depend on how its input is cut, tested against a naive twin | `src/wire/line_decoder.rs` |
+//! | a parser that gives the same result however its input is cut, tested against a twin | `src/wire/line_decoder.rs` |
 //! | a ring buffer with many cursors, tested against a model | `src/broadcast/feed.rs`, `tests/feed.rs` |
 //! | random runs that a seed repeats, compared with a naive model | `tests/simulation.rs` |
 //! | ids that are never mistaken for those of an earlier connection | `src/util/id_slab.rs` |
 //! | accepting when file descriptors run out | `src/net/acceptor.rs` |
 //! | a unix socket's file: replaced if stale, never stolen, removed at the end | `src/net/unix_listener.rs` |
 //! | inherited sockets, and a supervisor that is notified without blocking | `src/net/systemd.rs` |
-//! | memory that returns to the system after a burst | `src/util/buffer.rs`, `src/broadcast/feed.rs` |
-//! | limits that delay senders instead of dropping lines | `src/broadcast/`, `src/clients/read.rs` |
+//! | memory that returns to the system after a burst | `src/util/trim.rs`, `src/util/buffer.rs` |
+//! | limits that delay senders instead of dropping lines | `src/broadcast/admission.rs`, `rate_limit.rs` |
 //! | a log that cannot block the program | `src/logging/log_file.rs` |
 //! | deadlines that do not count the time in which the process was stopped | `src/util/clock.rs`, `timers.rs` |
 //! | why a connection closed, as a value that is logged once | `src/clients/close_reason.rs` |

@@ -227,7 +227,7 @@ fn the_manual_has_each_option_of_help_once_and_no_other() {
 
 #[test]
 fn the_manual_has_the_defaults_of_help() {
-    const BEFORE: &str = "Default: ";
+    const BEFORE: &str = "The default is ";
     for (program, path) in PROGRAMS {
         let manual = manual_entries(program);
         for entry in help_entries(path) {

@@ -1,11 +1,11 @@
 # Completion of hubbub, hubbub-client and hubbub-load for fish 3.0 or later.
 
-# What is typed of the value under the cursor, also after --option=.
+# The typed part of the value under the cursor, also after --option=.
 function __hubbub_value
     string replace -r -- '^--[a-z-]+=' '' (commandline -ct)
 end
 
-# Files after the first unix: in what is typed, where there is one.
+# Files, if the typed value has the prefix unix:.
 function __hubbub_sockets
     set -l parts (string match -r -- '^((?:plain:|named:|json:)?unix:)(.*)$' (__hubbub_value))
     or return
@@ -16,42 +16,42 @@ function __hubbub_sockets
     end
 end
 
-# Where to listen: [VIEW:]ADDR.
+# An address to listen on: [VIEW:]ADDR.
 function __hubbub_places
-    printf '%s\t%s\n' plain: 'for scripts' named: 'for people' json: 'for bots' unix: 'a socket, in plain'
+    printf '%s\t%s\n' plain: 'for scripts' named: 'for people' json: 'for bots' unix: 'a unix socket, plain view'
     string match -qr -- '^(plain|named|json):' (__hubbub_value)
-    and printf '%s\n' {plain,named,json}:unix:\t'a socket'
+    and printf '%s\n' {plain,named,json}:unix:\t'a unix socket'
     __hubbub_sockets
 end
 
-# Where to connect.
+# An address to connect to.
 function __hubbub_addresses
     __fish_print_hostnames
-    printf '%s\t%s\n' unix: 'a socket'
+    printf '%s\t%s\n' unix: 'a unix socket'
     __hubbub_sockets
 end
 
 for program in hubbub hubbub-client hubbub-load
     complete -c $program -f
-    complete -c $program -s h -l help -d 'print the options and leave'
-    complete -c $program -s V -l version -d 'print the version and leave'
+    complete -c $program -s h -l help -d 'print the options and exit'
+    complete -c $program -s V -l version -d 'print the version and exit'
 end
 
-complete -c hubbub -s l -l listen -x -a '(__hubbub_places)' -d 'listen here; may be repeated'
-complete -c hubbub -l unix-mode -x -a '0600 0660 0666' -d 'who may connect to unix sockets'
-complete -c hubbub -s w -l welcome -x -d 'line sent to each newcomer'
-complete -c hubbub -l history -x -d 'replay the last lines to each newcomer'
-complete -c hubbub -s m -l max-clients -x -d 'at most so many connections'
-complete -c hubbub -l max-per-ip -x -d 'at most so many connections from one address'
+complete -c hubbub -s l -l listen -x -a '(__hubbub_places)' -d 'listen on an address; may be repeated'
+complete -c hubbub -l unix-mode -x -a '0600 0660 0666' -d 'permissions of unix sockets'
+complete -c hubbub -s w -l welcome -x -d 'line sent to each new client'
+complete -c hubbub -l history -x -d 'replay the last lines to each new client'
+complete -c hubbub -s m -l max-clients -x -d 'at most N clients'
+complete -c hubbub -l max-per-ip -x -d 'at most N clients from one address'
 complete -c hubbub -l max-line -x -d 'longest line accepted'
-complete -c hubbub -l feed -x -a '64k 256k 1M 4M 16M' -d 'size of the feed'
-complete -c hubbub -l rate -x -d 'lines a second one connection may send'
-complete -c hubbub -l stall-timeout -x -d 'seconds the room waits for a slow reader'
-complete -c hubbub -l idle-timeout -x -d 'disconnect who has sent nothing for so long'
-complete -c hubbub -l dead-after -x -d 'disconnect a peer that vanished'
-complete -c hubbub -l flush-after -x -d 'take an unfinished line as a message after a while'
-complete -c hubbub -l raw -d 'relay bytes as they come'
-complete -c hubbub -l report-every -x -d 'log who is online and what was relayed'
+complete -c hubbub -l feed -x -a '64k 256k 1M 4M 16M' -d 'size of each feed'
+complete -c hubbub -l rate -x -d 'lines per second from one client'
+complete -c hubbub -l stall-timeout -x -d 'disconnect readers that hold up the room'
+complete -c hubbub -l idle-timeout -x -d 'disconnect clients that send nothing'
+complete -c hubbub -l dead-after -x -d 'disconnect vanished clients'
+complete -c hubbub -l flush-after -x -d 'send an unfinished line after a while without input'
+complete -c hubbub -l raw -d 'relay bytes unchanged'
+complete -c hubbub -l report-every -x -d 'log how many are online and what was relayed'
 complete -c hubbub -l log-file -r -F -d 'append the log to a file'
 complete -c hubbub -s v -l verbose -d 'log each message too'
 complete -c hubbub -s q -l quiet -d 'log only warnings and errors'

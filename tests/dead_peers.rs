@@ -1,19 +1,19 @@
-//! Peers that vanish without a word: the server and its clients on two hosts, and the link between them cut.
+//! Peers that vanish: the server and a client on two hosts, whose link goes down.
 //!
-//! The hosts are network namespaces, which root may make, and others in a user namespace of their own.
+//! The hosts are network namespaces. Root may create them, other users in a user namespace of their own.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod common;
 
-use common::{Server, WELCOME, eventually};
+use common::{Server, WELCOME};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 const NEAR: &str = "10.77.0.1";
 const FAR: &str = "10.77.0.2";
 
-/// A server on a host of its own, and another host at the other end of a link.
+/// The server on the near host, linked to the far host.
 struct Hosts {
     server: Server,
 }
@@ -34,7 +34,7 @@ impl Hosts {
         Self { server: Server::spawn(command) }
     }
 
-    /// A command on the server's host.
+    /// Returns a command that runs on the near host.
     fn near(&self) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--target={}", self.server.pid())).args(["--net", "--mount"]);
@@ -42,63 +42,64 @@ impl Hosts {
         command
     }
 
-    /// Someone on the server's host, or on the other, in the room.
+    /// Joins a client on the far or on the near host.
     #[track_caller]
-    fn join(&self, is_far: bool) -> Guest {
+    fn join(&self, is_far: bool) -> SocatClient {
         let mut command = self.near();
         if is_far {
             command.args(["ip", "netns", "exec", "far"]);
         }
         command.args(["socat", "-", &format!("TCP:{}", self.server.address())]);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let heard = BufReader::new(process.stdout.take().unwrap());
-        let mut guest = Guest { process, heard };
-        guest.expects(WELCOME);
-        guest
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut client = SocatClient { process, output };
+        client.expect_line(WELCOME);
+        client
     }
 
-    /// From now on nothing passes between the hosts.
+    /// Takes the link between the hosts down.
     #[track_caller]
-    fn cut_link(&self) {
+    fn take_link_down(&self) {
         let mut command = self.near();
         command.args(["ip", "-n", "far", "link", "set", "far", "down"]);
         assert!(command.status().unwrap().success(), "{command:?}");
     }
 
-    /// The one who was far is found to be gone, and no other.
+    /// Waits until the server loses the far client, and asserts that it keeps `others` clients.
     #[track_caller]
-    fn loses_who_is_far(&mut self, others: usize) {
+    fn expect_far_client_lost(&mut self, others: usize) {
         let lost = self.server.wait_for_log("connection lost");
         assert!(lost.contains(&format!(" {FAR}:")), "{lost}");
         assert!(lost.ends_with(&format!(", {others} online")), "{lost}");
     }
 }
 
-/// The options that make a namespace one's own where one is not root.
+/// Returns `options`, which create a user namespace, unless the user is root.
 fn owner<'a>(options: &'a [&'a str]) -> &'a [&'a str] {
     if rustix::process::geteuid().is_root() { &[] } else { options }
 }
 
-struct Guest {
+/// A client in another process, which can run on the far host.
+struct SocatClient {
     process: Child,
-    heard: BufReader<std::process::ChildStdout>,
+    output: BufReader<std::process::ChildStdout>,
 }
 
-impl Guest {
+impl SocatClient {
     #[track_caller]
-    fn expects(&mut self, line: &str) {
-        let mut heard = String::new();
-        self.heard.by_ref().take(1000).read_line(&mut heard).unwrap();
-        assert_eq!(heard.trim_end(), line);
+    fn expect_line(&mut self, line: &str) {
+        let mut received = String::new();
+        self.output.by_ref().take(1000).read_line(&mut received).unwrap();
+        assert_eq!(received.trim_end(), line);
     }
 
     #[track_caller]
-    fn says(&mut self, line: &str) {
+    fn send(&mut self, line: &str) {
         writeln!(self.process.stdin.as_ref().unwrap(), "{line}").unwrap();
     }
 }
 
-impl Drop for Guest {
+impl Drop for SocatClient {
     fn drop(&mut self) {
         _ = self.process.kill();
         _ = self.process.wait();
@@ -106,30 +107,27 @@ impl Drop for Guest {
 }
 
 #[test]
-fn b15_a_silent_peer_whose_host_is_gone_is_found_out_by_keepalive() {
+fn b15_keepalive_disconnects_a_silent_peer_whose_host_is_gone() {
     let mut hosts = Hosts::start("--dead-after 7");
     let (_far, mut one, mut two) = (hosts.join(true), hosts.join(false), hosts.join(false));
-    hosts.cut_link();
-    hosts.loses_who_is_far(2);
-    one.says("still here");
-    two.expects("still here");
+    hosts.take_link_down();
+    hosts.expect_far_client_lost(2);
+    one.send("still here");
+    two.expect_line("still here");
 }
 
 #[test]
-fn b16_a_peer_that_is_owed_something_and_whose_host_is_gone_is_found_out_sooner() {
-    // Keepalive would only begin after 20 s.
+fn b16_a_peer_with_pending_output_whose_host_is_gone_is_disconnected_sooner() {
+    // Keepalive starts only after 20 s, the default time limit of a test.
     let mut hosts = Hosts::start("--dead-after 35");
     let (mut far, mut one, mut two) = (hosts.join(true), hosts.join(false), hosts.join(false));
-    one.says("before");
-    far.expects("before");
-    two.expects("before");
-    hosts.cut_link();
-    one.says("after");
-    two.expects("after");
-    hosts.loses_who_is_far(2);
-    eventually("the others still talk", || {
-        one.says("and on");
-        two.expects("and on");
-        Some(())
-    });
+    one.send("before");
+    far.expect_line("before");
+    two.expect_line("before");
+    hosts.take_link_down();
+    one.send("after");
+    two.expect_line("after");
+    hosts.expect_far_client_lost(2);
+    one.send("and on");
+    two.expect_line("and on");
 }

@@ -10,7 +10,7 @@
 mod common;
 
 use common::random::{Random, number_from};
-use common::{Client, DEADLINE, Server, WELCOME, eventually};
+use common::{Client, time_limit, Server, WELCOME, eventually};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -104,7 +104,7 @@ impl Hostile {
         }
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        socket.connect_timeout(&self.address.into(), DEADLINE)?;
+        socket.connect_timeout(&self.address.into(), time_limit())?;
         Ok(socket.into())
     }
 
@@ -246,14 +246,14 @@ impl Person {
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(BUFFER).unwrap();
-        socket.connect_timeout(&address.into(), DEADLINE).unwrap();
+        socket.connect_timeout(&address.into(), time_limit()).unwrap();
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(time_limit())).unwrap();
         let input = BufReader::with_capacity(64 * 1024, stream);
         let (own, other) = (own.to_owned(), other.to_owned());
         let mut person = Self { input, partial: Vec::new(), own, other, slowest: Duration::ZERO };
-        let welcome = person.hears(Instant::now() + DEADLINE);
+        let welcome = person.hears(Instant::now() + time_limit());
         assert!(matches!(welcome, Heard::Line(line) if line == WELCOME));
         person
     }
@@ -286,8 +286,8 @@ impl Person {
     /// Hears whatever is said until the other says something, and returns that.
     fn hears_the_other(&mut self) -> String {
         let started = Instant::now();
-        while started.elapsed() < DEADLINE {
-            match self.hears(started + DEADLINE) {
+        while started.elapsed() < time_limit() {
+            match self.hears(started + time_limit()) {
                 Heard::Line(line) if line.contains(&self.other) => {
                     self.slowest = self.slowest.max(started.elapsed());
                     return line;
@@ -305,7 +305,7 @@ impl Person {
         let mut number = 0;
         while number < FEWEST_LINES || Instant::now() < until {
             let next = Instant::now() + PAUSE;
-            self.says(&line(&self.own, number));
+            self.send(&line(&self.own, number));
             assert_eq!(self.hears_the_other(), line(&self.other, number));
             number += 1;
             while Instant::now() < next {
@@ -316,7 +316,7 @@ impl Person {
                 }
             }
         }
-        self.says(&goodbye(&self.own));
+        self.send(&goodbye(&self.own));
         assert_eq!(self.hears_the_other(), goodbye(&self.other));
         let slowest = self.slowest;
         self.leaves();
@@ -332,10 +332,10 @@ impl Person {
                 break;
             }
             assert_eq!(heard, line(&self.other, number));
-            self.says(&line(&self.own, number));
+            self.send(&line(&self.own, number));
             number += 1;
         }
-        self.says(&goodbye(&self.own));
+        self.send(&goodbye(&self.own));
         self.leaves();
         number
     }
@@ -343,7 +343,7 @@ impl Person {
     /// Ends its input and hears what it is owed: nothing more of the other.
     fn leaves(mut self) {
         self.input.get_ref().shutdown(Shutdown::Write).unwrap();
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + time_limit();
         loop {
             match self.hears(deadline) {
                 Heard::Line(line) => assert!(!line.contains(&self.other), "heard again: {line:?}"),
@@ -393,8 +393,8 @@ fn paste(server: &Server) {
     let (mut reader, mut speaker) = (Client::join(server), Client::join(server));
     let paste = format!("{}\n", "x".repeat(1023)).repeat(2048);
     let bytes = paste.len();
-    let reads = spawn(move || reader.hears_bytes(bytes));
-    speaker.says(paste);
+    let reads = spawn(move || reader.read_bytes(bytes));
+    speaker.send(paste);
     reads.join().unwrap();
 }
 

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{DEADLINE, Server, WELCOME};
+use common::{time_limit, Server, WELCOME};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::HashMap;
@@ -42,8 +42,8 @@ impl Flock {
         let total = speeches.iter().map(Vec::len).sum::<usize>();
         let mut flock = Self { poll, clients: Vec::new(), heard: Vec::new() };
         for index in 0..clients {
-            let mut stream = std::net::TcpStream::connect_timeout(&server.address(), DEADLINE).unwrap();
-            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            let mut stream = std::net::TcpStream::connect_timeout(&server.address(), time_limit()).unwrap();
+            stream.set_read_timeout(Some(time_limit())).unwrap();
             stream.read_exact(&mut [0; WELCOME.len() + 1]).unwrap();
             stream.set_nonblocking(true).unwrap();
             let mut stream = TcpStream::from_std(stream);
@@ -77,7 +77,7 @@ impl Flock {
                 last_progress = Instant::now();
             }
             meanwhile();
-            assert!(last_progress.elapsed() < DEADLINE, "{waiting} clients still lack something");
+            assert!(last_progress.elapsed() < time_limit(), "{waiting} clients still lack something");
         }
         for (index, client) in self.clients.iter().enumerate() {
             assert_eq!(client.heard_bytes, client.expects, "client {index} heard too much");

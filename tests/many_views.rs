@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{DEADLINE, Server};
+use common::{time_limit, Server};
 use hubbub::wire::view::View;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -92,8 +92,8 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 #[track_caller]
 fn join(addresses: [SocketAddr; 3], poll: &Poll, number: usize, lines: usize) -> Member {
     let view = View::ALL[number % 3];
-    let mut stream = std::net::TcpStream::connect_timeout(&addresses[view.index()], DEADLINE).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut stream = std::net::TcpStream::connect_timeout(&addresses[view.index()], time_limit()).unwrap();
+    stream.set_read_timeout(Some(time_limit())).unwrap();
     // The welcome's first byte: it is in the room.
     stream.read_exact(&mut [0]).unwrap();
     stream.set_nonblocking(true).unwrap();
@@ -133,7 +133,7 @@ fn a_thousand_in_three_views_hear_the_same_lines_in_the_same_order() {
             member.listen(&mut buffer);
             last_progress = Instant::now();
         }
-        assert!(last_progress.elapsed() < DEADLINE, "some still lack something");
+        assert!(last_progress.elapsed() < time_limit(), "some still lack something");
     }
     let digests = members[SPEAKERS..].iter().map(|member| (member.heard, member.digest.finish()));
     let digests = digests.collect::<std::collections::HashSet<_>>();

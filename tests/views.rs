@@ -1,15 +1,16 @@
-//! One room in three views: who says something in one, and what is seen in each.
+//! One room in three views: how an event appears in each, and how commands work.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod common;
 
-use common::{Client, Server, WELCOME, eventually};
+use common::texts::*;
+use common::{Client, Server, eventually};
 use hubbub::wire::view::View;
 use serde_json::Value;
 use std::net::SocketAddr;
 
-/// A server with a listener in each view.
+/// A server with one listener per view.
 struct Room {
     _server: Server,
     addresses: [SocketAddr; 3],
@@ -22,298 +23,326 @@ impl Room {
         Self { _server: server, addresses }
     }
 
-    /// Connects, and leaves what comes to be read.
+    /// Connects, and reads nothing.
     #[track_caller]
     fn connect(&self, view: View) -> Client {
         Client::connect(self.addresses[view.index()])
     }
 
-    /// One who has joined and read the welcome; its name where it is told.
+    /// Joins, and reads the greeting. Returns the client and its name, empty in the plain view.
     #[track_caller]
     fn join(&self, view: View) -> (Client, String) {
         let mut client = self.connect(view);
         let name = match view {
             View::Plain => {
-                client.expects(WELCOME);
+                client.expect_line(WELCOME);
                 String::new()
             }
             View::Named => {
-                client.expects(WELCOME);
-                let told = text(&client.hears_line());
-                let name = told.strip_prefix("* you are ").and_then(|rest| rest.split(' ').next());
-                name.unwrap_or_else(|| panic!("{told}")).to_owned()
+                client.expect_line(WELCOME);
+                let greeting = client.read_text();
+                let name = greeting.strip_prefix(YOU_ARE).and_then(|rest| rest.split(' ').next());
+                name.unwrap_or_else(|| panic!("{greeting}")).to_owned()
             }
             View::Json => {
-                let told = object(&client.hears_line());
-                assert_eq!((&told["type"], &told["text"]), (&"notice".into(), &WELCOME.into()));
-                told["name"].as_str().unwrap().to_owned()
+                let greeting = read_object(&mut client);
+                assert_eq!((&greeting["type"], &greeting["text"]), (&"notice".into(), &WELCOME.into()));
+                greeting["name"].as_str().unwrap().to_owned()
             }
         };
         (client, name)
     }
 
-    /// One of each view, who have names that they chose.
+    /// Joins one client per view: anon1, nora and json.
     #[track_caller]
     fn three(&self) -> [Client; 3] {
         let [(plain, _), (mut named, _), (mut json, _)] = View::ALL.map(|view| self.join(view));
-        named.says("/nick nora\n");
-        named.expects("* you are nora now");
-        json.says("/nick json\n");
-        assert_eq!(object(&json.hears_line())["text"], "you are json now");
+        named.send("/nick nora\n");
+        named.expect_line(format!("* {}", renamed("nora")));
+        json.send("/nick json\n");
+        assert_eq!(read_object(&mut json)["text"], renamed("json"));
         [plain, named, json]
+    }
+
+    /// Connects until `is_in` accepts a client's first line, which it does once another client has left.
+    #[track_caller]
+    fn join_when_free(&self, view: View, is_in: impl Fn(&str) -> bool) -> Client {
+        eventually("the room has a free place", || {
+            let mut client = self.connect(view);
+            is_in(&client.read_text()).then_some(client)
+        })
     }
 }
 
-fn text(line: &[u8]) -> String {
-    String::from_utf8(line.to_vec()).unwrap()
-}
-
-/// A line of the json view, which has a time of day.
+/// Parses a line of the json view, and checks its time of day.
 #[track_caller]
-fn object(line: &[u8]) -> Value {
-    let value = serde_json::from_slice::<Value>(line).unwrap_or_else(|_| panic!("no object: {}", text(line)));
+fn object(line: &str) -> Value {
+    let value = serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("not an object: {line}"));
     let at = value["at"].as_str().unwrap_or_else(|| panic!("no time: {value}"));
     assert!(at.len() == 24 && at.ends_with('Z') && at.contains('T'), "{at}");
     assert!(value["type"].is_string(), "{value}");
     value
 }
 
-/// Whether a line tells who came, went or changed their name.
-fn is_about_people(line: &[u8]) -> bool {
-    let line = text(line);
-    let is_notice = line.starts_with("* ") && !line.starts_with("* private ");
-    is_notice
-        || ["join", "leave", "notice"].iter().any(|kind| line.starts_with(&format!("{{\"type\":\"{kind}\"")))
-}
-
-/// The next line that is not about comings and goings, which come when their time has come.
 #[track_caller]
-fn talk(client: &mut Client) -> String {
-    loop {
-        let line = client.hears_line();
-        if !is_about_people(&line) {
-            return text(&line);
-        }
-    }
+fn read_object(client: &mut Client) -> Value {
+    object(&client.read_text())
 }
 
-/// The next line that does not tell who came.
+/// Returns the next line that is no notice of a join, a leave or a new name, because joins come late.
+#[track_caller]
+fn next_message(client: &mut Client) -> String {
+    let is_notice = |line: &String| {
+        let is_json = ["join", "leave", "notice"].map(|kind| line.starts_with(&object_of(kind)));
+        line.starts_with("* ") && !line.starts_with("* private ") || is_json.contains(&true)
+    };
+    std::iter::repeat_with(|| client.read_text()).find(|line| !is_notice(line)).unwrap()
+}
+
+/// Returns the next line that is no notice of a join.
 #[track_caller]
 fn next_but_joins(client: &mut Client) -> String {
-    let lines = std::iter::repeat_with(|| text(&client.hears_line()));
-    let is_coming = |line: &String| line.contains(" joined (") || line.starts_with(r#"{"type":"join""#);
-    lines.into_iter().find(|line| !is_coming(line)).unwrap()
+    let is_join = |line: &String| line.contains(" joined (") || line.starts_with(&object_of("join"));
+    std::iter::repeat_with(|| client.read_text()).find(|line| !is_join(line)).unwrap()
 }
 
-/// What a message looks like in a view.
-fn shown(view: View, from: &str, said: &str) -> String {
+/// How an object of this type begins.
+fn object_of(kind: &str) -> String {
+    format!(r#"{{"type":"{kind}""#)
+}
+
+/// Returns the next line without the form of its view, and whether it is an error. In the named view
+/// the answer is unknown.
+#[track_caller]
+fn next_reply(client: &mut Client, view: View) -> (String, Option<bool>) {
+    let line = next_but_joins(client);
+    if view == View::Json {
+        let value = object(&line);
+        assert!(value["type"] == "error" || value["type"] == "notice", "{line}");
+        return (value["text"].as_str().unwrap().to_owned(), Some(value["type"] == "error"));
+    }
+    (line.strip_prefix("* ").unwrap_or_else(|| panic!("{line}")).to_owned(), None)
+}
+
+/// How a message begins in a view.
+fn message_in(view: View, from: &str, text: &str) -> String {
     match view {
-        View::Plain => said.to_owned(),
-        View::Named => format!("<{from}> {said}"),
-        View::Json => format!(r#"{{"type":"message","from":"{from}","text":"{said}","at":"#),
+        View::Plain => text.to_owned(),
+        View::Named => format!("<{from}> {text}"),
+        View::Json => format!(r#"{},"from":"{from}","text":"{text}","at":"#, object_of("message")),
     }
 }
 
 #[test]
-fn what_is_said_in_one_view_is_seen_in_each_in_its_own_form_and_not_by_who_said_it() {
+fn a_message_appears_in_each_view_in_its_form_and_not_at_its_sender() {
     let room = Room::open(&[]);
-    let mut listeners = room.three();
-    let mut speakers = View::ALL.map(|view| room.join(view).0);
+    let mut receivers = room.three();
+    let mut senders = View::ALL.map(|view| room.join(view).0);
     let names = ["anon4", "vera", "bot"];
-    speakers[1].says("/nick vera\n");
-    speakers[2].says("/nick bot\n");
+    senders[1].send("/nick vera\n");
+    senders[2].send("/nick bot\n");
     for from in View::ALL {
-        for said in ["hi", "<nora> hi", "* nora left", "/etc/passwd", "ünï 名前"] {
-            speakers[from.index()].says(format!("{said}\r\n"));
+        for text in ["hi", "<nora> hi", "* nora left", "/etc/passwd", "ünï 名前"] {
+            senders[from.index()].send(format!("{text}\r\n"));
             for to in View::ALL {
-                let listener = &mut listeners[to.index()];
-                let line = if to == View::Plain { text(&listener.hears_line()) } else { talk(listener) };
-                let expected = shown(to, names[from.index()], said);
-                let is_it = if to == View::Json { line.starts_with(&expected) } else { line == expected };
-                assert!(is_it, "{from:?} to {to:?}: {line}, not {expected}");
+                let receiver = &mut receivers[to.index()];
+                let line = if to == View::Plain { receiver.read_text() } else { next_message(receiver) };
+                let expected = message_in(to, names[from.index()], text);
+                let is_equal = if to == View::Json { line.starts_with(&expected) } else { line == expected };
+                assert!(is_equal, "{from:?} to {to:?}: {line}, not {expected}");
             }
         }
     }
-    // The speakers heard each other, and none heard itself.
-    for (from, speaker) in speakers.iter_mut().enumerate() {
-        speaker.ends();
-        let heard = text(&speaker.hears_all());
+    // The senders received each other's lines, and none its own.
+    for (from, sender) in senders.iter_mut().enumerate() {
+        sender.end_input();
+        let received = String::from_utf8(sender.read_to_end()).unwrap();
         let own = match from {
-            0 => heard.lines().filter(|line| *line == "hi").count().saturating_sub(2),
-            _ => heard.lines().filter(|line| line.contains(names[from]) && line.contains("passwd")).count(),
+            0 => received.lines().filter(|line| *line == "hi").count().saturating_sub(2),
+            _ => received.lines().filter(|line| line.contains(names[from]) && line.contains("passwd")).count(),
         };
-        assert_eq!(own, 0, "{heard}");
+        assert_eq!(own, 0, "{received}");
     }
 }
 
 #[test]
-fn in_the_plain_view_everything_is_a_message_and_nothing_is_a_command() {
+fn in_the_plain_view_each_line_is_a_message_and_none_is_a_command() {
     let room = Room::open(&[]);
     let [mut plain, mut named, _json] = room.three();
     for line in ["/who", "/nick eve", "/quit", "//x", ""] {
-        plain.says(format!("{line}\n"));
-        assert_eq!(talk(&mut named), format!("<anon1> {line}"));
+        plain.send(format!("{line}\n"));
+        assert_eq!(next_message(&mut named), format!("<anon1> {line}"));
     }
-    // Where there are commands, a blank line is nothing.
-    named.says("\n \t\r\n//x\n/me waves\n");
-    plain.expects("/x");
-    plain.expects("/me waves");
+    // In the views with commands a blank line is ignored.
+    named.send("\n \t\r\n//x\n/me waves\n");
+    plain.expect_line("/x");
+    plain.expect_line("/me waves");
 }
 
 #[test]
-fn the_commands_are_answered_in_the_view_in_which_they_were_given() {
-    let room = Room::open(&[]);
+fn each_command_and_refused_line_is_answered_in_the_form_of_its_view() {
+    let room = Room::open(&["--max-line", "300"]);
     let [_plain, mut named, mut json] = room.three();
-    named.says("/who\n/help\n/nick\n/nick Json\n/nick anon7\n/msg\n/msg nobody hi\n/msg anon1 hi\n/me\n");
-    for answer in [
-        "* 3 here: anon1, json, nora",
-        "* 6 commands: /nick NAME",
-        "* a name is of letters, digits",
-        "* Json is somebody else's name",
-        "* names like anon7 are given to newcomers",
-        "* /msg needs a name and what to say",
-        "* nobody here is called nobody",
-        "* anon1 sees plain lines alone",
-        "* /me needs what you do",
-    ] {
-        let line = text(&named.hears_line());
-        assert!(line.starts_with(answer), "{line}, not {answer}");
+    let long = "x".repeat(301);
+    let rows = |other: &'static str| {
+        [
+            ("/help", HELP.to_owned(), false),
+            ("/who", "3 here: anon1, json, nora".to_owned(), false),
+            ("/nick", invalid_name(""), true),
+            ("/nick a b", invalid_name("a b"), true),
+            ("/nick anon7", name_reserved("anon7"), true),
+            (if other == "JSON" { "/nick JSON" } else { "/nick Nora" }, name_taken(other), true),
+            ("/msg", MSG_NEEDS_TEXT.to_owned(), true),
+            ("/msg nora ", MSG_NEEDS_TEXT.to_owned(), true),
+            ("/msg nobody hi", nobody_named("nobody"), true),
+            ("/msg anon1 hi", in_plain_view("anon1"), true),
+            ("/me", ME_NEEDS_TEXT.to_owned(), true),
+            ("/me   ", ME_NEEDS_TEXT.to_owned(), true),
+            (&long, line_too_long(300), true),
+        ]
+    };
+    for (client, view, other) in [(&mut named, View::Named, "JSON"), (&mut json, View::Json, "Nora")] {
+        // One by one, and all in one segment.
+        for batch in rows(other).chunks(1).chain([&rows(other)[..]]) {
+            client.send(batch.iter().map(|(sent, ..)| format!("{sent}\n")).collect::<String>());
+            for (sent, reply, is_error) in batch {
+                let received = next_reply(client, view);
+                assert!(received.0.starts_with(reply), "{sent}: {received:?}, not {reply:?}");
+                assert_eq!(received.1.unwrap_or(*is_error), *is_error, "{sent}");
+                if *sent == "/help" {
+                    (1..HELP_LINES).for_each(|_| drop(next_reply(client, view)));
+                }
+            }
+        }
     }
-    json.says("/who\n/nick a b\n");
-    let (who, nick) = (object(&json.hears_line()), object(&json.hears_line()));
-    assert_eq!((&who["type"], &who["text"]), (&"notice".into(), &"3 here: anon1, json, nora".into()));
-    assert_eq!(nick["type"], "error");
 }
 
 #[test]
-fn what_is_said_to_one_alone_is_heard_by_that_one_alone() {
+fn a_private_message_reaches_its_receiver_alone() {
     let room = Room::open(&[]);
     let [mut plain, mut named, mut json] = room.three();
-    named.says("/msg JSON psst \"you\"\n");
-    named.expects("* private to json: psst \"you\"");
-    let heard = object(talk(&mut json).as_bytes());
+    named.send("/msg JSON psst \"you\"\n");
+    named.expect_line("* private to json: psst \"you\"");
+    let received = object(&next_message(&mut json));
     let expected = ["private", "nora", "json", "psst \"you\""].map(Value::from);
-    assert_eq!(["type", "from", "to", "text"].map(|field| heard[field].clone()), expected);
-    json.says("/msg nora \x1B[2Jhi\n");
-    assert_eq!(object(&json.hears_line())["text"], "\\x1B[2Jhi");
-    named.expects("* private from json: \\x1B[2Jhi");
-    json.says("/msg json myself\n");
-    assert_eq!([(); 2].map(|()| object(&json.hears_line())["text"].clone()), ["myself", "myself"]);
-    plain.says("all of you\n");
-    assert_eq!(talk(&mut named), "<anon1> all of you");
+    assert_eq!(["type", "from", "to", "text"].map(|field| received[field].clone()), expected);
+    json.send("/msg nora \x1B[2Jhi\n");
+    assert_eq!(read_object(&mut json)["text"], "\\x1B[2Jhi");
+    named.expect_line("* private from json: \\x1B[2Jhi");
+    json.send("/msg json myself\n");
+    assert_eq!([(); 2].map(|()| read_object(&mut json)["text"].clone()), ["myself", "myself"]);
+    plain.send("for all\n");
+    assert_eq!(next_message(&mut named), "<anon1> for all");
 }
 
 #[test]
-fn who_stays_is_announced_and_missed_and_who_only_drops_by_is_neither() {
+fn a_client_that_stays_is_announced_and_a_short_visit_is_not() {
     let room = Room::open(&[]);
     let (mut named, name) = room.join(View::Named);
     let (mut json, _) = room.join(View::Json);
-    // Somebody drops by, and says something: that is one line.
-    let mut comer = room.connect(View::Plain);
-    comer.says("just passing\n");
-    comer.ends();
-    comer.hears_all();
-    named.expects("<anon3> just passing");
-    assert_eq!(object(&json.hears_line())["from"], "anon3");
+    // The only trace of a short visit is its message.
+    let mut visitor = room.connect(View::Plain);
+    visitor.send("just passing\n");
+    visitor.end_input();
+    visitor.read_to_end();
+    named.expect_line("<anon3> just passing");
+    assert_eq!(read_object(&mut json)["from"], "anon3");
     let (stayer, _) = room.join(View::Plain);
-    // Each is told of the others, in the order in which they came, and not of itself.
-    named.expects("* anon2 joined (3 here)");
-    named.expects("* anon4 joined (3 here)");
-    let joined = [(); 2].map(|()| object(&json.hears_line()));
+    // Each client receives the joins of the others in their order, and not its own.
+    named.expect_line("* anon2 joined (3 here)");
+    named.expect_line("* anon4 joined (3 here)");
+    let joined = [(); 2].map(|()| read_object(&mut json));
     assert_eq!(joined.each_ref().map(|line| &line["type"]), ["join"; 2]);
     assert_eq!(joined.each_ref().map(|line| &line["from"]), [name.as_str(), "anon4"]);
     assert_eq!(joined[1]["here"], 3);
     drop(stayer);
-    named.expects("* anon4 left");
-    let left = object(&json.hears_line());
+    named.expect_line("* anon4 left");
+    let left = read_object(&mut json);
     assert_eq!((&left["type"], &left["from"]), (&"leave".into(), &"anon4".into()));
-    named.says("/nick nora\n/quit\n");
-    named.expects("* you are nora now");
-    named.expects_end();
-    assert_eq!(object(&json.hears_line())["text"], "anon1 is now nora");
-    assert_eq!(object(&json.hears_line())["type"], "leave");
+    named.send("/nick nora\n/quit\n");
+    named.expect_line(format!("* {}", renamed("nora")));
+    named.expect_end();
+    assert_eq!(read_object(&mut json)["text"], "anon1 is now nora");
+    assert_eq!(read_object(&mut json)["type"], "leave");
 }
 
 #[test]
-fn who_asks_and_leaves_at_once_is_answered() {
+fn a_command_right_before_the_end_of_input_is_answered() {
     let room = Room::open(&[]);
     for _ in 0..20 {
-        let mut asker = room.connect(View::Named);
-        asker.says("/who");
-        asker.ends();
-        let heard = text(&asker.hears_all());
-        assert!(heard.lines().last().is_some_and(|line| line.starts_with("* 1 here: anon")), "{heard}");
+        let mut client = room.connect(View::Named);
+        client.send("/who");
+        client.end_input();
+        let received = String::from_utf8(client.read_to_end()).unwrap();
+        assert!(received.lines().last().is_some_and(|line| line.starts_with("* 1 here: anon")), "{received}");
     }
 }
 
 #[test]
-fn a_json_listener_says_nothing_that_is_no_object() {
+fn a_json_listener_sends_nothing_but_objects() {
     let room = Room::open(&["-m", "2", "--max-line", "100"]);
     let (mut one, _) = room.join(View::Json);
-    one.says([&[b'x'; 101][..], b"\n"].concat());
-    let told = object(&one.hears_line());
-    assert_eq!(told["type"], "error");
-    assert!(told["text"].as_str().unwrap().starts_with("that line was too long"), "{told}");
-    let mut stranger = room.connect(View::Json);
-    object(&stranger.hears_line());
-    stranger.says("GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(object(&stranger.hears_line())["type"], "error");
-    stranger.expects_end();
-    drop(stranger);
-    let mut two = eventually("the stranger has gone", || {
-        let mut client = room.connect(View::Json);
-        (object(&client.hears_line())["type"] == "notice").then_some(client)
-    });
+    one.send([&[b'x'; 101][..], b"\n"].concat());
+    let error = read_object(&mut one);
+    assert_eq!(error["type"], "error");
+    assert!(error["text"].as_str().unwrap().starts_with(LINE_TOO_LONG), "{error}");
+    let mut refused = room.connect(View::Json);
+    read_object(&mut refused);
+    refused.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(read_object(&mut refused)["type"], "error");
+    refused.expect_end();
+    drop(refused);
+    let mut two = room.join_when_free(View::Json, |line| object(line)["type"] == "notice");
     let mut third = room.connect(View::Json);
-    let told = object(&third.hears_line());
-    assert_eq!(told["text"], "the room is full, with 2 in it: try again later");
-    third.expects_end();
-    one.says("\x1B \"\\\t\u{85}ä\n");
-    let heard = object(talk(&mut two).as_bytes());
-    assert_eq!(heard["text"], "\\x1B \"\\\t\\x85ä");
+    assert_eq!(read_object(&mut third)["text"], room_full(2));
+    third.expect_end();
+    one.send("\x1B \"\\\t\u{85}ä\n");
+    let received = object(&next_message(&mut two));
+    assert_eq!(received["text"], "\\x1B \"\\\t\\x85ä");
 }
 
 #[test]
-fn newcomers_hear_what_was_said_last_with_the_time_at_which_it_was_said() {
+fn new_clients_receive_the_last_lines_with_the_time_at_which_they_were_sent() {
     let room = Room::open(&["--history", "2"]);
-    let (mut speaker, _) = room.join(View::Plain);
+    let (mut sender, _) = room.join(View::Plain);
     let (mut early, _) = room.join(View::Json);
-    speaker.says("one\ntwo\nthree\n");
-    let heard = [(); 3].map(|()| talk(&mut early));
+    sender.send("one\ntwo\nthree\n");
+    let received = [(); 3].map(|()| next_message(&mut early));
     let mut late = View::ALL.map(|view| room.join(view).0);
-    assert_eq!([(); 2].map(|()| talk(&mut late[0])), ["two", "three"]);
-    assert_eq!([(); 2].map(|()| talk(&mut late[1])), ["<anon1> two", "<anon1> three"]);
-    assert_eq!([(); 2].map(|()| talk(&mut late[2])), heard[1..]);
-    speaker.says("four\n");
+    assert_eq!([(); 2].map(|()| next_message(&mut late[0])), ["two", "three"]);
+    assert_eq!([(); 2].map(|()| next_message(&mut late[1])), ["<anon1> two", "<anon1> three"]);
+    assert_eq!([(); 2].map(|()| next_message(&mut late[2])), received[1..]);
+    sender.send("four\n");
     for client in &mut late {
-        assert!(talk(client).contains("four"));
+        assert!(next_message(client).contains("four"));
     }
 }
 
 #[test]
-fn whatever_is_asked_at_once_is_answered_to_the_end() {
+fn hundreds_of_commands_in_one_segment_are_all_answered() {
     let room = Room::open(&[]);
     for view in [View::Named, View::Json] {
-        let (mut asker, _) = room.join(view);
-        asker.says("/help\n".repeat(300) + "/who\n");
-        asker.ends();
-        let heard = text(&asker.hears_all());
-        let answers = heard.lines().filter(|line| line.contains("6 commands: ")).count();
-        assert_eq!((answers, heard.lines().last().map(|line| line.contains(" here: "))), (300, Some(true)));
+        let (mut client, _) = room.join(view);
+        client.send("/help\n".repeat(300) + "/who\n");
+        client.end_input();
+        let received = String::from_utf8(client.read_to_end()).unwrap();
+        let replies = received.lines().filter(|line| line.contains(HELP)).count();
+        assert_eq!((replies, received.lines().last().map(|line| line.contains(" here: "))), (300, Some(true)));
     }
 }
 
 #[test]
-fn a_thousand_lines_for_one_who_reads_them_all_arrive_and_each_is_confirmed() {
+fn a_thousand_private_messages_to_a_client_that_reads_arrive_and_each_is_echoed() {
     let room = Room::open(&[]);
     let [_plain, mut named, mut json] = room.three();
     let reader = std::thread::spawn(move || {
         for number in 0..1000 {
-            let heard = object(talk(&mut json).as_bytes());
-            assert_eq!((&heard["text"], &heard["echo"]), (&format!("line {number}").into(), &Value::Null));
+            let received = object(&next_message(&mut json));
+            let expected = (&format!("line {number}").into(), &Value::Null);
+            assert_eq!((&received["text"], &received["echo"]), expected);
         }
     });
-    named.says((0..1000).map(|number| format!("/msg json line {number}\n")).collect::<String>());
+    named.send((0..1000).map(|number| format!("/msg json line {number}\n")).collect::<String>());
     for number in 0..1000 {
         assert_eq!(next_but_joins(&mut named), format!("* private to json: line {number}"));
     }
@@ -321,244 +350,204 @@ fn a_thousand_lines_for_one_who_reads_them_all_arrive_and_each_is_confirmed() {
 }
 
 #[test]
-fn what_is_said_to_one_and_to_all_is_heard_in_its_order_and_under_the_name_of_then() {
+fn private_and_public_messages_keep_their_order_and_the_name_at_the_time() {
     let room = Room::open(&[]);
     let [_plain, mut named, mut json] = room.three();
-    let (mut actor, _) = room.join(View::Named);
-    actor.says("/nick alice\none\n/msg nora two\n/nick zed\n/msg nora three\n/msg anon1 x\n/help\nfour\n");
-    for answer in
-        ["you are alice", "private to nora: two", "you are zed", "private to nora: three", "anon1 sees", "6"]
-    {
-        let line = next_but_joins(&mut actor);
-        assert!(line.starts_with(&format!("* {answer}")), "{line}, not {answer}");
+    let (mut sender, _) = room.join(View::Named);
+    sender.send("/nick alice\none\n/msg nora two\n/nick zed\n/msg nora three\n/msg anon1 x\n/who\nfour\n");
+    for reply in [
+        renamed("alice"),
+        "private to nora: two".to_owned(),
+        renamed("zed"),
+        "private to nora: three".to_owned(),
+        in_plain_view("anon1"),
+        "4 here".to_owned(),
+    ] {
+        let line = next_but_joins(&mut sender);
+        assert!(line.starts_with(&format!("* {reply}")), "{line}, not {reply}");
     }
-    let told = [
+    for line in [
         "<alice> one",
         "* private from alice: two",
         "* alice is now zed",
         "* private from zed: three",
         "<zed> four",
-    ];
-    for line in told {
+    ] {
         assert_eq!(next_but_joins(&mut named), line);
     }
-    let messages = [talk(&mut json), talk(&mut json)];
+    let messages = [next_message(&mut json), next_message(&mut json)];
     assert!(messages[0].contains("alice") && messages[1].contains("zed"), "{messages:?}");
 }
 
 #[test]
-fn an_unfinished_line_for_one_alone_is_handed_on_after_silence() {
+fn an_unfinished_private_message_is_sent_after_the_flush_time() {
     let room = Room::open(&["--flush-after", "30"]);
     let [_plain, mut named, mut json] = room.three();
-    named.says("/msg json psst");
-    named.expects("* private to json: psst");
-    assert_eq!(object(talk(&mut json).as_bytes())["text"], "psst");
-    json.says("hi all");
-    assert_eq!(talk(&mut named), "<json> hi all");
+    named.send("/msg json psst");
+    named.expect_line("* private to json: psst");
+    assert_eq!(object(&next_message(&mut json))["text"], "psst");
+    json.send("hi all");
+    assert_eq!(next_message(&mut named), "<json> hi all");
 }
 
 #[test]
-fn what_is_done_in_one_view_is_told_in_each_that_tells_such_things() {
+fn a_new_name_an_action_and_a_leave_appear_in_each_view_that_has_them() {
     let room = Room::open(&[]);
     let [mut plain, mut named, mut json] = room.three();
-    for (from, view) in [("ann", View::Named), ("bot", View::Json)] {
+    for (name, view) in [("ann", View::Named), ("bot", View::Json)] {
         let (mut actor, given) = room.join(view);
-        // Once the others know of them.
-        eventually("its coming is told", || {
-            text(&named.hears_line()).starts_with(&format!("* {given} joined")).then_some(())
+        // The join must come first: it is announced late.
+        eventually("the named view announces the join", || {
+            named.read_text().starts_with(&format!("* {given} joined")).then_some(())
         });
-        eventually("its coming is told", || {
-            (object(&json.hears_line())["from"] == given.as_str()).then_some(())
+        eventually("the json view announces the join", || {
+            (read_object(&mut json)["from"] == given.as_str()).then_some(())
         });
-        actor.says(format!("/nick {from}\n/me waves\n/msg nora psst\n/msg json psst\n/quit\nunheard\n"));
-        actor.hears_all();
-        let about = |line: String| (!line.starts_with("* anon1 joined")).then_some(line);
-        let mut next = || about(text(&named.hears_line())).unwrap_or_else(|| text(&named.hears_line()));
-        // What is for one alone may come before what all are told, and does not change its order.
-        let mut heard = [(); 4].map(|()| next());
-        heard.sort_unstable();
+        actor.send(format!("/nick {name}\n/me waves\n/msg nora psst\n/msg json psst\n/quit\nnot sent\n"));
+        actor.read_to_end();
+        let mut next = || {
+            let line = named.read_text();
+            if line.starts_with("* anon1 joined") { named.read_text() } else { line }
+        };
+        // A private message may arrive before public lines that were sent before it.
+        let mut received = [(); 4].map(|()| next());
+        received.sort_unstable();
         let mut expected = [
-            format!("* {given} is now {from}"),
-            format!("<{from}> * waves"),
-            format!("* private from {from}: psst"),
-            format!("* {from} left"),
+            format!("* {given} is now {name}"),
+            format!("<{name}> * waves"),
+            format!("* private from {name}: psst"),
+            format!("* {name} left"),
         ];
         expected.sort_unstable();
-        assert_eq!(heard, expected);
-        let objects = [(); 4].map(|()| object(&json.hears_line()));
+        assert_eq!(received, expected);
+        let objects = [(); 4].map(|()| read_object(&mut json));
         let mut kinds = objects.each_ref().map(|line| line["type"].as_str().unwrap());
         kinds.sort_unstable();
         assert_eq!(kinds, ["leave", "message", "notice", "private"]);
-        assert!(objects.iter().all(|line| line["from"] == from || line["name"] == from), "{objects:?}");
-        // In the plain view there is only what was said.
-        plain.expects("/me waves");
+        assert!(objects.iter().all(|line| line["from"] == name || line["name"] == name), "{objects:?}");
+        // The plain view shows the message alone.
+        plain.expect_line("/me waves");
     }
     let (mut last, _) = room.join(View::Plain);
-    last.says("bye\n");
-    plain.expects("bye");
+    last.send("bye\n");
+    plain.expect_line("bye");
 }
 
 #[test]
-fn each_refusal_is_an_object_in_the_json_view_and_a_notice_in_the_named_one() {
+fn each_refusal_has_the_form_of_its_view() {
     let room = Room::open(&["--max-per-ip", "2", "--idle-timeout", "0.5", "--report-every", "0"]);
     for view in [View::Named, View::Json] {
-        let told = |client: &mut Client| match view {
-            View::Json => {
-                let line = object(&client.hears_line());
-                assert_eq!(line["type"], "error", "{line}");
-                line["text"].as_str().unwrap().to_owned()
-            }
-            _ => text(&client.hears_line()).strip_prefix("* ").unwrap().to_owned(),
+        let refusal = |client: &mut Client| {
+            let (text, is_error) = next_reply(client, view);
+            assert_ne!(is_error, Some(false), "{text}");
+            text
         };
         let two = [room.join(view).0, room.join(view).0];
         let mut third = room.connect(view);
-        assert!(told(&mut third).starts_with("too many from your address, with 2 here"));
-        third.expects_end();
+        assert_eq!(refusal(&mut third), too_many_from_address(2));
+        third.expect_end();
         for mut client in two {
-            assert!(told(&mut client).starts_with("you said nothing for 0.5 s"));
-            client.expects_end();
+            assert!(refusal(&mut client).starts_with(&idle_for("0.5")));
+            client.expect_end();
         }
-        for stranger in [&b"SSH-2.0-x\r\n"[..], b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x00\x05hello"] {
-            let (mut client, _) = eventually("there is a place again", || {
-                let mut client = room.connect(view);
-                let is_in = text(&client.hears_line()).contains(WELCOME);
-                is_in.then_some((client, ()))
-            });
+        for opening in [&b"SSH-2.0-x\r\n"[..], b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x00\x05hello"] {
+            let mut client = room.join_when_free(view, |line| line.contains(WELCOME));
             if view == View::Named {
-                client.hears_line();
+                client.read_line();
             }
-            client.says(stranger);
-            assert!(told(&mut client).contains("this is a chat room"));
-            client.expects_end();
+            client.send(opening);
+            assert!(refusal(&mut client).starts_with(OTHER_PROTOCOL));
+            client.expect_end();
         }
     }
 }
 
 #[test]
-fn what_is_said_to_one_alone_is_in_no_log() {
+fn the_log_never_contains_a_private_message() {
     let (mut server, addresses) = Server::start_in_views(&["-vv"]);
     let mut client = Client::connect(addresses[View::Named.index()]);
-    client.says("/msg nobody secret\n//msg nobody open\n/msg secret\n/who\n");
-    client.ends();
-    client.hears_all();
+    client.send("/msg nobody secret\n//msg nobody open\n/msg secret\n/who\n");
+    client.end_input();
+    client.read_to_end();
     server.wait_for_log("left, 0 online");
     let log = server.log_so_far();
-    assert!(log.iter().any(|line| line.contains("something for one alone")), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains(PRIVATE_IN_LOG)), "{log:#?}");
     assert!(log.iter().any(|line| line.ends_with("//msg nobody open")), "{log:#?}");
-    assert!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
+    server.assert_not_logged("secret");
 }
 
 #[test]
-fn who_takes_leave_has_left_however_long_the_connection_stays() {
+fn after_quit_the_name_is_free_even_while_the_connection_is_open() {
     let room = Room::open(&[]);
     let [_plain, mut named, _json] = room.three();
-    let (mut actor, given) = room.join(View::Named);
-    eventually("its coming is told", || text(&named.hears_line()).contains(&given).then_some(()));
-    actor.says("/nick carol\n/quit\n");
-    named.expects(format!("* {given} is now carol"));
-    named.says("/nick carol\n/who\n");
-    // Its connection is still open.
-    named.expects("* carol left");
-    named.expects("* you are carol now");
-    named.expects("* 3 here: anon1, carol, json");
-    drop(actor);
+    let (mut client, given) = room.join(View::Named);
+    eventually("the join is announced", || named.read_text().contains(&given).then_some(()));
+    client.send("/nick carol\n/quit\n");
+    named.expect_line(format!("* {given} is now carol"));
+    named.send("/nick carol\n/who\n");
+    // The connection of the first carol is still open.
+    named.expect_line("* carol left");
+    named.expect_line(format!("* {}", renamed("carol")));
+    named.expect_line("* 3 here: anon1, carol, json");
+    drop(client);
 }
 
 #[test]
-fn a_room_for_two_is_a_one_to_one_chat_and_a_third_is_told_so_in_each_view() {
+fn a_room_for_two_is_a_one_to_one_chat_and_refuses_a_third_client_in_each_view() {
     let room = Room::open(&["-m", "2"]);
     let ((mut one, _), (mut two, _)) = (room.join(View::Plain), room.join(View::Plain));
-    one.says("hello\n");
-    two.expects("hello");
-    two.says("hello yourself\n");
-    one.expects("hello yourself");
+    one.send("hello\n");
+    two.expect_line("hello");
+    two.send("hello yourself\n");
+    one.expect_line("hello yourself");
     for view in View::ALL {
         let mut third = room.connect(view);
-        let told = text(&third.hears_line());
-        assert!(told.contains("the room is full, with 2 in it: try again later"), "{told}");
-        assert_eq!(told.starts_with('{'), view == View::Json);
-        third.expects_end();
+        assert_eq!(next_reply(&mut third, view).0, room_full(2));
+        third.expect_end();
     }
     drop(two);
-    let mut next = eventually("there is a place again", || {
-        let mut client = room.connect(View::Plain);
-        (client.hears_line() == WELCOME.as_bytes()).then_some(client)
-    });
-    one.says("who are you?\n");
-    next.expects("who are you?");
+    let mut next = room.join_when_free(View::Plain, |line| line == WELCOME);
+    one.send("hello again\n");
+    next.expect_line("hello again");
 }
 
 #[test]
-fn each_answer_and_refusal_is_a_notice_or_an_error_of_its_view() {
-    let room = Room::open(&["--max-line", "300"]);
-    let [_plain, mut named, mut json] = room.three();
-    let long = "x".repeat(301);
-    for (asked, answer, kind) in [
-        ("/help", "6 commands: /nick NAME", "notice"),
-        ("/who", "3 here: anon1, json, nora", "notice"),
-        ("/nick a b", "a name is of letters, digits", "error"),
-        ("/nick anon7", "names like anon7 are given to newcomers", "error"),
-        ("/msg", "/msg needs a name and what to say", "error"),
-        ("/msg nora ", "/msg needs a name and what to say", "error"),
-        ("/msg nobody hi", "nobody here is called nobody", "error"),
-        ("/msg anon1 hi", "anon1 sees plain lines alone", "error"),
-        ("/me", "/me needs what you do", "error"),
-        ("/me   ", "/me needs what you do", "error"),
-        (&long, "that line was too long and nobody saw it: 300 bytes", "error"),
-    ] {
-        named.says(format!("{asked}\n"));
-        let line = next_but_joins(&mut named);
-        assert!(line.starts_with(&format!("* {answer}")), "{asked}: {line}");
-        json.says(format!("{asked}\n"));
-        let told = object(next_but_joins(&mut json).as_bytes());
-        assert_eq!(told["type"], kind, "{asked}: {told}");
-        assert!(told["text"].as_str().unwrap().starts_with(answer), "{asked}: {told}");
-    }
-    for (taker, name) in [(&mut named, "JSON"), (&mut json, "Nora")] {
-        taker.says(format!("/nick {name}\n"));
-        let told = text(&taker.hears_line());
-        assert!(told.contains(&format!("{name} is somebody else's name: choose another")), "{told}");
-    }
-}
-
-#[test]
-fn what_is_said_to_one_alone_goes_from_each_view_with_names_to_each() {
+fn a_private_message_goes_from_each_view_with_names_to_each_view_with_names() {
     let room = Room::open(&[]);
     for from in [View::Named, View::Json] {
         for to in View::ALL {
             let ((mut sender, _), (mut other, _)) = (room.join(from), room.join(to));
-            sender.says("/nick sender\n");
-            sender.hears_line();
+            sender.send("/nick sender\n");
+            sender.read_line();
             if to.has_names() {
-                other.says("/nick other\n");
-                other.hears_line();
-                sender.says("/msg Other psst\n");
+                other.send("/nick other\n");
+                other.read_line();
+                sender.send("/msg Other psst\n");
                 let echo = next_but_joins(&mut sender);
-                let heard = next_but_joins(&mut other);
-                let forms = ["* private to other: psst", "* private from sender: psst"];
+                let received = next_but_joins(&mut other);
+                let lines = ["* private to other: psst", "* private from sender: psst"];
                 let object = r#"{"type":"private","from":"sender","to":"other","text":"psst","#;
                 let is_form = |view, line: &str, form| match view {
                     View::Json => line.starts_with(object),
                     _ => line == form,
                 };
-                assert!(is_form(from, &echo, forms[0]) && is_form(to, &heard, forms[1]), "{echo} {heard}");
-                assert_eq!(
-                    (echo.contains(r#""echo":true"#), heard.contains("echo")),
-                    (from == View::Json, false)
-                );
+                assert!(is_form(from, &echo, lines[0]), "{echo}");
+                assert!(is_form(to, &received, lines[1]), "{received}");
+                let is_echo = [&echo, &received].map(|line| line.contains(r#""echo":true"#));
+                assert_eq!(is_echo, [from == View::Json, false]);
             }
-            sender.says("/quit\n");
-            sender.hears_all();
+            sender.send("/quit\n");
+            sender.read_to_end();
         }
     }
 }
 
 #[test]
-fn who_was_heard_by_one_alone_takes_no_new_name_unseen() {
+fn a_client_that_sent_a_private_message_is_not_renamed_unseen() {
     let room = Room::open(&[]);
     let [_plain, mut named, _json] = room.three();
     let (mut newcomer, given) = room.join(View::Named);
-    newcomer.says("/msg nora psst\n/nick zed\n");
+    newcomer.send("/msg nora psst\n/nick zed\n");
     assert_eq!(next_but_joins(&mut named), format!("* private from {given}: psst"));
     assert_eq!(next_but_joins(&mut named), format!("* {given} is now zed"));
 }

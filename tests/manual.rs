@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Client, Folder, Server, run_to_its_end};
+use common::{Client, Folder, Server, run_to_end};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -141,7 +141,7 @@ fn default(entry: &Entry) -> Option<&str> {
 #[track_caller]
 fn succeeds(command: Command) -> String {
     let shown = format!("{command:?}");
-    let (status, out, error) = run_to_its_end(command);
+    let (status, out, error) = run_to_end(command);
     assert_eq!((status, error.as_str()), (Some(0), ""), "{shown}");
     out
 }
@@ -410,13 +410,13 @@ fn the_manual_lists_each_member_of_the_json_view_and_no_other() {
 fn received_members() -> BTreeMap<String, BTreeSet<String>> {
     let (_server, [_, named, json]) = Server::start_in_views(&[]);
     let mut bot = Client::connect(json);
-    bot.says("/nick bot\n/msg nobody hi\n");
+    bot.send("/nick bot\n/msg nobody hi\n");
     let mut alice = Client::connect(named);
     // A join is announced after a while, and only then are changes of name.
     let mut seen = BTreeMap::<String, BTreeSet<String>>::new();
     let mut take_until = |bot: &mut Client, last: &str| {
         loop {
-            let line = bot.hears_line();
+            let line = bot.read_line();
             let Value::Object(object) = serde_json::from_slice::<Value>(&line).unwrap() else { panic!() };
             let kind = object["type"].as_str().unwrap().to_owned();
             let members = object.keys().filter(|name| !matches!(name.as_str(), "type" | "at"));
@@ -427,11 +427,11 @@ fn received_members() -> BTreeMap<String, BTreeSet<String>> {
         }
     };
     take_until(&mut bot, "join");
-    alice.says("/nick alice\nhi\n/me waves\n/msg bot psst\n");
+    alice.send("/nick alice\nhi\n/me waves\n/msg bot psst\n");
     take_until(&mut bot, "private");
-    bot.says("/msg alice psst\n");
+    bot.send("/msg alice psst\n");
     take_until(&mut bot, "private");
-    alice.ends();
+    alice.end_input();
     take_until(&mut bot, "leave");
     seen
 }

@@ -1,11 +1,11 @@
-//! Hostile connections, twenty at a time, and two people who talk all the while and lose nothing.
+//! Twenty hostile clients at a time, while two polite clients exchange lines and lose nothing.
 //!
-//! What the hostile do is decided by a seed, `HUBBUB_SEED`; when it meets what is the system's affair.
-//! `HUBBUB_SOAK_SECONDS` says how long the people talk, and `HUBBUB_SOAK_ADDRESS` in which running room,
-//! rather than in one of the test's own: `scripts/soak` uses both.
+//! The seed `HUBBUB_SEED` decides what the hostile clients do, but not when. `HUBBUB_SOAK_SECONDS` is how
+//! long the exchange lasts. `HUBBUB_SOAK_ADDRESS` is the address of a running server to use instead of
+//! one of the test's own. `scripts/soak` sets both.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
-#![allow(clippy::print_stdout, reason = "a long run tells what was said")]
+#![allow(clippy::print_stdout, reason = "a long run prints its result")]
 
 mod common;
 
@@ -18,111 +18,112 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
+/// Hostile clients at a time.
 const HOSTILE: u64 = 20;
-/// How long the people talk at least, where nothing else is asked for, and how often.
-const TALK: Duration = Duration::from_secs(2);
+/// How long the exchange lasts by default, and its minimum of lines.
+const EXCHANGE: Duration = Duration::from_secs(2);
 const FEWEST_LINES: usize = 20;
-/// Between two lines of one of them. So they say less than 2 KiB a second, as people do: while a flood waits
-/// for somebody, the room still hears them.
+/// Pause between two lines of a polite client. It then sends less than 2 KiB a second, so the server reads
+/// it even while a slow reader blocks bulk senders.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long a hostile connection lets one call block before it thinks of something else.
-const PATIENCE: Duration = Duration::from_millis(200);
-/// A receive buffer of the two who talk: smaller than a read of the server, so that they are given parts of
-/// lines when there is much to hear.
+/// How long one call of a hostile client may block.
+const CALL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Receive buffer of a polite client in bytes. It is smaller than the server's reads, so that the server
+/// often writes a part of a line.
 const BUFFER: usize = 32 * 1024;
-/// A receive buffer that is soon full.
+/// A receive buffer in bytes that is soon full.
 const SMALL: usize = 4096;
-/// Memory that the hostile may leave behind, in kB: the whole feed, of which only a part may have been in use
-/// before, and 1 MiB for what the allocator keeps of hundreds of connections that were there at a time.
+/// Memory in kB that may remain in use: the whole feed, because only a part of it may have been in use
+/// before, and 1 MiB that the allocator keeps from hundreds of connections.
 const LEFT_BEHIND_KB: u64 = 1024 + 1024;
 
-/// Whether the talk is over, for those who would go on for ever.
+/// Tells the hostile clients when to stop.
 #[derive(Default)]
-struct Over {
-    is_over: Mutex<bool>,
+struct StopFlag {
+    is_set: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Over {
+impl StopFlag {
     fn set(&self) {
-        *self.is_over.lock().unwrap() = true;
+        *self.is_set.lock().unwrap() = true;
         self.changed.notify_all();
     }
 
-    /// Does nothing until it is over, or for so long; whether it is.
-    fn wait(&self, most: Duration) -> bool {
-        let is_over = self.is_over.lock().unwrap();
-        *self.changed.wait_timeout_while(is_over, most, |is_over| !*is_over).unwrap().0
+    /// Waits until the flag is set, at most for `time`, and returns whether it is set.
+    fn wait(&self, time: Duration) -> bool {
+        let is_set = self.is_set.lock().unwrap();
+        *self.changed.wait_timeout_while(is_set, time, |is_set| !*is_set).unwrap().0
     }
 }
 
-/// One who connects, does something that no person would, and leaves somehow, again and again.
+/// A client that repeatedly connects, misbehaves in a random way and leaves in a random way.
 struct Hostile {
     random: Random,
     address: SocketAddr,
-    over: Arc<Over>,
+    stop: Arc<StopFlag>,
 }
 
 impl Hostile {
-    fn start(seed: u64, address: SocketAddr, over: &Arc<Over>) -> JoinHandle<()> {
-        let mut hostile = Self { random: Random::seeded(seed), address, over: Arc::clone(over) };
+    fn start(seed: u64, address: SocketAddr, stop: &Arc<StopFlag>) -> JoinHandle<()> {
+        let mut hostile = Self { random: Random::seeded(seed), address, stop: Arc::clone(stop) };
         spawn(move || {
-            while !hostile.over.wait(Duration::ZERO) {
-                // Being cut is what it has to expect.
-                if hostile.does_something().is_err() {
-                    hostile.over.wait(Duration::from_millis(1));
+            while !hostile.stop.wait(Duration::ZERO) {
+                // Errors are expected: the server disconnects such clients.
+                if hostile.misbehave().is_err() {
+                    hostile.stop.wait(Duration::from_millis(1));
                 }
             }
         })
     }
 
-    fn does_something(&mut self) -> io::Result<()> {
+    fn misbehave(&mut self) -> io::Result<()> {
         let stream = self.connect()?;
-        let done = match self.random.below(11) {
-            0 => self.says_random_bytes(&stream),
-            1 => self.says_telnet_fragments(&stream),
-            2 => self.says_half_a_line(&stream),
-            3 => self.floods(&stream),
-            4 => self.says_a_line_without_end(&stream),
-            5 => self.says_byte_by_byte(&stream),
-            6 => self.reconnects(),
-            7 => self.never_reads(&stream),
-            8 => self.reads_byte_by_byte(&stream),
-            9 => self.speaks_something_else(&stream),
+        let result = match self.random.below(11) {
+            0 => self.send_random_bytes(&stream),
+            1 => self.send_telnet_fragments(&stream),
+            2 => self.send_half_a_line(&stream),
+            3 => self.flood(&stream),
+            4 => self.send_a_line_without_end(&stream),
+            5 => self.send_byte_by_byte(&stream),
+            6 => self.reconnect(),
+            7 => self.never_read(&stream),
+            8 => self.read_byte_by_byte(&stream),
+            9 => self.open_another_protocol(&stream),
             _ => Ok(()),
         };
-        self.leaves(stream)?;
-        done
+        self.leave(stream)?;
+        result
     }
 
     fn connect(&mut self) -> io::Result<TcpStream> {
         let socket =
             socket2::Socket::new(socket2::Domain::for_address(self.address), socket2::Type::STREAM, None)?;
         if self.random.one_in(2) {
-            // Before connecting: it decides what the server may send without being asked again.
+            // Set before connecting, because the size decides the first receive window.
             socket.set_recv_buffer_size(SMALL)?;
         }
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(CALL_TIMEOUT))?;
+        socket.set_write_timeout(Some(CALL_TIMEOUT))?;
         socket.connect_timeout(&self.address.into(), time_limit())?;
         Ok(socket.into())
     }
 
-    /// Closes, resets, or ends its input and hears something of what it is owed.
-    fn leaves(&mut self, stream: TcpStream) -> io::Result<()> {
+    /// Closes, resets, or ends the input and reads a part of the pending output.
+    fn leave(&mut self, stream: TcpStream) -> io::Result<()> {
         match self.random.below(3) {
             0 => Ok(()),
             1 => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
             _ => {
                 stream.shutdown(Shutdown::Write)?;
-                self.reads(&stream, 1 << 20)
+                self.read(&stream, 1 << 20)
             }
         }
     }
 
-    fn reads(&self, mut stream: &TcpStream, most: usize) -> io::Result<()> {
+    fn read(&self, mut stream: &TcpStream, most: usize) -> io::Result<()> {
         let (mut buffer, mut read) = ([0; 4096], 0);
-        while read < most && !self.over.wait(Duration::ZERO) {
+        while read < most && !self.stop.wait(Duration::ZERO) {
             match stream.read(&mut buffer)? {
                 0 => break,
                 bytes => read += bytes,
@@ -131,7 +132,7 @@ impl Hostile {
         Ok(())
     }
 
-    fn says_random_bytes(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn send_random_bytes(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         for _ in 0..self.random.within(1..=20) {
             let count = self.random.within(1..=3000);
             stream.write_all(&self.random.bytes(count))?;
@@ -139,80 +140,80 @@ impl Hostile {
         Ok(())
     }
 
-    fn says_telnet_fragments(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn send_telnet_fragments(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         for _ in 0..self.random.within(1..=300) {
             let command = self.random.within(236..=255) as u8;
             let sequence = [255, command, self.random.number() as u8, b'\r', b'\n'];
             stream.write_all(&sequence[..self.random.within(1..=5)])?;
         }
-        self.reads(stream, 100)
+        self.read(stream, 100)
     }
 
-    fn says_half_a_line(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn send_half_a_line(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         let length = self.random.within(1..=8000);
         stream.write_all(&vec![b'h'; length])?;
-        self.reads(stream, 1000)
+        self.read(stream, 1000)
     }
 
-    fn floods(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn flood(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         let line = flood_line(self.random.below(200)) + "\n";
         let lines = line.repeat(64 * 1024 / line.len()).into_bytes();
         for _ in 0..self.random.within(1..=30) {
             stream.write_all(&lines)?;
             if self.random.one_in(2) {
-                self.reads(stream, lines.len())?;
+                self.read(stream, lines.len())?;
             }
         }
         Ok(())
     }
 
-    fn says_a_line_without_end(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn send_a_line_without_end(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         (0..self.random.within(1..=40)).try_for_each(|_| stream.write_all(&[b'e'; 10_000]))
     }
 
-    fn says_byte_by_byte(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn send_byte_by_byte(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let said = "a b\r\nżółw\r\0* error\n\x1B[2J\r".as_bytes();
-        (0..self.random.within(1..=500)).try_for_each(|at| stream.write_all(&[said[at % said.len()]]))
+        let text = "a b\r\nżółw\r\0* error\n\x1B[2J\r".as_bytes();
+        (0..self.random.within(1..=500)).try_for_each(|at| stream.write_all(&[text[at % text.len()]]))
     }
 
-    fn reconnects(&mut self) -> io::Result<()> {
+    fn reconnect(&mut self) -> io::Result<()> {
         for _ in 0..self.random.within(1..=20) {
             let mut stream = self.connect()?;
             if self.random.one_in(2) {
                 stream.write_all(b"here\nand gone")?;
             }
-            self.leaves(stream)?;
+            self.leave(stream)?;
         }
         Ok(())
     }
 
-    fn never_reads(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn never_read(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         stream.write_all(b"I never read\n")?;
-        self.over.wait(Duration::from_millis(self.random.within(1..=3000) as u64));
+        self.stop.wait(Duration::from_millis(self.random.within(1..=3000) as u64));
         Ok(())
     }
 
-    fn reads_byte_by_byte(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn read_byte_by_byte(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         (0..self.random.within(1..=2000)).try_for_each(|_| stream.read_exact(&mut [0]))
     }
 
-    fn speaks_something_else(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+    fn open_another_protocol(&mut self, mut stream: &TcpStream) -> io::Result<()> {
         stream.write_all(self.random.pick(&[
             &b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"[..],
             b"SSH-2.0-hostile\r\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         ]))?;
-        self.reads(stream, 1000)
+        self.read(stream, 1000)
     }
 }
 
-/// A line that tells how long it is.
+/// A line that contains its own length.
 fn flood_line(length: usize) -> String {
     format!("flood {length} {}!", "f".repeat(length))
 }
 
-/// Who said a line of the flood may have left in the middle of it, but what has an end is whole.
+/// A hostile client may leave in the middle of a line, but a line with its end must be whole.
 #[track_caller]
 fn check_flood(line: &str) {
     if let Some(flood) = line.strip_prefix("flood ").filter(|flood| flood.ends_with('!')) {
@@ -221,26 +222,26 @@ fn check_flood(line: &str) {
     }
 }
 
-/// One of the two who talk: each answers a line of the other with the next of its own.
-struct Person {
+/// One of the two polite clients. Each answers a line of the other with its next line.
+struct Polite {
     input: BufReader<TcpStream>,
-    /// What was heard of the next line.
+    /// Bytes received of the next line.
     partial: Vec<u8>,
-    /// What its own lines begin with and what the other's do: nobody can guess it.
+    /// How the lines of this client and of the other begin. The hostile clients cannot guess it.
     own: String,
     other: String,
-    /// How long the slowest answer took.
+    /// The longest time that an answer took.
     slowest: Duration,
 }
 
-/// What somebody hears within some time.
-enum Heard {
+/// What a polite client receives until a deadline.
+enum Received {
     Line(String),
     End,
     Nothing,
 }
 
-impl Person {
+impl Polite {
     #[track_caller]
     fn join(address: SocketAddr, own: &str, other: &str) -> Self {
         let domain = socket2::Domain::for_address(address);
@@ -252,23 +253,23 @@ impl Person {
         stream.set_write_timeout(Some(time_limit())).unwrap();
         let input = BufReader::with_capacity(64 * 1024, stream);
         let (own, other) = (own.to_owned(), other.to_owned());
-        let mut person = Self { input, partial: Vec::new(), own, other, slowest: Duration::ZERO };
-        let welcome = person.hears(Instant::now() + time_limit());
-        assert!(matches!(welcome, Heard::Line(line) if line == WELCOME));
-        person
+        let mut client = Self { input, partial: Vec::new(), own, other, slowest: Duration::ZERO };
+        let welcome = client.receive(Instant::now() + time_limit());
+        assert!(matches!(welcome, Received::Line(line) if line == WELCOME));
+        client
     }
 
-    /// The next line, if it comes until then; what the hostile say comes as safe text, and as lines.
-    fn hears(&mut self, until: Instant) -> Heard {
-        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    /// Returns the next line, if it arrives until `deadline`. Lines of hostile clients must be escaped.
+    fn receive(&mut self, deadline: Instant) -> Received {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         self.input.get_ref().set_read_timeout(Some(left)).unwrap();
         match self.input.read_until(b'\n', &mut self.partial) {
-            Ok(0) => return Heard::End,
+            Ok(0) => return Received::End,
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return Heard::Nothing;
+                return Received::Nothing;
             }
-            Err(error) => panic!("cut: {error}"),
+            Err(error) => panic!("disconnected: {error}"),
         }
         let mut line = std::mem::take(&mut self.partial);
         assert_eq!(line.pop(), Some(b'\n'), "a torn line: {}", String::from_utf8_lossy(&line));
@@ -276,162 +277,168 @@ impl Person {
         assert!(!line.contains(|c: char| c.is_control() && c != '\t'), "a control in {line:?}");
         assert!(!line.contains(&self.own), "its own line came back: {line}");
         check_flood(&line);
-        Heard::Line(line)
+        Received::Line(line)
     }
 
-    fn says(&mut self, line: &str) {
+    fn send_line(&mut self, line: &str) {
         self.input.get_mut().write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// Hears whatever is said until the other says something, and returns that.
-    fn hears_the_other(&mut self) -> String {
+    /// Skips the lines of hostile clients, and returns the next line of the other polite client.
+    fn next_line_of_other(&mut self) -> String {
         let started = Instant::now();
         while started.elapsed() < time_limit() {
-            match self.hears(started + time_limit()) {
-                Heard::Line(line) if line.contains(&self.other) => {
+            match self.receive(started + time_limit()) {
+                Received::Line(line) if line.contains(&self.other) => {
                     self.slowest = self.slowest.max(started.elapsed());
                     return line;
                 }
-                Heard::Line(_) => {}
-                Heard::End => panic!("cut, with the other's line yet to come"),
-                Heard::Nothing => break,
+                Received::Line(_) => {}
+                Received::End => panic!("disconnected before the other's line arrived"),
+                Received::Nothing => break,
             }
         }
-        panic!("the other's line never came")
+        panic!("the other's line did not arrive")
     }
 
-    /// Says a line, hears the answer, and so on until then; how many lines it said, and the slowest answer.
-    fn leads(mut self, until: Instant) -> (usize, Duration) {
+    /// Sends lines and waits for each answer until `end`. Returns the number of lines and the longest wait.
+    fn lead(mut self, end: Instant) -> (usize, Duration) {
         let mut number = 0;
-        while number < FEWEST_LINES || Instant::now() < until {
+        while number < FEWEST_LINES || Instant::now() < end {
             let next = Instant::now() + PAUSE;
-            self.send(&line(&self.own, number));
-            assert_eq!(self.hears_the_other(), line(&self.other, number));
+            self.send_line(&line(&self.own, number));
+            assert_eq!(self.next_line_of_other(), line(&self.other, number));
             number += 1;
             while Instant::now() < next {
-                match self.hears(next) {
-                    Heard::Line(line) => assert!(!line.contains(&self.other), "heard again: {line:?}"),
-                    Heard::End => panic!("cut in a pause"),
-                    Heard::Nothing => {}
+                match self.receive(next) {
+                    Received::Line(line) => assert!(!line.contains(&self.other), "received twice: {line:?}"),
+                    Received::End => panic!("disconnected in a pause"),
+                    Received::Nothing => {}
                 }
             }
         }
-        self.send(&goodbye(&self.own));
-        assert_eq!(self.hears_the_other(), goodbye(&self.other));
+        self.send_line(&last_line(&self.own));
+        assert_eq!(self.next_line_of_other(), last_line(&self.other));
         let slowest = self.slowest;
-        self.leaves();
+        self.leave();
         (number, slowest)
     }
 
-    /// Answers each line until the goodbye; how many it answered.
-    fn follows(mut self) -> usize {
+    /// Answers each line until the last, and returns how many it answered.
+    fn follow(mut self) -> usize {
         let mut number = 0;
         loop {
-            let heard = self.hears_the_other();
-            if heard == goodbye(&self.other) {
+            let received = self.next_line_of_other();
+            if received == last_line(&self.other) {
                 break;
             }
-            assert_eq!(heard, line(&self.other, number));
-            self.send(&line(&self.own, number));
+            assert_eq!(received, line(&self.other, number));
+            self.send_line(&line(&self.own, number));
             number += 1;
         }
-        self.send(&goodbye(&self.own));
-        self.leaves();
+        self.send_line(&last_line(&self.own));
+        self.leave();
         number
     }
 
-    /// Ends its input and hears what it is owed: nothing more of the other.
-    fn leaves(mut self) {
+    /// Ends the input and reads the pending output, which contains no further line of the other.
+    fn leave(mut self) {
         self.input.get_ref().shutdown(Shutdown::Write).unwrap();
         let deadline = Instant::now() + time_limit();
         loop {
-            match self.hears(deadline) {
-                Heard::Line(line) => assert!(!line.contains(&self.other), "heard again: {line:?}"),
-                Heard::End => return,
-                Heard::Nothing => panic!("the connection does not end"),
+            match self.receive(deadline) {
+                Received::Line(line) => assert!(!line.contains(&self.other), "received twice: {line:?}"),
+                Received::End => return,
+                Received::Nothing => panic!("the connection is not closed"),
             }
         }
     }
 }
 
-/// A line of someone's, of any length that a person types, so that none is like another.
-fn line(whose: &str, number: usize) -> String {
+/// Line `number` of a client, different from all others and of a length that people type.
+fn line(client: &str, number: usize) -> String {
     let length = if number % 50 == 49 { 500 } else { number * 37 % 60 };
     let words = "żółw 🙂 word ".chars().cycle().skip(number % 13).take(length).collect::<String>();
-    format!("{whose} {number} {words}.")
+    format!("{client} {number} {words}.")
 }
 
-fn goodbye(whose: &str) -> String {
-    format!("{whose} goodbye")
+fn last_line(client: &str) -> String {
+    format!("{client} last line")
 }
 
-/// Two people talk among the hostile for so long; what came of it, in words.
+/// Two polite clients exchange lines for `span` while hostile clients misbehave. Returns the result in words.
 #[track_caller]
-fn talk_among_the_hostile(address: SocketAddr, span: Duration, seed: u64) -> String {
-    let over = Arc::new(Over::default());
-    // Seeded anew for each process: the one source of randomness that the standard library has.
+fn exchange_among_hostile(address: SocketAddr, span: Duration, seed: u64) -> String {
+    let stop = Arc::new(StopFlag::default());
+    // RandomState is the only source of randomness in the standard library.
     let secret = RandomState::new().build_hasher().finish();
     let names = [format!("anna-{secret:016x}"), format!("bela-{secret:016x}")];
-    let leader = Person::join(address, &names[0], &names[1]);
-    let follower = Person::join(address, &names[1], &names[0]);
-    let hostile = (0..HOSTILE).map(|number| Hostile::start(seed * HOSTILE + number, address, &over));
+    let leader = Polite::join(address, &names[0], &names[1]);
+    let follower = Polite::join(address, &names[1], &names[0]);
+    let hostile = (0..HOSTILE).map(|number| Hostile::start(seed * HOSTILE + number, address, &stop));
     let hostile = hostile.collect::<Vec<_>>();
-    let until = Instant::now() + span;
-    let people = (spawn(move || leader.leads(until)), spawn(move || follower.follows()));
-    let said = (people.0.join(), people.1.join());
-    over.set();
+    let end = Instant::now() + span;
+    let polite = (spawn(move || leader.lead(end)), spawn(move || follower.follow()));
+    let results = (polite.0.join(), polite.1.join());
+    stop.set();
     hostile.into_iter().for_each(|hostile| hostile.join().unwrap());
-    let (Ok((led, slowest)), Ok(followed)) = said else { panic!("with the seed {seed} of the hostile") };
+    let (Ok((led, slowest)), Ok(followed)) = results else { panic!("with HUBBUB_SEED={seed}") };
     assert_eq!(led, followed);
-    let (said, millis) = (led + followed, slowest.as_millis());
-    format!("two people said {said} lines and lost none, and the slowest answer took {millis} ms")
+    let (sent, millis) = (led + followed, slowest.as_millis());
+    format!("two clients sent {sent} lines and lost none, and the slowest answer took {millis} ms")
 }
 
-/// A paste, after which all parts of the server have been in use, and are in memory.
+/// Sends a paste of 2 MiB, so that all parts of the server have been in use and are resident.
 #[track_caller]
 fn paste(server: &Server) {
-    let (mut reader, mut speaker) = (Client::join(server), Client::join(server));
+    let (mut reader, mut sender) = (Client::join(server), Client::join(server));
     let paste = format!("{}\n", "x".repeat(1023)).repeat(2048);
     let bytes = paste.len();
     let reads = spawn(move || reader.read_bytes(bytes));
-    speaker.send(paste);
+    sender.send(paste);
     reads.join().unwrap();
 }
 
-/// Two people talk among the hostile at a server of their own with `limits`; all is as before at the end.
+/// Returns how long the exchange lasts, and the seed.
+fn span_and_seed() -> (Duration, u64) {
+    let span = number_from("HUBBUB_SOAK_SECONDS").map_or(EXCHANGE, Duration::from_secs);
+    (span, number_from("HUBBUB_SEED").unwrap_or(0))
+}
+
+/// Runs the exchange on a server of its own with `limits`. Asserts that its memory and descriptors return
+/// and that its log has no error.
 #[track_caller]
-fn nothing_is_lost_or_left_behind(limits: &[&str]) {
-    let span = number_from("HUBBUB_SOAK_SECONDS").map_or(TALK, Duration::from_secs);
-    let seed = number_from("HUBBUB_SEED").unwrap_or(0);
+fn expect_nothing_lost_or_leaked(limits: &[&str]) {
+    let (span, seed) = span_and_seed();
     let server = Server::start(&[&["--stall-timeout", "1"], limits].concat());
     let descriptors = server.descriptors();
     paste(&server);
-    let alone = || (server.descriptors() == descriptors).then(|| server.status_kb("VmRSS"));
-    let resident = eventually("those who pasted are gone", alone);
-    let said = talk_among_the_hostile(server.address(), span, seed);
-    println!("{said}");
-    eventually("descriptors and memory are back", || alone().filter(|&now| now <= resident + LEFT_BEHIND_KB));
+    let resident_alone = || (server.descriptors() == descriptors).then(|| server.status_kb("VmRSS"));
+    let resident = eventually("the clients of the paste have left", resident_alone);
+    println!("{}", exchange_among_hostile(server.address(), span, seed));
+    eventually("descriptors and memory are back", || {
+        resident_alone().filter(|&now| now <= resident + LEFT_BEHIND_KB)
+    });
     server.signal("TERM");
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(0), "{log:#?}");
-    // A lost line and a runaway loop are errors of ours, and there is no other.
+    // Only a fault of the server itself is logged as an error.
     let fault = log.iter().find(|line| line.contains("panicked") || line.contains("ERROR"));
     assert_eq!(fault, None);
 }
 
 #[test]
-fn while_twenty_hostile_connections_do_their_worst_two_people_lose_nothing() {
-    // As `scripts/soak` has it, in a room that others share.
+fn while_twenty_hostile_clients_misbehave_two_others_lose_nothing() {
+    // Set by `scripts/soak`, whose server has other clients too.
     if let Ok(address) = std::env::var("HUBBUB_SOAK_ADDRESS") {
-        let span = number_from("HUBBUB_SOAK_SECONDS").map_or(TALK, Duration::from_secs);
-        let seed = number_from("HUBBUB_SEED").unwrap_or(0);
-        println!("{}", talk_among_the_hostile(address.parse().unwrap(), span, seed));
+        let (span, seed) = span_and_seed();
+        println!("{}", exchange_among_hostile(address.parse().unwrap(), span, seed));
         return;
     }
-    nothing_is_lost_or_left_behind(&[]);
+    expect_nothing_lost_or_leaked(&[]);
 }
 
 #[test]
-fn with_every_limit_set_two_people_lose_nothing_either() {
-    nothing_is_lost_or_left_behind(&["--rate", "5000", "--idle-timeout", "600", "--max-per-ip", "500"]);
+fn with_all_limits_set_two_clients_lose_nothing_among_hostile_clients() {
+    expect_nothing_lost_or_leaked(&["--rate", "5000", "--idle-timeout", "600", "--max-per-ip", "500"]);
 }

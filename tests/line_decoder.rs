@@ -1,4 +1,4 @@
-//! The framing tested whole, byte by byte, in random pieces and against a naive twin.
+//! The line decoder with its input whole, byte by byte and in random pieces, against a naive twin.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
@@ -11,64 +11,64 @@ use hubbub::wire::line_decoder::{LineDecoder, LineRules, OtherProtocol};
 use proptest::prelude::*;
 use std::borrow::Cow;
 
-fn line(text: impl AsRef<[u8]>) -> Said {
-    Said::Line(text.as_ref().to_vec())
+fn line(text: impl AsRef<[u8]>) -> Yielded {
+    Yielded::Line(text.as_ref().to_vec())
 }
 
-/// What happens to a sender.
+/// A step of a client's input.
 #[derive(Debug, Clone)]
 enum Step {
-    /// It is heard to say this, in one read.
-    Reads(Vec<u8>),
-    /// It has been silent for so long that its unfinished line is taken as it is.
+    /// The server reads these bytes at once.
+    Read(Vec<u8>),
+    /// The flush time has passed, so that an unfinished line becomes a message.
     Flush,
-    /// Its input ends cleanly.
+    /// The input ends without a reset.
     Finish,
 }
 
-/// What the framing says to `steps`, up to a stranger: what follows one is not read.
+/// Returns what the line decoder yields for `steps`. Nothing follows another protocol.
 #[track_caller]
-fn framed(rules: LineRules, steps: &[Step]) -> Vec<Said> {
-    let (mut decoder, mut said, mut scratch) = (LineDecoder::default(), Vec::new(), Buffer::default());
+fn decode(rules: LineRules, steps: &[Step]) -> Vec<Yielded> {
+    let (mut decoder, mut yielded, mut scratch) = (LineDecoder::default(), Vec::new(), Buffer::default());
     for step in steps {
         match step {
-            Step::Flush => said.extend(decoder.flush(&rules, &mut scratch).map(Said::from)),
-            Step::Finish => said.extend(decoder.finish(&rules, &mut scratch).map(Said::from)),
-            Step::Reads(bytes) => {
+            Step::Flush => yielded.extend(decoder.flush(&rules, &mut scratch).map(Yielded::from)),
+            Step::Finish => yielded.extend(decoder.finish(&rules, &mut scratch).map(Yielded::from)),
+            Step::Read(bytes) => {
                 let mut input = bytes.as_slice();
-                while let Some(event) = decoder.next(&rules, &mut input, &mut scratch) {
-                    said.push(event.into());
-                    assert!(decoder.held() <= rules.max_line + 1, "{} bytes held", decoder.held());
-                    if matches!(said.last(), Some(Said::OtherProtocol(_))) {
-                        return said;
+                while let Some(item) = decoder.next(&rules, &mut input, &mut scratch) {
+                    yielded.push(item.into());
+                    assert!(decoder.held() <= rules.max_line + 1, "{} bytes stored", decoder.held());
+                    if matches!(yielded.last(), Some(Yielded::OtherProtocol(_))) {
+                        return yielded;
                     }
                 }
-                assert!(input.is_empty(), "{} bytes of the input were left", input.len());
+                assert!(input.is_empty(), "{} bytes of the input remain", input.len());
             }
         }
-        if matches!(said.last(), Some(Said::OtherProtocol(_))) {
-            return said;
+        if matches!(yielded.last(), Some(Yielded::OtherProtocol(_))) {
+            return yielded;
         }
-        assert!(decoder.held() <= rules.max_line + 1, "{} bytes held", decoder.held());
+        assert!(decoder.held() <= rules.max_line + 1, "{} bytes stored", decoder.held());
     }
-    said
+    yielded
 }
 
-/// What the twin says to `steps`, up to a stranger.
-fn twin_hears(rules: LineRules, steps: &[Step]) -> Vec<Said> {
-    let (mut twin, mut said) = (Twin::new(rules), Vec::new());
+/// Returns what the twin yields for `steps`. Nothing follows another protocol.
+fn decode_by_twin(rules: LineRules, steps: &[Step]) -> Vec<Yielded> {
+    let (mut twin, mut yielded) = (Twin::new(rules), Vec::new());
     for step in steps {
         match step {
             Step::Flush => twin.flush(),
             Step::Finish => twin.finish(),
-            Step::Reads(bytes) => bytes.iter().for_each(|&byte| twin.byte(byte)),
+            Step::Read(bytes) => bytes.iter().for_each(|&byte| twin.byte(byte)),
         }
-        said.extend(twin.take());
-        if matches!(said.last(), Some(Said::OtherProtocol(_))) {
+        yielded.extend(twin.take());
+        if matches!(yielded.last(), Some(Yielded::OtherProtocol(_))) {
             break;
         }
     }
-    said
+    yielded
 }
 
 const fn rules(max_line: usize) -> LineRules {
@@ -77,53 +77,52 @@ const fn rules(max_line: usize) -> LineRules {
 
 const RAW: LineRules = LineRules { max_line: 8, raw: true };
 
-/// `input` comes to `expected`, whole, byte by byte and cut anywhere; at its clean end too, and for
-/// the twin as well.
+/// Asserts that `input` and its end yield `expected`: whole, byte by byte, split at any byte, and for the twin.
 #[track_caller]
-fn comes_to(rules: LineRules, input: &[u8], expected: &[Said]) {
-    let cut_at = |at: usize| [reads(&input[..at]), reads(&input[at..]), Step::Finish];
-    let byte_by_byte = input.chunks(1).map(reads).chain([Step::Finish]).collect::<Vec<_>>();
-    assert_eq!(twin_hears(rules, &cut_at(0)), expected, "the twin");
-    assert_eq!(framed(rules, &byte_by_byte), expected, "byte by byte");
+fn expect_decoded(rules: LineRules, input: &[u8], expected: &[Yielded]) {
+    let split_at = |at: usize| [read(&input[..at]), read(&input[at..]), Step::Finish];
+    let byte_by_byte = input.chunks(1).map(read).chain([Step::Finish]).collect::<Vec<_>>();
+    assert_eq!(decode_by_twin(rules, &split_at(0)), expected, "the twin");
+    assert_eq!(decode(rules, &byte_by_byte), expected, "byte by byte");
     for at in 0..=input.len() {
-        assert_eq!(framed(rules, &cut_at(at)), expected, "cut after {at} of {} bytes", input.len());
+        assert_eq!(decode(rules, &split_at(at)), expected, "split after {at} of {} bytes", input.len());
     }
 }
 
-fn reads(bytes: &[u8]) -> Step {
-    Step::Reads(bytes.to_vec())
+fn read(bytes: &[u8]) -> Step {
+    Step::Read(bytes.to_vec())
 }
 
 #[test]
-fn a_line_ends_at_lf_cr_lf_or_cr_nul_and_a_lone_cr_or_nul_stays() {
-    comes_to(rules(8), b"one\ntwo\r\nthree\r\0", &[line("one"), line("two"), line("three")]);
-    comes_to(rules(8), b"\n\r\n\r\0", &[line(""), line(""), line("")]);
-    comes_to(rules(8), b"a\rb\r\r\n\0c\0\n", &[line("a\rb\r"), line("\0c\0")]);
-    comes_to(rules(8), b"a\n\0b\n", &[line("a"), line("\0b")]);
+fn a_line_ends_at_lf_cr_lf_or_cr_nul_and_a_lone_cr_or_nul_is_text() {
+    expect_decoded(rules(8), b"one\ntwo\r\nthree\r\0", &[line("one"), line("two"), line("three")]);
+    expect_decoded(rules(8), b"\n\r\n\r\0", &[line(""), line(""), line("")]);
+    expect_decoded(rules(8), b"a\rb\r\r\n\0c\0\n", &[line("a\rb\r"), line("\0c\0")]);
+    expect_decoded(rules(8), b"a\n\0b\n", &[line("a"), line("\0b")]);
 }
 
 #[test]
-fn an_unfinished_line_at_the_clean_end_is_a_line_and_nothing_is_none() {
-    comes_to(rules(8), b"", &[]);
-    comes_to(rules(8), b"hi\n", &[line("hi")]);
-    comes_to(rules(8), b"hi\nyou", &[line("hi"), line("you")]);
-    comes_to(rules(8), b"hi\xFF", &[line(b"hi\xFF")]);
-    comes_to(rules(8), b"hi\r", &[line("hi\r")]);
-    comes_to(rules(8), b"hi\xFF\xFA\x18", &[line("hi")]);
+fn an_unfinished_line_at_the_end_of_input_is_a_line_unless_it_is_empty() {
+    expect_decoded(rules(8), b"", &[]);
+    expect_decoded(rules(8), b"hi\n", &[line("hi")]);
+    expect_decoded(rules(8), b"hi\nyou", &[line("hi"), line("you")]);
+    expect_decoded(rules(8), b"hi\xFF", &[line(b"hi\xFF")]);
+    expect_decoded(rules(8), b"hi\r", &[line("hi\r")]);
+    expect_decoded(rules(8), b"hi\xFF\xFA\x18", &[line("hi")]);
 }
 
 #[test]
-fn an_unfinished_line_over_the_limit_is_refused_at_the_clean_end_even_if_its_last_byte_is_cr() {
-    comes_to(rules(8), b"12345678", &[line("12345678")]);
-    comes_to(rules(8), b"1234567\r", &[line("1234567\r")]);
-    comes_to(rules(8), b"123456789", &[Said::TooLong]);
-    comes_to(rules(8), b"12345678\r", &[Said::TooLong]);
-    comes_to(rules(8), b"12345678\xFF", &[Said::TooLong]);
-    comes_to(rules(1), b"\x16\x03", &[Said::TooLong]);
+fn an_unfinished_line_over_the_limit_is_refused_at_the_end_of_input_even_if_it_ends_in_cr() {
+    expect_decoded(rules(8), b"12345678", &[line("12345678")]);
+    expect_decoded(rules(8), b"1234567\r", &[line("1234567\r")]);
+    expect_decoded(rules(8), b"123456789", &[Yielded::TooLong]);
+    expect_decoded(rules(8), b"12345678\r", &[Yielded::TooLong]);
+    expect_decoded(rules(8), b"12345678\xFF", &[Yielded::TooLong]);
+    expect_decoded(rules(1), b"\x16\x03", &[Yielded::TooLong]);
 }
 
 #[test]
-fn the_limit_itself_is_accepted_and_one_byte_more_is_refused_whatever_the_line_end() {
+fn a_line_at_the_limit_is_accepted_and_one_byte_more_is_refused_with_each_line_end() {
     for limit in [1, 2, 8, 63, 64, 65] {
         for end in [&b"\n"[..], b"\r\n", b"\r\0"] {
             for next in [&b""[..], b"n", b"next"] {
@@ -131,50 +130,50 @@ fn the_limit_itself_is_accepted_and_one_byte_more_is_refused_whatever_the_line_e
                 let over = [&vec![b'x'; limit + 1], end, next].concat();
                 let next = match next.len() {
                     0 => None,
-                    length if length > limit => Some(Said::TooLong),
+                    length if length > limit => Some(Yielded::TooLong),
                     _ => Some(line(next)),
                 };
                 let with_next = |first: Said| [first].into_iter().chain(next.clone()).collect::<Vec<_>>();
-                comes_to(rules(limit), &at_limit, &with_next(line(vec![b'x'; limit])));
-                comes_to(rules(limit), &over, &with_next(Said::TooLong));
+                expect_decoded(rules(limit), &at_limit, &with_next(line(vec![b'x'; limit])));
+                expect_decoded(rules(limit), &over, &with_next(Yielded::TooLong));
             }
         }
     }
 }
 
 #[test]
-fn cr_counts_as_a_byte_of_the_line_unless_it_ends_the_line() {
-    comes_to(rules(4), b"123\r\r\nx\n", &[line("123\r"), line("x")]);
-    comes_to(rules(4), b"1234\r\r\nx\n", &[Said::TooLong, line("x")]);
-    comes_to(rules(4), b"1234\rx\nx\n", &[Said::TooLong, line("x")]);
-    comes_to(rules(4), b"1234\r\xFF\xF1\nx\n", &[line("1234"), line("x")]);
+fn a_cr_counts_as_a_byte_of_the_line_unless_it_ends_the_line() {
+    expect_decoded(rules(4), b"123\r\r\nx\n", &[line("123\r"), line("x")]);
+    expect_decoded(rules(4), b"1234\r\r\nx\n", &[Yielded::TooLong, line("x")]);
+    expect_decoded(rules(4), b"1234\rx\nx\n", &[Yielded::TooLong, line("x")]);
+    expect_decoded(rules(4), b"1234\r\xFF\xF1\nx\n", &[line("1234"), line("x")]);
 }
 
 #[test]
 fn a_line_far_over_the_limit_is_refused_once_and_skipped_to_its_line_end() {
     for end in [&b"\n"[..], b"\r\n", b"\r\0"] {
         let input = [&[b'x'; 100][..], b"\0\rxx\xFF\xFF", end, b"next\n"].concat();
-        comes_to(rules(8), &input, &[Said::TooLong, line("next")]);
+        expect_decoded(rules(8), &input, &[Yielded::TooLong, line("next")]);
     }
-    comes_to(rules(2), b"xxx\nyyy\nz\n", &[Said::TooLong, Said::TooLong, line("z")]);
+    expect_decoded(rules(2), b"xxx\nyyy\nz\n", &[Yielded::TooLong, Yielded::TooLong, line("z")]);
 }
 
 #[test]
-fn telnet_is_taken_out_of_the_middle_of_a_line_and_of_its_end() {
-    comes_to(rules(8), &[b'a', IAC, NOP, b'b', b'\n'], &[line("ab")]);
-    comes_to(rules(8), &[b'a', b'\r', IAC, NOP, b'\n', b'b', b'\r', IAC, NOP, 0], &[line("a"), line("b")]);
-    comes_to(rules(8), &[IAC, DONT, 1, IAC, WONT, 10, b'a', b'\n'], &[line("a")]);
-    comes_to(rules(8), &[IAC, SB, 24, 0, b'\n', IAC, IAC, b'\r', IAC, SE, b'a', b'\n'], &[line("a")]);
-    comes_to(rules(8), &[IAC, SE, b'a', b'\n'], &[line("a")]);
+fn telnet_commands_are_removed_from_the_middle_and_the_end_of_a_line() {
+    expect_decoded(rules(8), &[b'a', IAC, NOP, b'b', b'\n'], &[line("ab")]);
+    expect_decoded(rules(8), &[b'a', b'\r', IAC, NOP, b'\n', b'b', b'\r', IAC, NOP, 0], &[line("a"), line("b")]);
+    expect_decoded(rules(8), &[IAC, DONT, 1, IAC, WONT, 10, b'a', b'\n'], &[line("a")]);
+    expect_decoded(rules(8), &[IAC, SB, 24, 0, b'\n', IAC, IAC, b'\r', IAC, SE, b'a', b'\n'], &[line("a")]);
+    expect_decoded(rules(8), &[IAC, SE, b'a', b'\n'], &[line("a")]);
 }
 
 #[test]
-fn a_doubled_iac_and_an_iac_before_no_command_are_text() {
-    comes_to(rules(8), b"a\xFF\xFFb\n", &[line(b"a\xFFb")]);
-    comes_to(rules(8), b"a\xFFb\n", &[line(b"a\xFFb")]);
-    comes_to(rules(8), b"\xFF\n\xFF\r\n", &[line(b"\xFF"), line(b"\xFF")]);
-    comes_to(rules(8), &[IAC, 235, IAC, 236, b'\n'], &[line([IAC, 235])]);
-    comes_to(rules(1), b"\xFF\xFF\nx\xFF\xFF\n", &[line(b"\xFF"), Said::TooLong]);
+fn a_doubled_iac_and_an_iac_without_a_command_are_text() {
+    expect_decoded(rules(8), b"a\xFF\xFFb\n", &[line(b"a\xFFb")]);
+    expect_decoded(rules(8), b"a\xFFb\n", &[line(b"a\xFFb")]);
+    expect_decoded(rules(8), b"\xFF\n\xFF\r\n", &[line(b"\xFF"), line(b"\xFF")]);
+    expect_decoded(rules(8), &[IAC, 235, IAC, 236, b'\n'], &[line([IAC, 235])]);
+    expect_decoded(rules(1), b"\xFF\xFF\nx\xFF\xFF\n", &[line(b"\xFF"), Yielded::TooLong]);
 }
 
 #[test]
@@ -183,112 +182,112 @@ fn each_option_is_refused_once_and_a_timing_mark_every_time() {
     let mut expected = Vec::new();
     for option in 0..=255 {
         asked.extend([IAC, DO, option, IAC, WILL, option]);
-        expected.extend([Said::TelnetReply([IAC, WONT, option]), Said::TelnetReply([IAC, DONT, option])]);
+        expected.extend([Yielded::TelnetReply([IAC, WONT, option]), Yielded::TelnetReply([IAC, DONT, option])]);
     }
     for option in 0..=255 {
         asked.extend([IAC, WILL, option, IAC, DO, option]);
     }
-    expected.extend([Said::TelnetReply([IAC, WONT, TIMING_MARK]), line("a")]);
+    expected.extend([Yielded::TelnetReply([IAC, WONT, TIMING_MARK]), line("a")]);
     asked.push(b'\n');
-    let steps = [reads(&asked), Step::Finish];
-    assert_eq!(framed(rules(8), &steps), expected);
-    assert_eq!(twin_hears(rules(8), &steps), expected);
+    let steps = [read(&asked), Step::Finish];
+    assert_eq!(decode(rules(8), &steps), expected);
+    assert_eq!(decode_by_twin(rules(8), &steps), expected);
 }
 
 #[test]
 fn a_subnegotiation_over_the_limit_refuses_its_line_and_ends_there_however_it_arrives() {
     let at_limit = [b"a", &[IAC, SB][..], b"1234567\n", &[IAC, SE], b"b\n"].concat();
-    comes_to(rules(8), &at_limit, &[line("ab")]);
+    expect_decoded(rules(8), &at_limit, &[line("ab")]);
     let over = [b"a", &[IAC, SB][..], b"123456789\nnext\n"].concat();
-    comes_to(rules(8), &over, &[Said::TooLong, line("next")]);
+    expect_decoded(rules(8), &over, &[Yielded::TooLong, line("next")]);
     let over = [&[IAC, SB][..], b"123456789", &[IAC, DO, 1], b"rest\nnext\n"].concat();
-    comes_to(rules(8), &over, &[Said::TooLong, Said::TelnetReply([IAC, WONT, 1]), line("next")]);
+    expect_decoded(rules(8), &over, &[Yielded::TooLong, Yielded::TelnetReply([IAC, WONT, 1]), line("next")]);
     let doubled = [&[IAC, SB][..], b"1234567", &[IAC, IAC], b"rest\nnext\n"].concat();
-    comes_to(rules(8), &doubled, &[Said::TooLong, line("next")]);
+    expect_decoded(rules(8), &doubled, &[Yielded::TooLong, line("next")]);
     let in_a_refused_line = [b"123456789", &[IAC, SB][..], b"1234567890\nnext\n"].concat();
-    comes_to(rules(8), &in_a_refused_line, &[Said::TooLong, line("next")]);
+    expect_decoded(rules(8), &in_a_refused_line, &[Yielded::TooLong, line("next")]);
 }
 
 #[test]
-fn strangers_are_known_by_their_first_bytes_or_first_line_and_later_by_nothing() {
+fn another_protocol_is_detected_by_the_first_bytes_or_the_first_line_and_never_later() {
     for version in 0..=4 {
-        comes_to(rules(8), &[0x16, 3, version, 1, 0, b'\n'], &[Said::OtherProtocol(OtherProtocol::Tls)]);
+        expect_decoded(rules(8), &[0x16, 3, version, 1, 0, b'\n'], &[Yielded::OtherProtocol(OtherProtocol::Tls)]);
     }
-    comes_to(rules(1), b"\x16\x03\x01", &[Said::OtherProtocol(OtherProtocol::Tls)]);
-    comes_to(rules(8), b"\x16\x03\x05\n", &[line(b"\x16\x03\x05")]);
-    comes_to(rules(8), b"\x16\n\x16\x03\x01\n", &[line(b"\x16"), line(b"\x16\x03\x01")]);
-    comes_to(rules(64), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[Said::OtherProtocol(OtherProtocol::Http)]);
-    comes_to(rules(64), b"GET / HTTP/1.1", &[Said::OtherProtocol(OtherProtocol::Http)]);
-    comes_to(rules(64), b"SSH-2.0-OpenSSH_9.2\r\n", &[Said::OtherProtocol(OtherProtocol::Ssh)]);
-    comes_to(rules(64), b"hi\nGET / HTTP/1.1\n", &[line("hi"), line("GET / HTTP/1.1")]);
-    comes_to(rules(64), b"GET out\n", &[line("GET out")]);
-    comes_to(rules(8), b"GET /aaaaaaaa HTTP/1.1\r\nHost: x\r\n", &[Said::OtherProtocol(OtherProtocol::Http)]);
-    comes_to(rules(9), b"SSH-2.0-OpenSSH_9.2\r\nmore\n", &[Said::OtherProtocol(OtherProtocol::Ssh)]);
-    comes_to(rules(8), b"GET out of here\nnext\n", &[Said::TooLong, line("next")]);
-    comes_to(rules(8), b"hi\nGET /aaaaaaaa HTTP/1.1\n", &[line("hi"), Said::TooLong]);
+    expect_decoded(rules(1), b"\x16\x03\x01", &[Yielded::OtherProtocol(OtherProtocol::Tls)]);
+    expect_decoded(rules(8), b"\x16\x03\x05\n", &[line(b"\x16\x03\x05")]);
+    expect_decoded(rules(8), b"\x16\n\x16\x03\x01\n", &[line(b"\x16"), line(b"\x16\x03\x01")]);
+    expect_decoded(rules(64), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[Yielded::OtherProtocol(OtherProtocol::Http)]);
+    expect_decoded(rules(64), b"GET / HTTP/1.1", &[Yielded::OtherProtocol(OtherProtocol::Http)]);
+    expect_decoded(rules(64), b"SSH-2.0-OpenSSH_9.2\r\n", &[Yielded::OtherProtocol(OtherProtocol::Ssh)]);
+    expect_decoded(rules(64), b"hi\nGET / HTTP/1.1\n", &[line("hi"), line("GET / HTTP/1.1")]);
+    expect_decoded(rules(64), b"GET out\n", &[line("GET out")]);
+    expect_decoded(rules(8), b"GET /aaaaaaaa HTTP/1.1\r\nHost: x\r\n", &[Yielded::OtherProtocol(OtherProtocol::Http)]);
+    expect_decoded(rules(9), b"SSH-2.0-OpenSSH_9.2\r\nmore\n", &[Yielded::OtherProtocol(OtherProtocol::Ssh)]);
+    expect_decoded(rules(8), b"GET out of here\nnext\n", &[Yielded::TooLong, line("next")]);
+    expect_decoded(rules(8), b"hi\nGET /aaaaaaaa HTTP/1.1\n", &[line("hi"), Yielded::TooLong]);
 }
 
 #[test]
-fn raw_ends_lines_at_lf_alone_and_looks_into_nothing() {
-    comes_to(RAW, b"a\r\n\r\0\n\xFF\xFD\x06\n", &[line("a\r"), line("\r\0"), line(b"\xFF\xFD\x06")]);
-    comes_to(RAW, b"\x16\x03\x01\nGET", &[line(b"\x16\x03\x01"), line("GET")]);
-    comes_to(RAW, b"1234567\r\n12345678\r\nx\r", &[line("1234567\r"), Said::TooLong, line("x\r")]);
+fn raw_ends_lines_at_lf_alone_and_detects_nothing() {
+    expect_decoded(RAW, b"a\r\n\r\0\n\xFF\xFD\x06\n", &[line("a\r"), line("\r\0"), line(b"\xFF\xFD\x06")]);
+    expect_decoded(RAW, b"\x16\x03\x01\nGET", &[line(b"\x16\x03\x01"), line("GET")]);
+    expect_decoded(RAW, b"1234567\r\n12345678\r\nx\r", &[line("1234567\r"), Yielded::TooLong, line("x\r")]);
     let long = LineRules { max_line: 64, raw: true };
-    comes_to(long, b"GET / HTTP/1.1\r\n", &[line("GET / HTTP/1.1\r")]);
+    expect_decoded(long, b"GET / HTTP/1.1\r\n", &[line("GET / HTTP/1.1\r")]);
 }
 
-/// `steps` come to `expected`, for the twin as well.
+/// Asserts that `steps` yield `expected`, for the twin too.
 #[track_caller]
-fn flushed(rules: LineRules, steps: &[Step], expected: &[Said]) {
-    assert_eq!(twin_hears(rules, steps), expected, "the twin");
-    assert_eq!(framed(rules, steps), expected);
+fn expect_flushed(rules: LineRules, steps: &[Step], expected: &[Yielded]) {
+    assert_eq!(decode_by_twin(rules, steps), expected, "the twin");
+    assert_eq!(decode(rules, steps), expected);
 }
 
 #[test]
-fn a_flush_makes_the_unfinished_line_a_message_and_nothing_of_nothing() {
-    flushed(rules(8), &[Step::Flush], &[]);
-    flushed(rules(8), &[reads(b"hi\n"), Step::Flush, Step::Flush], &[line("hi")]);
-    flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b" you\n")], &[line("hi"), line(" you")]);
-    flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b"\n")], &[line("hi")]);
-    flushed(
+fn a_flush_makes_an_unfinished_line_a_message_unless_it_is_empty() {
+    expect_flushed(rules(8), &[Step::Flush], &[]);
+    expect_flushed(rules(8), &[read(b"hi\n"), Step::Flush, Step::Flush], &[line("hi")]);
+    expect_flushed(rules(8), &[read(b"hi"), Step::Flush, read(b" you\n")], &[line("hi"), line(" you")]);
+    expect_flushed(rules(8), &[read(b"hi"), Step::Flush, read(b"\n")], &[line("hi")]);
+    expect_flushed(
         rules(8),
-        &[reads(b"hi"), Step::Flush, reads(b"\r"), reads(b"\nyou\n")],
+        &[read(b"hi"), Step::Flush, read(b"\r"), read(b"\nyou\n")],
         &[line("hi"), line("you")],
     );
-    flushed(rules(8), &[reads(b"hi"), Step::Flush, reads(b"\n\n")], &[line("hi"), line("")]);
-    flushed(rules(8), &[reads(b"hi\xFF"), Step::Flush, reads(b"\xF1!\n")], &[line("hi"), line("!")]);
-    flushed(RAW, &[reads(b"hi\r"), Step::Flush, reads(b"\n")], &[line("hi\r")]);
+    expect_flushed(rules(8), &[read(b"hi"), Step::Flush, read(b"\n\n")], &[line("hi"), line("")]);
+    expect_flushed(rules(8), &[read(b"hi\xFF"), Step::Flush, read(b"\xF1!\n")], &[line("hi"), line("!")]);
+    expect_flushed(RAW, &[read(b"hi\r"), Step::Flush, read(b"\n")], &[line("hi\r")]);
 }
 
 #[test]
-fn a_flush_at_a_cr_ends_the_line_and_its_lf_or_nul_makes_no_empty_one() {
+fn after_a_flush_at_a_cr_the_lf_or_nul_makes_no_empty_line() {
     for end in [b"\n", b"\0"] {
         let rest = [&end[..], b"you\n"].concat();
-        flushed(rules(8), &[reads(b"hi\r"), Step::Flush, reads(&rest)], &[line("hi"), line("you")]);
-        let steps = [reads(b"hi\r"), Step::Flush, Step::Flush, reads(end), Step::Flush, reads(b"\n")];
-        flushed(rules(8), &steps, &[line("hi"), line("")]);
+        expect_flushed(rules(8), &[read(b"hi\r"), Step::Flush, read(&rest)], &[line("hi"), line("you")]);
+        let steps = [read(b"hi\r"), Step::Flush, Step::Flush, read(end), Step::Flush, read(b"\n")];
+        expect_flushed(rules(8), &steps, &[line("hi"), line("")]);
     }
-    let steps = [reads(b"hi\r"), Step::Flush, reads(b"you\n\n")];
-    flushed(rules(8), &steps, &[line("hi"), line("you"), line("")]);
-    flushed(rules(8), &[reads(b"hi\r"), Step::Flush, Step::Finish], &[line("hi")]);
-    flushed(rules(2), &[reads(b"hi\r"), Step::Flush, reads(b"\nyo\n")], &[line("hi"), line("yo")]);
+    let steps = [read(b"hi\r"), Step::Flush, read(b"you\n\n")];
+    expect_flushed(rules(8), &steps, &[line("hi"), line("you"), line("")]);
+    expect_flushed(rules(8), &[read(b"hi\r"), Step::Flush, Step::Finish], &[line("hi")]);
+    expect_flushed(rules(2), &[read(b"hi\r"), Step::Flush, read(b"\nyo\n")], &[line("hi"), line("yo")]);
 }
 
 #[test]
 fn telnet_between_a_flushed_cr_and_its_lf_makes_no_empty_line() {
-    let steps = [reads(b"hi\r"), Step::Flush, reads(&[IAC, NOP]), reads(b"\nyou\n")];
-    flushed(rules(8), &steps, &[line("hi"), line("you")]);
+    let steps = [read(b"hi\r"), Step::Flush, read(&[IAC, NOP]), read(b"\nyou\n")];
+    expect_flushed(rules(8), &steps, &[line("hi"), line("you")]);
 }
 
 #[test]
 fn a_flush_ends_a_refused_line() {
-    let steps = [reads(b"123456789"), Step::Flush, reads(b"next\n")];
-    flushed(rules(8), &steps, &[Said::TooLong, line("next")]);
-    let steps = [reads(b"123456789"), Step::Flush, reads(b"\nnext\n")];
-    flushed(rules(8), &steps, &[Said::TooLong, line("next")]);
+    let steps = [read(b"123456789"), Step::Flush, read(b"next\n")];
+    expect_flushed(rules(8), &steps, &[Yielded::TooLong, line("next")]);
+    let steps = [read(b"123456789"), Step::Flush, read(b"\nnext\n")];
+    expect_flushed(rules(8), &steps, &[Yielded::TooLong, line("next")]);
 }
 
-/// Bytes with much in them that matters to the framing.
+/// Returns bytes that often mean something to the line decoder.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let option = || prop_oneof![Just(TIMING_MARK), 0..4u8, any::<u8>()];
     let verb = prop_oneof![Just(DO), Just(WILL), Just(DONT), Just(WONT)];
@@ -324,12 +323,12 @@ fn any_rules() -> impl Strategy<Value = LineRules> {
         .prop_map(|(max_line, raw)| LineRules { max_line, raw })
 }
 
-/// Cuts `input` into reads of `lengths`, over and over, with a step `between` them.
-fn cut(mut input: &[u8], lengths: &[usize], between: impl Fn(usize) -> Option<Step>) -> Vec<Step> {
+/// Splits `input` into reads whose lengths repeat `lengths`, with a step `between` them.
+fn split(mut input: &[u8], lengths: &[usize], between: impl Fn(usize) -> Option<Step>) -> Vec<Step> {
     let mut steps = Vec::new();
     for (number, &length) in lengths.iter().cycle().enumerate() {
-        let (read, rest) = input.split_at(length.min(input.len()));
-        steps.push(reads(read));
+        let (next, rest) = input.split_at(length.min(input.len()));
+        steps.push(read(next));
         steps.extend(between(number));
         input = rest;
         if input.is_empty() {
@@ -352,38 +351,38 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_framing_says_what_its_twin_says_whole_byte_by_byte_and_in_any_pieces(
+    fn the_decoder_yields_what_its_twin_yields_whole_byte_by_byte_and_in_any_pieces(
         rules in any_rules(), input in input(), lengths in lengths()
     ) {
-        let whole = [reads(&input), Step::Finish];
-        let expected = twin_hears(rules, &whole);
-        prop_assert_eq!(framed(rules, &whole), &expected[..]);
-        prop_assert_eq!(framed(rules, &cut(&input, &[1], |_| None)), &expected[..]);
-        prop_assert_eq!(framed(rules, &cut(&input, &lengths, |_| None)), &expected[..]);
+        let whole = [read(&input), Step::Finish];
+        let expected = decode_by_twin(rules, &whole);
+        prop_assert_eq!(decode(rules, &whole), &expected[..]);
+        prop_assert_eq!(decode(rules, &split(&input, &[1], |_| None)), &expected[..]);
+        prop_assert_eq!(decode(rules, &split(&input, &lengths, |_| None)), &expected[..]);
     }
 
     #[test]
-    fn the_framing_says_what_its_twin_says_with_flushes_between_the_pieces(
+    fn the_decoder_yields_what_its_twin_yields_with_flushes_between_the_pieces(
         rules in any_rules(), input in input(), lengths in lengths(),
         flushes in prop::collection::vec(any::<bool>(), 1..12)
     ) {
         let flush = |number: usize| flushes[number % flushes.len()].then_some(Step::Flush);
-        let steps = cut(&input, &lengths, flush);
-        prop_assert_eq!(framed(rules, &steps), twin_hears(rules, &steps));
+        let steps = split(&input, &lengths, flush);
+        prop_assert_eq!(decode(rules, &steps), decode_by_twin(rules, &steps));
     }
 
     #[test]
-    fn raw_lines_are_what_stands_between_lf_and_lf(input in input(), lengths in lengths()) {
+    fn raw_lines_are_the_bytes_between_two_lf(input in input(), lengths in lengths()) {
         let rules = LineRules { max_line: usize::MAX / 2, raw: true };
         let mut expected = input.split(|&byte| byte == b'\n').map(line).collect::<Vec<_>>();
         expected.pop_if(|last| *last == line(""));
-        prop_assert_eq!(framed(rules, &cut(&input, &lengths, |_| None)), expected);
+        prop_assert_eq!(decode(rules, &split(&input, &lengths, |_| None)), expected);
     }
 
     #[test]
-    fn safe_text_is_what_its_twin_shows_character_by_character(line in text_line()) {
+    fn escaped_text_is_what_the_twin_escapes_one_character_at_a_time(line in text_line()) {
         let shown = escape::escape(&line);
-        let expected = shown_one_by_one(&line);
+        let expected = escape_one_by_one(&line);
         prop_assert_eq!(String::from_utf8_lossy(&shown), expected);
         prop_assert_eq!(matches!(shown, Cow::Borrowed(_)), *shown == line[..]);
         prop_assert!(shown.len() <= escape::EXPANSION * line.len());
@@ -392,7 +391,7 @@ proptest! {
     }
 }
 
-/// Text, controls, and bytes that are nearly text.
+/// Returns text, control characters, and bytes that are nearly UTF-8.
 fn text_line() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => any::<char>().prop_map(|character| character.to_string().into_bytes()),

@@ -1,9 +1,9 @@
-//! Random numbers that are the same for the same seed.
+//! Random numbers, equal for equal seeds.
 
 use std::ops::{Range, RangeInclusive};
 
 /// SplitMix64, as published by Steele, Lea and Flood in "Fast splittable pseudorandom number generators"
-/// (2014): eight lines, and good enough for choosing what happens next.
+/// (2014): eight lines, and good enough to choose what happens next.
 pub struct Random(u64);
 
 impl Random {
@@ -19,7 +19,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Less than `end`, which is not 0. That some numbers come a little more often is of no account here.
+    /// Returns a number below `end`, which must not be 0. Some numbers are slightly more frequent.
     pub const fn below(&mut self, end: usize) -> usize {
         (self.number() % end as u64) as usize
     }
@@ -41,14 +41,16 @@ impl Random {
     }
 }
 
-/// The seeds to run: so many, unless `HUBBUB_SEEDS` or `HUBBUB_SEED` ask for others.
-pub fn seeds(ordinary: u64) -> Range<u64> {
+/// Returns the seeds to run: `HUBBUB_SEED` alone, or the first `HUBBUB_SEEDS`, or the first `default`.
+pub fn seeds(default: u64) -> Range<u64> {
     match number_from("HUBBUB_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number_from("HUBBUB_SEEDS").unwrap_or(ordinary),
+        None => 0..number_from("HUBBUB_SEEDS").unwrap_or(default),
     }
 }
 
+/// Returns the number in an environment variable, or `None` if it is not set.
+#[track_caller]
 pub fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|why| panic!("{variable}={text}: {why}")))

@@ -1,4 +1,4 @@
-//! A naive twin of the framing: its rules one byte at a time, with nothing searched and nothing spared.
+//! A naive twin of the line decoder: the same rules, applied to one byte at a time without any shortcut.
 
 use hubbub::wire::line_decoder::{Decoded, LineRules, OtherProtocol};
 use std::collections::HashSet;
@@ -13,40 +13,40 @@ pub const SE: u8 = 240;
 pub const NOP: u8 = 241;
 pub const TIMING_MARK: u8 = 6;
 
-/// An event of the framing, kept.
+/// What the line decoder yields, with a copy of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum Yielded {
     Line(Vec<u8>),
     TooLong,
     TelnetReply([u8; 3]),
     OtherProtocol(OtherProtocol),
 }
 
-impl From<Decoded<'_>> for Said {
-    fn from(event: Decoded<'_>) -> Self {
-        match event {
+impl From<Decoded<'_>> for Yielded {
+    fn from(decoded: Decoded<'_>) -> Self {
+        match decoded {
             Decoded::Line(line) => Self::Line(line.to_vec()),
             Decoded::TooLong => Self::TooLong,
             Decoded::TelnetReply(bytes) => Self::TelnetReply(bytes),
-            Decoded::OtherProtocol(stranger) => Self::OtherProtocol(stranger),
+            Decoded::OtherProtocol(protocol) => Self::OtherProtocol(protocol),
         }
     }
 }
 
-/// What one sender's bytes come to.
+/// A line decoder for the bytes of one client.
 pub struct Twin {
     rules: LineRules,
-    /// The first bytes, until it is sure that they open no TLS handshake.
+    /// The first bytes, until it is certain that they do not open a TLS handshake.
     opening: Option<Vec<u8>>,
     telnet: Telnet,
     refused_options: HashSet<(u8, u8)>,
-    /// The line so far, even where it was refused.
+    /// The line so far, even if it is refused.
     line: Vec<u8>,
     is_refused: bool,
     is_first_line: bool,
-    /// Silence ended a line, whose line end may follow; whether that line ended in CR.
+    /// A flush has ended a line whose line end may still follow. The value is whether the line ended in CR.
     flushed_at_cr: Option<bool>,
-    said: Vec<Said>,
+    yielded: Vec<Yielded>,
 }
 
 #[derive(Clone, Copy)]
@@ -54,13 +54,13 @@ enum Telnet {
     Text,
     Iac,
     Verb(u8),
-    /// In a subnegotiation of so many bytes.
+    /// In a subnegotiation; the number counts its bytes.
     Sub(usize),
     SubIac(usize),
 }
 
 impl Twin {
-    /// A sender who has said nothing yet.
+    /// Returns a twin for a client that has sent nothing yet.
     pub fn new(rules: LineRules) -> Self {
         Self {
             rules,
@@ -71,43 +71,43 @@ impl Twin {
             is_refused: false,
             is_first_line: true,
             flushed_at_cr: None,
-            said: Vec::new(),
+            yielded: Vec::new(),
         }
     }
 
-    /// What was said since the last call, up to a stranger: what follows one is not read.
-    pub fn take(&mut self) -> Vec<Said> {
-        let mut said = std::mem::take(&mut self.said);
-        if let Some(at) = said.iter().position(|said| matches!(said, Said::OtherProtocol(_))) {
-            said.truncate(at + 1);
+    /// Returns what was yielded since the last call. Nothing follows another protocol.
+    pub fn take(&mut self) -> Vec<Yielded> {
+        let mut yielded = std::mem::take(&mut self.yielded);
+        if let Some(at) = yielded.iter().position(|item| matches!(item, Yielded::OtherProtocol(_))) {
+            yielded.truncate(at + 1);
         }
-        said
+        yielded
     }
 
-    /// Bytes held of an unfinished line.
+    /// Returns how many bytes of an unfinished line are stored.
     pub fn unfinished(&self) -> usize {
         let line = if self.is_refused { 0 } else { self.line.len() };
         line + self.opening.as_ref().map_or(0, Vec::len)
     }
 
-    /// One byte more.
+    /// Decodes one byte.
     pub fn byte(&mut self, byte: u8) {
-        let Some(opening) = &mut self.opening else { return self.in_or_out_of_telnet(byte) };
+        let Some(opening) = &mut self.opening else { return self.telnet_or_text(byte) };
         opening.push(byte);
         match opening.as_slice() {
             [0x16] | [0x16, 0x03] => {}
-            [0x16, 0x03, 0..=4] => self.said.push(Said::OtherProtocol(OtherProtocol::Tls)),
-            _ => self.is_no_opening(),
+            [0x16, 0x03, 0..=4] => self.yielded.push(Yielded::OtherProtocol(OtherProtocol::Tls)),
+            _ => self.pass_opening_on(),
         }
     }
 
-    fn is_no_opening(&mut self) {
+    fn pass_opening_on(&mut self) {
         for byte in self.opening.take().unwrap_or_default() {
-            self.in_or_out_of_telnet(byte);
+            self.telnet_or_text(byte);
         }
     }
 
-    fn in_or_out_of_telnet(&mut self, byte: u8) {
+    fn telnet_or_text(&mut self, byte: u8) {
         if self.rules.raw {
             return self.text(byte);
         }
@@ -140,7 +140,7 @@ impl Twin {
         }
     }
 
-    /// A subnegotiation over the limit refuses the line that it is in, and is over.
+    /// Counts a byte of a subnegotiation. Beyond the limit it ends and its line is refused.
     fn sub(&mut self, length: usize) -> Telnet {
         if length <= self.rules.max_line {
             return Telnet::Sub(length);
@@ -159,7 +159,7 @@ impl Twin {
         };
         let is_new = self.refused_options.insert((verb, option));
         if is_new || (verb, option) == (DO, TIMING_MARK) {
-            self.said.push(Said::TelnetReply([IAC, word, option]));
+            self.yielded.push(Yielded::TelnetReply([IAC, word, option]));
         }
     }
 
@@ -177,7 +177,7 @@ impl Twin {
                 if self.rules.raw || self.line != b"\r" {
                     self.flushed_at_cr = None;
                 }
-                // A CR may be a part of the line end.
+                // A CR may belong to the line end.
                 let may_be_the_end = !self.rules.raw && byte == b'\r';
                 if self.line.len() - usize::from(may_be_the_end) > self.rules.max_line {
                     self.refuse();
@@ -189,9 +189,9 @@ impl Twin {
     fn refuse(&mut self) {
         if !std::mem::replace(&mut self.is_refused, true) {
             let limit = self.line.len().min(self.rules.max_line).min(64);
-            let stranger =
-                (self.is_first_line && !self.rules.raw).then(|| long_stranger(&self.line[..limit]));
-            self.said.push(stranger.flatten().map_or(Said::TooLong, Said::OtherProtocol));
+            let protocol =
+                (self.is_first_line && !self.rules.raw).then(|| protocol_of_long_line(&self.line[..limit]));
+            self.yielded.push(protocol.flatten().map_or(Yielded::TooLong, Yielded::OtherProtocol));
         }
     }
 
@@ -204,13 +204,13 @@ impl Twin {
         if std::mem::replace(&mut self.is_refused, false) {
             return;
         }
-        let stranger = (is_first_line && !self.rules.raw).then(|| stranger(&line)).flatten();
-        self.said.push(stranger.map_or(Said::Line(line), Said::OtherProtocol));
+        let protocol = (is_first_line && !self.rules.raw).then(|| protocol_of(&line)).flatten();
+        self.yielded.push(protocol.map_or(Yielded::Line(line), Yielded::OtherProtocol));
     }
 
-    /// Silence ends the line.
+    /// Ends the line, as after the flush time.
     pub fn flush(&mut self) {
-        self.is_no_opening();
+        self.pass_opening_on();
         let at_cr = !self.rules.raw && self.line.ends_with(b"\r");
         if self.line.is_empty() && !self.is_refused {
             return;
@@ -222,9 +222,9 @@ impl Twin {
         self.flushed_at_cr = Some(at_cr);
     }
 
-    /// The input ends.
+    /// Ends the input.
     pub fn finish(&mut self) {
-        self.is_no_opening();
+        self.pass_opening_on();
         if matches!(self.telnet, Telnet::Iac) {
             self.text(IAC);
         }
@@ -237,8 +237,8 @@ impl Twin {
     }
 }
 
-/// Whose first line that is: `METHOD TARGET HTTP/1.1` or `SSH-2.0-NAME`.
-fn stranger(line: &[u8]) -> Option<OtherProtocol> {
+/// Returns the protocol of a first line: `METHOD TARGET HTTP/1.1` or `SSH-2.0-NAME`.
+fn protocol_of(line: &[u8]) -> Option<OtherProtocol> {
     let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let words = line.split(|&byte| byte == b' ').collect::<Vec<_>>();
     if let [[_, ..], [_, ..], [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..]] = words[..]
@@ -253,8 +253,8 @@ fn stranger(line: &[u8]) -> Option<OtherProtocol> {
         .then_some(OtherProtocol::Ssh)
 }
 
-/// Whose first line begins so, where it is over the limit.
-fn long_stranger(line: &[u8]) -> Option<OtherProtocol> {
+/// Returns the protocol of a first line over the limit by its first bytes.
+fn protocol_of_long_line(line: &[u8]) -> Option<OtherProtocol> {
     let text = String::from_utf8_lossy(line);
     if let Some((method, target)) = text.split_once(' ')
         && "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split(' ').any(|real| real == method)
@@ -262,11 +262,11 @@ fn long_stranger(line: &[u8]) -> Option<OtherProtocol> {
     {
         return Some(OtherProtocol::Http);
     }
-    stranger(line).filter(|&stranger| stranger == OtherProtocol::Ssh)
+    protocol_of(line).filter(|&protocol| protocol == OtherProtocol::Ssh)
 }
 
-/// What of `line` is shown, character by character.
-pub fn shown_one_by_one(mut line: &[u8]) -> String {
+/// Escapes `line`, one character at a time.
+pub fn escape_one_by_one(mut line: &[u8]) -> String {
     let mut shown = String::new();
     while let Some(&byte) = line.first() {
         let lengths = 1..=line.len().min(4);
@@ -281,3 +281,8 @@ pub fn shown_one_by_one(mut line: &[u8]) -> String {
     }
     shown
 }
+
+// BEGIN old names, for test files that still use them.
+pub use Yielded as Said;
+pub use escape_one_by_one as shown_one_by_one;
+// END old names.

@@ -18,12 +18,6 @@ pub trait Transport {
     /// `WouldBlock` if no bytes have arrived; any other error ends the stream.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Reads into `buffer` like [`read`](Self::read), but leaves the bytes in the stream.
-    ///
-    /// # Errors
-    /// Those of [`read`](Self::read).
-    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-
     /// Writes `slices` with one call and returns the number of bytes written.
     ///
     /// # Errors
@@ -53,10 +47,6 @@ impl PlainStream {
 impl Transport for PlainStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(recv(&self.0, buffer, RecvFlags::empty())?.0)
-    }
-
-    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(recv(&self.0, buffer, RecvFlags::PEEK)?.0)
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

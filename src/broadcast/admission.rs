@@ -204,7 +204,7 @@ impl Admission {
         timeout: Duration,
         now: Moment,
     ) -> Option<Moment> {
-        let is_cause = |channel: &Channel| self.bulk_space(channel.feed().room()) < self.min_bulk();
+        let is_cause = |channel: &Channel| self.bulk_space(channel.feed().space()) < self.min_bulk();
         // If no channel is short of space for bulk senders, some are too full for a long line.
         let any_cause = senders_wait && channels.iter().any(is_cause);
         let deadlines = channels.iter_mut().map(|channel| {
@@ -229,5 +229,5 @@ impl Admission {
 
 /// Bytes that can be appended to every feed.
 fn smallest_space(channels: &[Channel]) -> usize {
-    channels.iter().map(Channel::feed).map(Feed::room).min().unwrap_or(0)
+    channels.iter().map(Channel::feed).map(Feed::space).min().unwrap_or(0)
 }

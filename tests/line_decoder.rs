@@ -161,7 +161,11 @@ fn a_line_far_over_the_limit_is_refused_once_and_skipped_to_its_line_end() {
 #[test]
 fn telnet_commands_are_removed_from_the_middle_and_the_end_of_a_line() {
     expect_decoded(rules(8), &[b'a', IAC, NOP, b'b', b'\n'], &[line("ab")]);
-    expect_decoded(rules(8), &[b'a', b'\r', IAC, NOP, b'\n', b'b', b'\r', IAC, NOP, 0], &[line("a"), line("b")]);
+    expect_decoded(
+        rules(8),
+        &[b'a', b'\r', IAC, NOP, b'\n', b'b', b'\r', IAC, NOP, 0],
+        &[line("a"), line("b")],
+    );
     expect_decoded(rules(8), &[IAC, DONT, 1, IAC, WONT, 10, b'a', b'\n'], &[line("a")]);
     expect_decoded(rules(8), &[IAC, SB, 24, 0, b'\n', IAC, IAC, b'\r', IAC, SE, b'a', b'\n'], &[line("a")]);
     expect_decoded(rules(8), &[IAC, SE, b'a', b'\n'], &[line("a")]);
@@ -182,7 +186,8 @@ fn each_option_is_refused_once_and_a_timing_mark_every_time() {
     let mut expected = Vec::new();
     for option in 0..=255 {
         asked.extend([IAC, DO, option, IAC, WILL, option]);
-        expected.extend([Yielded::TelnetReply([IAC, WONT, option]), Yielded::TelnetReply([IAC, DONT, option])]);
+        expected
+            .extend([Yielded::TelnetReply([IAC, WONT, option]), Yielded::TelnetReply([IAC, DONT, option])]);
     }
     for option in 0..=255 {
         asked.extend([IAC, WILL, option, IAC, DO, option]);
@@ -211,17 +216,29 @@ fn a_subnegotiation_over_the_limit_refuses_its_line_and_ends_there_however_it_ar
 #[test]
 fn another_protocol_is_detected_by_the_first_bytes_or_the_first_line_and_never_later() {
     for version in 0..=4 {
-        expect_decoded(rules(8), &[0x16, 3, version, 1, 0, b'\n'], &[Yielded::OtherProtocol(OtherProtocol::Tls)]);
+        expect_decoded(
+            rules(8),
+            &[0x16, 3, version, 1, 0, b'\n'],
+            &[Yielded::OtherProtocol(OtherProtocol::Tls)],
+        );
     }
     expect_decoded(rules(1), b"\x16\x03\x01", &[Yielded::OtherProtocol(OtherProtocol::Tls)]);
     expect_decoded(rules(8), b"\x16\x03\x05\n", &[line(b"\x16\x03\x05")]);
     expect_decoded(rules(8), b"\x16\n\x16\x03\x01\n", &[line(b"\x16"), line(b"\x16\x03\x01")]);
-    expect_decoded(rules(64), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[Yielded::OtherProtocol(OtherProtocol::Http)]);
+    expect_decoded(
+        rules(64),
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        &[Yielded::OtherProtocol(OtherProtocol::Http)],
+    );
     expect_decoded(rules(64), b"GET / HTTP/1.1", &[Yielded::OtherProtocol(OtherProtocol::Http)]);
     expect_decoded(rules(64), b"SSH-2.0-OpenSSH_9.2\r\n", &[Yielded::OtherProtocol(OtherProtocol::Ssh)]);
     expect_decoded(rules(64), b"hi\nGET / HTTP/1.1\n", &[line("hi"), line("GET / HTTP/1.1")]);
     expect_decoded(rules(64), b"GET out\n", &[line("GET out")]);
-    expect_decoded(rules(8), b"GET /aaaaaaaa HTTP/1.1\r\nHost: x\r\n", &[Yielded::OtherProtocol(OtherProtocol::Http)]);
+    expect_decoded(
+        rules(8),
+        b"GET /aaaaaaaa HTTP/1.1\r\nHost: x\r\n",
+        &[Yielded::OtherProtocol(OtherProtocol::Http)],
+    );
     expect_decoded(rules(9), b"SSH-2.0-OpenSSH_9.2\r\nmore\n", &[Yielded::OtherProtocol(OtherProtocol::Ssh)]);
     expect_decoded(rules(8), b"GET out of here\nnext\n", &[Yielded::TooLong, line("next")]);
     expect_decoded(rules(8), b"hi\nGET /aaaaaaaa HTTP/1.1\n", &[line("hi"), Yielded::TooLong]);

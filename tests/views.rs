@@ -159,7 +159,9 @@ fn a_message_appears_in_each_view_in_its_form_and_not_at_its_sender() {
         let received = String::from_utf8(sender.read_to_end()).unwrap();
         let own = match from {
             0 => received.lines().filter(|line| *line == "hi").count().saturating_sub(2),
-            _ => received.lines().filter(|line| line.contains(names[from]) && line.contains("passwd")).count(),
+            _ => {
+                received.lines().filter(|line| line.contains(names[from]) && line.contains("passwd")).count()
+            }
         };
         assert_eq!(own, 0, "{received}");
     }
@@ -327,7 +329,10 @@ fn hundreds_of_commands_in_one_segment_are_all_answered() {
         client.end_input();
         let received = String::from_utf8(client.read_to_end()).unwrap();
         let replies = received.lines().filter(|line| line.contains(HELP)).count();
-        assert_eq!((replies, received.lines().last().map(|line| line.contains(" here: "))), (300, Some(true)));
+        assert_eq!(
+            (replies, received.lines().last().map(|line| line.contains(" here: "))),
+            (300, Some(true))
+        );
     }
 }
 

@@ -143,9 +143,7 @@ impl Server {
     #[track_caller]
     pub fn pause(&self) {
         self.signal("STOP");
-        eventually("the server process is stopped", || {
-            self.status("State").starts_with('T').then_some(())
-        });
+        eventually("the server process is stopped", || self.status("State").starts_with('T').then_some(()));
     }
 
     /// Continues the server process.

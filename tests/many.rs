@@ -8,79 +8,25 @@
 
 mod common;
 
+use common::swarm::Swarm;
 use common::texts::DISCONNECTED;
 use common::{Server, WELCOME, time_limit};
 use hubbub::wire::view::View;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-/// A nonblocking client that sends `input`.
-struct Member {
-    stream: TcpStream,
-    input: Vec<u8>,
-    sent: usize,
-}
-
-impl Member {
-    /// Connects and reads `greeting` bytes.
-    #[track_caller]
-    fn join(poll: &Poll, token: usize, address: SocketAddr, greeting: usize, input: Vec<u8>) -> Self {
-        let mut stream = std::net::TcpStream::connect_timeout(&address, time_limit()).unwrap();
-        stream.set_read_timeout(Some(time_limit())).unwrap();
-        stream.read_exact(&mut vec![0; greeting]).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        let mut stream = TcpStream::from_std(stream);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut stream, Token(token), both).unwrap();
-        Self { stream, input, sent: 0 }
-    }
-
-    fn write(&mut self) {
-        while self.sent < self.input.len() {
-            match self.stream.write(&self.input[self.sent..]) {
-                Ok(bytes) => self.sent += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => panic!("a sender was disconnected: {error}"),
-            }
-        }
-    }
-
-    /// Passes what arrives to `receive`.
-    fn read(&mut self, buffer: &mut [u8], mut receive: impl FnMut(&[u8])) {
-        loop {
-            match self.stream.read(buffer) {
-                Ok(0) => panic!("a reader was disconnected"),
-                Ok(bytes) => receive(&buffer[..bytes]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => panic!("a reader was disconnected: {error}"),
-            }
-        }
-    }
-}
 
 /// Lets all clients send and receive until `is_complete`. `receive` gets a client's index and its bytes.
 #[track_caller]
 fn drive<State>(
-    poll: &mut Poll,
-    members: &mut [Member],
+    swarm: &mut Swarm,
     state: &mut State,
     receive: impl Fn(&mut State, usize, &[u8]),
     mut is_complete: impl FnMut(&State) -> bool,
 ) {
-    let mut events = Events::with_capacity(1024);
-    let mut buffer = vec![0; 256 * 1024];
     let mut last_progress = Instant::now();
     while !is_complete(state) {
-        poll.poll(&mut events, Some(Duration::from_millis(100))).unwrap();
-        for event in &events {
-            let Token(index) = event.token();
-            members[index].write();
-            members[index].read(&mut buffer, |bytes| receive(state, index, bytes));
+        if swarm.turn(Duration::from_millis(100), |index, bytes| receive(state, index, bytes)) {
             last_progress = Instant::now();
         }
         assert!(last_progress.elapsed() < time_limit(), "no progress, and some clients lack lines");
@@ -108,17 +54,16 @@ impl PlainRoom {
     /// Joins `count` clients, of which the first send `inputs`, and waits until all lines have arrived.
     #[track_caller]
     fn run(server: &Server, count: usize, inputs: &[Vec<u8>], mut meanwhile: impl FnMut()) -> Self {
-        let mut poll = Poll::new().unwrap();
         let total = inputs.iter().map(Vec::len).sum::<usize>();
-        let (mut room, mut members) = (Self { incomplete: count, ..Self::default() }, Vec::new());
+        let (mut room, mut swarm) = (Self { incomplete: count, ..Self::default() }, Swarm::new());
         for index in 0..count {
             let input = inputs.get(index).cloned().unwrap_or_default();
             let expected_bytes = total - input.len();
             let received = (index < inputs.len()).then(Vec::new);
             room.clients.push(PlainClient { received, received_bytes: 0, expected_bytes });
-            members.push(Member::join(&poll, index, server.address(), WELCOME.len() + 1, input));
+            swarm.join(server.address(), WELCOME.len() + 1, input);
         }
-        drive(&mut poll, &mut members, &mut room, Self::receive, |room| {
+        drive(&mut swarm, &mut room, Self::receive, |room| {
             meanwhile();
             room.incomplete == 0
         });
@@ -282,15 +227,14 @@ fn a_thousand_clients_in_three_views_receive_the_same_lines_in_the_same_order() 
     // Few by default, because a debug build is slow.
     let lines = std::env::var("HUBBUB_LINES").map_or(2000, |lines| lines.parse().unwrap());
     let (mut server, addresses) = Server::start_in_views(&["--stall-timeout", "60"]);
-    let mut poll = Poll::new().unwrap();
-    let (mut members, mut clients) = (Vec::new(), Vec::new());
+    let (mut swarm, mut clients) = (Swarm::new(), Vec::new());
     for number in 0..CLIENTS {
         let view = View::ALL[number % 3];
         let line = |turn| format!("sender {number} sends line {turn:40}\n");
         let is_sender = number < SENDERS;
         let input = if is_sender { (0..lines / SENDERS).map(line).collect() } else { String::new() };
         // After the first byte of the welcome the client is in the room.
-        members.push(Member::join(&poll, number, addresses[view.index()], 1, input.into_bytes()));
+        swarm.join(addresses[view.index()], 1, input.into_bytes());
         clients.push(ViewClient {
             view,
             partial: Vec::new(),
@@ -301,8 +245,7 @@ fn a_thousand_clients_in_three_views_receive_the_same_lines_in_the_same_order() 
     }
     let expected = |number: usize| if number < SENDERS { lines - lines / SENDERS } else { lines };
     drive(
-        &mut poll,
-        &mut members,
+        &mut swarm,
         &mut clients,
         |clients, number, bytes| clients[number].receive(bytes),
         |clients| clients.iter().enumerate().all(|(number, client)| client.count >= expected(number)),

@@ -10,6 +10,7 @@ mod client;
 mod process;
 pub mod random;
 mod server;
+pub mod swarm;
 pub mod table;
 pub mod texts;
 pub mod twin;

@@ -1,5 +1,10 @@
-//! The feed and who may append to it. Pure: no socket, no clock, no log.
+//! One order of lines for all readers, and the admission of senders.
+//!
+//! Pure: bytes come in rendered, time comes in as an argument; no socket, no clock, no log.
 
+pub mod admission;
 pub mod channel;
 pub mod feed;
-pub mod pace;
+pub mod rate_limit;
+pub mod send_credit;
+pub mod stall_timer;

@@ -1,7 +1,13 @@
-//! The room: events, members, commands and views. Pure: no socket, no clock, no log.
+//! The room: members, commands, events and views.
+//!
+//! Pure: no socket, no clock, no log. A line comes in, bytes go into the feeds, a [`Reply`](room::Reply)
+//! comes out.
 
 pub mod command;
 pub mod event;
 pub mod members;
+pub mod name;
+pub mod private;
 pub mod room;
+pub mod text;
 pub mod view;

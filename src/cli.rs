@@ -1,4 +1,4 @@
-//! Command lines: options, addresses and their errors.
+//! Command lines: options, addresses and their errors. Shared by the three programs, but for `options`.
 
 pub mod address;
 pub mod args;

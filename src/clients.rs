@@ -1,19 +1,18 @@
-//! Everyone in the room, and what each turn does for them: read, write, say close_reason.
+//! The table of connected clients, and the steps of a turn: read, write, disconnect, remove.
 //!
-//! Nothing here waits: the server tells which sockets are ready and calls the steps of a turn.
+//! Nothing here waits, and nothing knows the poll: the server reports which sockets are ready, calls the
+//! steps in their order, and asks for the next deadline.
 
 mod admit;
 pub mod close_reason;
 pub mod connection;
 mod private;
 mod read;
+mod stall;
 pub mod stats;
 mod write;
 
 use crate::chat::room::Room;
-use crate::clients::close_reason::CloseReason;
-use crate::clients::connection::{Connection, Phase, ReadState};
-use crate::clients::stats::Stats;
 use crate::logging::burst_limit::BurstLimit;
 use crate::net::fd_limit::ConnectionBudget;
 use crate::net::per_network::PerNetwork;
@@ -21,93 +20,79 @@ use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::{ClientId, IdSlab};
 use crate::util::timers::Timers;
+use crate::util::trim::{TrimMemory, is_unused, trim_vec};
+use close_reason::CloseReason;
+use connection::{Connection, ReadState};
 use log::{Level, log, log_enabled, warn};
-use std::collections::VecDeque;
+use read::ReadQueue;
+use stats::Stats;
 use std::time::Duration;
 
-/// What a deadline is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Timer {
-    /// Something that a connection waits for, or the room with it.
-    Client(ClientId, ClientTimer),
-    /// Memory that a burst took goes back to the system.
-    TrimMemory,
-    /// The room's patience with its slowest readers ends.
-    Stall,
-    /// Accepting is tried again.
-    RetryAccept,
-    /// A line about who is online.
-    Report,
-    /// The supervisor is told who is online.
-    Status,
-    /// The supervisor is given a sign of life.
-    Watchdog,
-    /// The log is tried again.
-    RetryLog,
-    /// The server stops waiting for those who are still owed something.
-    ShutdownDeadline,
-}
-
-/// What the deadline of a connection is for.
+/// What a deadline of one client is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClientTimer {
-    /// Its unfinished line becomes a message, or its ending is given up.
+    /// Its unfinished line becomes a message.
+    Flush,
+    /// Its close takes too long.
     Close,
-    /// It said its lines too fast, and is heard again.
+    /// It may be read again after it reached its rate limit.
     RateLimit,
-    /// It has said nothing for as long as one may.
+    /// It has sent nothing for too long.
     Idle,
-    /// The others are told that it has come.
+    /// The others learn that it has joined.
     AnnounceJoin,
 }
 
 impl ClientTimer {
-    const ALL: [Self; 4] = [Self::Close, Self::RateLimit, Self::Idle, Self::AnnounceJoin];
+    const ALL: [Self; 5] = [Self::Flush, Self::Close, Self::RateLimit, Self::Idle, Self::AnnounceJoin];
 }
 
-/// How many may come, and for how long one may be silent.
+/// How many clients there may be, and how long they may stay silent.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientLimits {
-    /// Connections at a time, and those who are being told that there is no place.
-    pub places: ConnectionBudget,
-    /// Connections at a time from one network, if there is a limit.
+    /// How many connections fit.
+    pub connections: ConnectionBudget,
+    /// The most clients from one network; `None` for no limit.
     pub per_network: Option<usize>,
-    /// Silence after which one has to leave, if there is a limit; less than 49 days.
+    /// Clients that send nothing for this long are disconnected; `None` for no limit. Less than 49 days.
     pub idle_timeout: Option<Duration>,
-    /// Silence after which an unfinished line is taken as a message.
+    /// After this long without input, an unfinished line becomes a message.
     pub flush_after: Option<Duration>,
-    /// How long a connection that ends may take to read what it is owed.
+    /// How long a client may take to receive what is pending when its connection closes.
     pub close_timeout: Duration,
 }
 
-/// ConnectionBudget that each list of connections has at first, and is given back to after a burst. Else the list
-/// that grew last would stand on top of malloc's memory, and all below it would stay resident.
-const KEPT: usize = 1024;
+/// Entries that each list of clients keeps memory for. Without them the list that grew last would lie on top
+/// of the heap, and all memory below it would stay resident.
+const MIN_RETAINED: usize = 1024;
 
-/// The room and its connections.
+/// The room and its clients.
 #[derive(Debug)]
 pub struct Clients<S> {
     room: Room,
     limits: ClientLimits,
     slots: IdSlab<Connection<S>>,
-    /// How many of the roster are lingering after they were turned away.
+    /// How many of them were refused, and drain until their peer closes.
     refusals: usize,
-    /// Where those come from who are online.
-    per_network_counts: PerNetwork,
-    /// Sockets that may have something to read, in turn.
-    ready: VecDeque<ClientId>,
-    /// Senders who wait until the feed has room.
-    held: Vec<ClientId>,
-    /// Connections to be written to, or to be ended, that need not wait for a report.
+    per_network: PerNetwork,
+    timers: Timers<(ClientId, ClientTimer)>,
+    /// When readers that hold up the room are disconnected.
+    stall_deadline: Option<Moment>,
+    /// Clients that may have input.
+    queue: ReadQueue,
+    /// Senders that wait for space in the feeds.
+    blocked: Vec<ClientId>,
+    /// Clients to write to, or to close, that need no event first.
     due: Vec<ClientId>,
-    /// Readers that the last writes to all left behind, or that came behind since.
+    /// Readers that had not received everything when all were written to last, or that joined behind since.
     behind: Vec<ClientId>,
-    over: Vec<ClientId>,
-    /// [`Room::told`] when everyone was last written to.
-    told: u64,
-    /// Times that everyone was written to.
-    rounds: usize,
+    closed: Vec<ClientId>,
+    /// How often all clients were written to.
+    rotation: usize,
+    /// All reads share it.
     buffer: Box<[u8]>,
+    /// Bytes of unparsed input of all clients.
+    unparsed: usize,
     log_limit: BurstLimit,
     /// Totals since the start.
     pub stats: Stats,
@@ -119,17 +104,19 @@ impl<S: Transport> Clients<S> {
         Self {
             room,
             limits,
-            slots: IdSlab::new(limits.places.clients.saturating_add(limits.places.refusals)),
+            slots: IdSlab::new(limits.connections.clients.saturating_add(limits.connections.refusals)),
             refusals: 0,
-            per_network_counts: PerNetwork::new(limits.per_network),
-            ready: VecDeque::with_capacity(KEPT),
-            held: Vec::with_capacity(KEPT),
-            due: Vec::with_capacity(KEPT),
-            behind: Vec::with_capacity(KEPT),
-            over: Vec::with_capacity(KEPT),
-            told: 0,
-            rounds: 0,
-            buffer: read::buffer(),
+            per_network: PerNetwork::new(limits.per_network),
+            timers: Timers::new(),
+            stall_deadline: None,
+            queue: ReadQueue::new(),
+            blocked: Vec::with_capacity(MIN_RETAINED),
+            due: Vec::with_capacity(MIN_RETAINED),
+            behind: Vec::with_capacity(MIN_RETAINED),
+            closed: Vec::with_capacity(MIN_RETAINED),
+            rotation: 0,
+            buffer: read::new_buffer(),
+            unparsed: 0,
             log_limit: BurstLimit::default(),
             stats: Stats::default(),
         }
@@ -140,161 +127,138 @@ impl<S: Transport> Clients<S> {
         &self.room
     }
 
-    /// Someone who is online or lingers; `None` once they are gone.
-    pub fn connection(&self, key: ClientId) -> Option<&Connection<S>> {
-        self.slots.get(key)
+    /// A client that is in the table; `None` once it was removed.
+    pub fn connection(&self, id: ClientId) -> Option<&Connection<S>> {
+        self.slots.get(id)
     }
 
-    /// How many are online.
+    /// How many clients are in the room.
     pub fn online(&self) -> usize {
         self.slots.len() - self.refusals
     }
 
-    /// Whether nobody is left, not even to linger.
+    /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// Whether there is work that waits for no report and no deadline.
-    pub fn has_work(&self) -> bool {
-        !(self.ready.is_empty() && self.due.is_empty() && self.over.is_empty())
-            || self.room.told() != self.told
+    /// Bytes of unparsed input of all clients.
+    pub const fn unparsed(&self) -> usize {
+        self.unparsed
     }
 
-    /// Waits for slow readers, or ends those for whom the room waited long enough.
-    pub fn disconnect_stalled(&mut self, timers: &mut Timers<Timer>, now: Moment) {
-        for (view, mark) in self.room.take_expired_stall(now) {
-            for &key in &self.behind {
-                let Some(connection) = self.slots.get_mut(key) else { continue };
-                let is_stalled = self.room.feed(view).is_stalled(connection.cursor(), mark);
-                if connection.view() == view && connection.is_behind(&self.room) && is_stalled {
-                    connection.over(CloseReason::StalledReader);
-                    self.over.push(key);
-                }
+    /// Whether there is work that waits for no event and no deadline.
+    pub fn has_work(&self) -> bool {
+        !(self.queue.is_empty() && self.due.is_empty() && self.closed.is_empty()) || self.room.has_unwritten()
+    }
+
+    /// The next deadline of any client or of the room.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.timers.next().into_iter().chain(self.stall_deadline).min()
+    }
+
+    /// Handles the deadlines that have passed. That of the stall timers is handled by
+    /// [`disconnect_stalled`](Self::disconnect_stalled).
+    pub fn run_timers(&mut self, now: Moment) {
+        while let Some((id, timer)) = self.timers.pop(now) {
+            match timer {
+                ClientTimer::Flush => self.flush(id, now),
+                ClientTimer::Close => self.abort_close(id),
+                ClientTimer::RateLimit => self.resume_rate_limited(id, now),
+                ClientTimer::Idle => self.check_idle(id, now),
+                ClientTimer::AnnounceJoin => self.announce_join(id),
             }
         }
-        match self.room.wait(!self.held.is_empty(), now) {
-            Some(deadline) => timers.set(Timer::Stall, deadline),
-            None => timers.cancel(Timer::Stall),
-        }
     }
 
-    /// Removes those who are over; whether there were any.
-    pub fn sweep(&mut self, timers: &mut Timers<Timer>, now: Moment) -> bool {
+    /// Removes closed connections; returns whether there were any.
+    pub fn sweep(&mut self, now: Moment) -> bool {
         let mut removed = false;
-        let mut over = std::mem::take(&mut self.over);
-        for key in over.drain(..) {
-            let Some(connection) = self.slots.remove(key) else { continue };
-            for due in ClientTimer::ALL {
-                timers.cancel(Timer::Client(key, due));
+        let mut closed = std::mem::take(&mut self.closed);
+        for id in closed.drain(..) {
+            let Some(connection) = self.slots.remove(id) else { continue };
+            for timer in ClientTimer::ALL {
+                self.timers.cancel((id, timer));
             }
             if connection.is_member {
-                self.room.leave(key);
-                self.per_network_counts.remove(connection.peer());
+                self.room.leave(id);
+                self.per_network.remove(connection.peer());
             } else {
                 self.refusals -= 1;
             }
-            if let Some(close_reason) = connection.close_reason() {
-                self.log_close(&connection, close_reason, now);
+            self.unparsed -= connection.unparsed_len();
+            if let Some(reason) = connection.close_reason() {
+                self.log_close(&connection, reason, now);
             }
             removed = true;
         }
-        self.over = over;
+        self.closed = closed;
         if removed {
-            self.held.retain(|&key| self.slots.get(key).is_some());
-            self.release();
+            self.blocked.retain(|&id| self.slots.get(id).is_some());
+            self.reclaim_feeds(now);
         }
         removed
     }
 
-    /// The server stops: everyone is given what they are owed, and nothing is read any more.
-    pub fn stop(&mut self, timers: &mut Timers<Timer>) {
-        for (key, connection) in self.slots.iter_mut() {
-            if connection.phase() == Phase::Open {
-                for due in ClientTimer::ALL {
-                    timers.cancel(Timer::Client(key, due));
+    /// Starts to shut down: pending output is still written, and nothing is read any more.
+    pub fn shut_down(&mut self) {
+        for (id, connection) in self.slots.iter_mut() {
+            if connection.is_active() {
+                for timer in ClientTimer::ALL {
+                    self.timers.cancel((id, timer));
                 }
-                connection.end(CloseReason::ShuttingDown, &self.room);
+                connection.begin_close(CloseReason::ShuttingDown, self.room.feed(connection.view()));
             }
-            if connection.line == ReadState::RateLimited {
-                connection.line = ReadState::Idle;
+            if connection.read_state == ReadState::RateLimited {
+                connection.read_state = ReadState::Idle;
             }
-            if connection.phase() == Phase::Closed {
-                self.over.push(key);
+            if connection.close_reason().is_some() {
+                self.closed.push(id);
             } else {
-                self.due.push(key);
+                self.due.push(id);
             }
         }
-        // What they said and was not read is no longer heard, but drained.
+        // What blocked senders have sent and was not read is drained, and not sent to anyone.
         self.resume_blocked_senders();
     }
 
-    /// Whether much memory is kept that a burst once took.
-    pub fn has_slack(&self) -> bool {
-        let lists = [&self.held, &self.due, &self.behind, &self.over];
-        self.room.has_slack()
-            || self.slots.has_slack()
-            || self.per_network_counts.has_slack()
-            || self.ready.is_empty() && self.ready.capacity() > KEPT
-            || lists.iter().any(|list| list.is_empty() && list.capacity() > KEPT)
-    }
-
-    /// Gives the memory that a burst took back to the system, as far as nobody uses it.
-    pub fn trim_memory(&mut self) {
-        self.room.trim_memory();
-        self.per_network_counts.trim_memory();
-        self.slots.trim_memory();
-        if self.ready.is_empty() {
-            self.ready = VecDeque::new();
-            self.ready.reserve(KEPT);
-        }
-        for list in [&mut self.held, &mut self.due, &mut self.behind, &mut self.over] {
-            if list.is_empty() {
-                // Freed first, and so not merely cut short where it stands.
-                *list = Vec::new();
-                list.reserve(KEPT);
-            }
-        }
-    }
-
-    /// Gives up all who are still owed something.
+    /// Closes at once every connection that has still to receive something.
     pub fn abort_pending_writes(&mut self) {
-        for (key, connection) in self.slots.iter_mut() {
-            if connection.phase() != Phase::Draining {
-                connection.give_up();
-                self.over.push(key);
+        for (id, connection) in self.slots.iter_mut() {
+            if !connection.is_draining() {
+                connection.abort();
+                self.closed.push(id);
             }
         }
     }
 
-    fn log_close(&mut self, connection: &Connection<S>, close_reason: CloseReason, now: Moment) {
-        self.stats.ended[close_reason.index()] += 1;
-        if connection.unfinished() > 0 {
+    fn abort_close(&mut self, id: ClientId) {
+        if let Some(connection) = self.slots.get_mut(id) {
+            connection.abort();
+            self.closed.push(id);
+        }
+    }
+
+    fn log_close(&mut self, connection: &Connection<S>, reason: CloseReason, now: Moment) {
+        self.stats.closed[reason.index()] += 1;
+        if connection.decoder.held() > 0 {
             self.stats.torn += 1;
         }
-        // A cut or a fault is news however many come and go.
-        if close_reason.is_always_logged() || self.take_log_budget(close_reason.level(), now) {
-            let behind = match close_reason {
+        if reason.is_always_logged() || self.take_log_budget(reason.level(), now) {
+            let behind = match reason {
                 CloseReason::StalledReader => {
-                    format!(
-                        ", {} bytes behind",
-                        self.room.feed(connection.view()).behind(connection.cursor())
-                    )
+                    let feed = self.room.feed(connection.view());
+                    format!(", {} bytes behind", feed.behind(connection.cursor()))
                 }
                 _ => String::new(),
             };
-            log!(
-                close_reason.level(),
-                "{} {close_reason}{behind}, {} online",
-                connection.peer(),
-                self.online()
-            );
+            log!(reason.level(), "{} {reason}{behind}, {} online", connection.peer(), self.online());
         }
     }
 
-    /// Whether one more line about someone's coming or going may be logged.
+    /// Whether one more line about a join or a leave may be logged.
     fn take_log_budget(&mut self, level: Level, now: Moment) -> bool {
-        // What is not logged anyway costs nothing.
+        // A line that the level drops takes no budget.
         let is_allowed = log_enabled!(level) && self.log_limit.allows(now);
         if is_allowed {
             self.log_suppressed();
@@ -302,10 +266,36 @@ impl<S: Transport> Clients<S> {
         is_allowed
     }
 
-    /// Says how many came or went without a line of their own.
+    /// Logs how many joins and leaves got no line of their own.
     pub fn log_suppressed(&mut self) {
-        if let Some(count) = self.log_limit.take_unlogged() {
-            warn!("so many came or went too fast to be logged: {count}");
+        if let Some(count) = self.log_limit.take_suppressed() {
+            warn!("{count} joins and leaves were too fast to be logged one by one");
+        }
+    }
+}
+
+impl<S> Clients<S> {
+    const fn lists(&self) -> [&Vec<ClientId>; 4] {
+        [&self.blocked, &self.due, &self.behind, &self.closed]
+    }
+
+    fn parts(&mut self) -> [&mut dyn TrimMemory; 5] {
+        [&mut self.room, &mut self.per_network, &mut self.slots, &mut self.timers, &mut self.queue]
+    }
+}
+
+impl<S> TrimMemory for Clients<S> {
+    fn has_slack(&self) -> bool {
+        let parts: [&dyn TrimMemory; 5] =
+            [&self.room, &self.per_network, &self.slots, &self.timers, &self.queue];
+        parts.iter().any(|part| part.has_slack())
+            || self.lists().iter().any(|list| is_unused(list.len(), list.capacity(), MIN_RETAINED))
+    }
+
+    fn trim(&mut self) {
+        self.parts().into_iter().for_each(TrimMemory::trim);
+        for list in [&mut self.blocked, &mut self.due, &mut self.behind, &mut self.closed] {
+            trim_vec(list, MIN_RETAINED);
         }
     }
 }

@@ -1,29 +1,55 @@
-//! hubbub: an anonymous chat room on one TCP port, on one thread and one poll loop.
+//! hubbub: a chat room server on one thread with one poll loop.
 //!
 //! ```text
-//!              bytes            lines         whole lines, one order       bytes
-//!  socket ──► connection ──►  framing   ──►  room  ──►  feed (ring)  ──►  connection ──► socket
-//!              (read)      (telnet, text)   (views)     + cursor          (write, once a turn)
-//!                          ╰──── pure: no sockets, no clock, no logging ────╯
-//!                          clients: who is ready, waiting, behind, leaving
-//!                          server: poll, tokens, timers, signals, listeners
+//! socket ─► connection/input ─► wire::LineDecoder ─► chat::Room ─► chat::view ─► broadcast::Feed
+//!                                                      │ (replies)                    │ (cursor)
+//! socket ◄─ connection ◄──────────────── outbox ◄──────┘          ◄───────────────────┘
 //! ```
 //!
-//! The modules in the order in which bytes travel:
+//! A broadcast is one append to the feed, a ring of bytes that all readers share. A reader owns no
+//! copy of what is pending for it, only a cursor: an offset into the feed.
 //!
-//! - [`socket`]: all that a connection needs of its socket.
-//! - [`connection`]: one client and its [`peer`]; [`close_reason`] says why it ended.
-//! - [`framing`]: bytes in, lines out; telnet, first bytes, text made safe; what is unfinished is [`held`].
-//! - [`room`]: who hears what, and who may speak how much while others are slow ([`pace`]); the [`people`],
-//!   by name, and their [`command`]s.
-//! - [`hall`]: what is heard in one [`view`], which makes lines of what is told.
-//! - [`feed`]: the one ring of lines, and the cursors of its readers.
-//! - [`crowd`]: everyone in the room, and what a turn does for them; [`roster`] holds them, [`tally`] counts
-//!   where they come from.
-//! - [`server`]: the loop; [`timers`] and [`clock`] tell it when, [`server::doors`] who comes and
-//!   [`server::listen`] where; [`systemd`] may hand it its listeners, and is told how it is.
+//! One turn of the loop: wait for events; mark sockets ready; run due timers; read each ready client once,
+//! within the turn's budget; write once to each client that is behind; disconnect stalled readers;
+//! handle signals; remove closed clients; accept.
 //!
-//! Around them: [`options`] with [`arguments`] and [`address`], [`logfile`], [`logbudget`], [`descriptors`], [`counters`], [`os_error`].
+//! # Layers
+//!
+//! Each folder uses only the folders below it (`scripts/layers` checks this). [`wire`], [`broadcast`] and
+//! [`chat`] are pure: they have no sockets, no clock and no log, and time is an argument.
+//!
+//! | folder | contents |
+//! |---|---|
+//! | [`server`] | the event loop: poll, tokens, timers, signals, shutdown |
+//! | [`clients`] | the table of connected clients; one file per step of a turn: admit, read, write |
+//! | [`clients::connection`] | one client: input, outbox, state and close reason |
+//! | [`cli`] | command line: options, addresses, errors |
+//! | [`chat`] | the room: members, commands, private messages, events and how each view renders them |
+//! | [`broadcast`] | the feed, its cursors and history; which senders may be read while readers are slow |
+//! | [`net`] | sockets: listen, accept, unix sockets, systemd, limits per network and of file descriptors |
+//! | [`logging`] | a log file that never blocks; the limit on log lines about connections |
+//! | [`wire`] | bytes to lines: line ends, telnet, escapes, detection of other protocols |
+//! | [`util`] | clock, timers, byte buffer, client ids, error text |
+//!
+//! # Patterns
+//!
+//! | pattern | file |
+//! |---|---|
+//! | edge-triggered readiness, remembered, with one read and one write per turn | `src/clients/read.rs`, `write.rs` |
+//! | a parser that gives the same result however its input is cut, tested against a twin | `src/wire/line_decoder.rs` |
+//! | a ring buffer with many cursors, tested against a model | `src/broadcast/feed.rs`, `tests/feed.rs` |
+//! | random runs that a seed repeats, compared with a naive model | `tests/simulation.rs` |
+//! | ids that are never mistaken for those of an earlier connection | `src/util/id_slab.rs` |
+//! | accepting when file descriptors run out | `src/net/acceptor.rs` |
+//! | a unix socket's file: replaced if stale, never stolen, removed at the end | `src/net/unix_listener.rs` |
+//! | inherited sockets, and a supervisor that is notified without blocking | `src/net/systemd.rs` |
+//! | memory that returns to the system after a burst | `src/util/trim.rs`, `src/util/buffer.rs` |
+//! | limits that delay senders instead of dropping lines | `src/broadcast/admission.rs`, `rate_limit.rs` |
+//! | a log that cannot block the program | `src/logging/log_file.rs` |
+//! | deadlines that do not count the time in which the process was stopped | `src/util/clock.rs`, `timers.rs` |
+//! | why a connection closed, as a value that is logged once | `src/clients/close_reason.rs` |
+//! | printing above a line that is being typed | `src/bin/hubbub-client/screen.rs` |
+//! | checking one order for many readers, cheaply | `src/bin/hubbub-load/check.rs` |
 
 pub mod broadcast;
 pub mod chat;

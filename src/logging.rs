@@ -1,4 +1,4 @@
-//! The log file, which never blocks, and the limit on log lines about connections.
+//! The log, which never blocks the server, and the limit on its lines about connections.
 
 pub mod burst_limit;
 pub mod log_file;

@@ -1,11 +1,13 @@
 //! Sockets and addresses: listen, accept, systemd, limits per network and of file descriptors.
 
 pub mod acceptor;
-pub mod bind;
+mod bind;
 pub mod fd_limit;
+pub mod listen_spec;
 pub mod listener;
 pub mod peer;
 pub mod per_network;
+pub mod socket_options;
 #[cfg_attr(not(all(feature = "systemd", target_os = "linux")), path = "net/systemd_stub.rs")]
 pub mod systemd;
 pub mod transport;

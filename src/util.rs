@@ -1,7 +1,9 @@
-//! Small helpers without a layer of their own: time, memory, ids, error text.
+//! Helpers of all layers: time, memory, client ids, error text.
 
 pub mod buffer;
 pub mod clock;
 pub mod id_slab;
 pub mod os_error;
+pub mod plural;
 pub mod timers;
+pub mod trim;

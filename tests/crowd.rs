@@ -5,7 +5,7 @@
 mod common;
 
 use common::table::*;
-use hubbub::broadcast::pace::RateLimit;
+use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::{ClientLimits, ClientTimer};
@@ -31,7 +31,7 @@ fn e1_a_report_for_someone_gone_does_not_reach_who_took_the_place() {
     assert!(old.is_gone());
     let new = table.join();
     table.settle();
-    assert!(!table.clients.note(old.key, true, true, table.now), "nobody has that key any more");
+    assert!(!table.clients.mark_ready(old.key, true, true, table.now), "nobody has that key any more");
     assert!(!table.clients.has_work());
     assert_eq!(new.script().reads, 0);
     table.says(&other, "hello\n");
@@ -43,7 +43,7 @@ fn e2_a_report_for_a_key_that_nobody_ever_had_is_no_more_than_that() {
     let (mut table, [one]) = Table::of(FEED);
     for number in [one.key.number() + 1, 4711, ClientId::FIRST_FREE, usize::MAX] {
         let stale = table.clients.stats.stale;
-        assert!(!table.clients.note(ClientId::from_number(number), true, true, table.now));
+        assert!(!table.clients.mark_ready(ClientId::from_number(number), true, true, table.now));
         assert_eq!(table.clients.stats.stale, stale + 1, "it is counted");
         table.clients.deadline(
             ClientId::from_number(number),
@@ -68,12 +68,12 @@ fn e3_who_ends_while_a_line_is_written_to_all_is_removed_after_the_others_have_i
     ends.takes([], Take::Fail(ErrorKind::Interrupted));
     speaker.will_read("hello\n");
     table.is_readable(&speaker);
-    table.clients.read(&mut table.timers, table.now);
+    table.clients.read(table.now);
     table.write();
     assert_eq!(table.clients.online(), 4, "nobody is removed by the writing itself");
     before.has_heard("hello\n");
     after.has_heard("hello\n");
-    table.clients.sweep(&mut table.timers, table.now);
+    table.clients.sweep(table.now);
     assert!(ends.is_gone());
     assert_eq!(table.clients.online(), 3);
     table.settle();
@@ -182,7 +182,7 @@ fn e6_many_who_end_in_one_turn_in_every_way_are_all_gone_soon_and_cost_nobody_el
         }
     }
     assert_eq!(table.clients.online(), 40);
-    assert_eq!(table.clients.stats.ended.iter().sum::<u64>(), 160, "each is counted once");
+    assert_eq!(table.clients.stats.closed.iter().sum::<u64>(), 160, "each is counted once");
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn e11_the_end_behind_a_short_read_is_found_with_one_report() {
 fn e12_a_hint_of_an_error_alone_closes_nothing_and_the_read_that_fails_does() {
     let (mut table, [client, other]) = Table::of(FEED);
     // An error or a hang-up is reported as readable and writable.
-    assert!(table.clients.note(client.key, true, true, table.now));
+    assert!(table.clients.mark_ready(client.key, true, true, table.now));
     table.settle();
     assert!(!client.is_gone());
     table.says(&other, "still there?\n");
@@ -363,7 +363,7 @@ fn e12_a_hint_of_an_error_alone_closes_nothing_and_the_read_that_fails_does() {
     table.says(&client, "yes\n");
     other.has_heard("yes\n");
     client.will_fail(ErrorKind::ConnectionReset);
-    assert!(table.clients.note(client.key, true, true, table.now));
+    assert!(table.clients.mark_ready(client.key, true, true, table.now));
     table.settle();
     assert!(client.is_gone());
     assert_eq!((table.broken(), table.clients.online()), (1, 1));
@@ -886,7 +886,7 @@ fn who_has_said_what_was_not_yet_read_is_not_silent() {
     // Had the room not its own patience, which ends before.
     table.timers.cancel(hubbub::clients::Timer::Stall);
     table.now = table.now.after(61 * A_SECOND);
-    table.clients.deadline(flooder.key, ClientTimer::Idle, &mut table.timers, table.now);
+    table.clients.deadline(flooder.key, ClientTimer::Idle, table.now);
     table.write();
     assert!(flooder.heard().is_empty() && !flooder.script().is_shut);
     assert!(table.timers.next().is_some(), "it is asked again later");
@@ -1012,11 +1012,11 @@ fn who_leaves_while_others_talk_is_missed_and_no_line_is_torn_by_it() {
         for (index, goer) in goers.iter().enumerate() {
             goer.will_end();
             goer.will_end();
-            table.clients.note(goer.key, true, true, table.now);
+            table.clients.mark_ready(goer.key, true, true, table.now);
             table.turn();
             // Before anyone is told of it.
             talker.will_read(format!("line {index}\n"));
-            table.clients.note(talker.key, true, false, table.now);
+            table.clients.mark_ready(talker.key, true, false, table.now);
             table.turn();
             expected += &format!("* anon{} left\n<anon2> line {index}\n", index + 3);
         }
@@ -1028,7 +1028,7 @@ fn who_leaves_while_others_talk_is_missed_and_no_line_is_torn_by_it() {
 #[test]
 fn a_stuck_reader_keeps_comings_and_goings_from_nobody_for_longer_than_the_room_waits() {
     let views = vec![View::Plain, View::Json];
-    let limits = ClientLimits { places: ConnectionBudget { clients: 6000, refusals: 32 }, ..limits() };
+    let limits = ClientLimits { connections: ConnectionBudget { clients: 6000, refusals: 32 }, ..limits() };
     let mut table = Table::with(RoomConfig { views, ..config(4096) }, limits);
     let (reader, stuck) = (table.join_view(View::Json), table.join_view(View::Json));
     // They are known.

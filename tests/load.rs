@@ -1,4 +1,4 @@
-//! The load tool against the real server, and against servers whose faults are known.
+//! The load tool against the real server, and against test servers with known faults.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
@@ -15,59 +15,68 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Runs the load tool to its end: status, standard output, standard error.
+/// Runs the load tool to its end; returns its status, standard output and standard error.
 #[track_caller]
-fn load(address: impl ToString, options: &str) -> (Option<i32>, String, String) {
+fn run(address: impl ToString, options: &str) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-load"));
     command.args(options.split_whitespace()).arg(address.to_string()).stdin(Stdio::null());
     run_to_its_end(command)
 }
 
-/// The status of a run, and its result.
+/// Runs the load tool with `--json`; returns its status and result.
 #[track_caller]
-fn result(address: impl ToString, options: &str) -> (Option<i32>, Value) {
-    let (status, json, errors) = load(address, &format!("{options} --json"));
+fn run_json(address: impl ToString, options: &str) -> (Option<i32>, Value) {
+    let (status, json, errors) = run(address, &format!("{options} --json"));
     assert_eq!((&errors[..], json.lines().count()), ("", 1), "{json}");
     (status, serde_json::from_str(&json).unwrap())
 }
 
-/// How much was lost, out of order, doubled, altered, returned to its sender, and how many were cut.
-fn faults(result: &Value) -> [u64; 6] {
-    assert_eq!(result["strange"], 0, "{result}");
+/// Returns how many lines were lost, out of order, duplicated, corrupted and returned to their sender, and
+/// how many clients were disconnected.
+fn fault_counts(result: &Value) -> [u64; 6] {
+    assert_eq!(result["unexpected"], 0, "{result}");
     let names = ["lost", "out_of_order", "doubled", "altered", "returned", "cut"];
     names.map(|name| result[name].as_u64().unwrap())
 }
 
-/// The result of a run in which all is well and `deliveries` were made.
+/// Runs a load without any fault and with this many deliveries; returns the result.
 #[track_caller]
-fn is_fine(address: impl ToString, options: &str, deliveries: u64) -> Value {
-    let (status, result) = result(address, options);
-    assert_eq!((status, faults(&result)), (Some(0), [0; 6]), "{options}: {result}");
+fn expect_fine(address: impl ToString, options: &str, deliveries: u64) -> Value {
+    let (status, result) = run_json(address, options);
+    assert_eq!((status, fault_counts(&result)), (Some(0), [0; 6]), "{options}: {result}");
     assert_eq!((&result["fine"], &result["deliveries"]), (&true.into(), &deliveries.into()), "{result}");
     result
 }
 
-/// There is no result, and one line tells why, which is returned.
+/// Runs a load that ends with `status` and without a result; returns its error of one line.
 #[track_caller]
-fn is_refused(address: impl ToString, options: &str, status: i32) -> String {
-    let (ended, said, errors) = load(address, options);
-    assert_eq!((ended, &said[..], errors.lines().count()), (Some(status), "", 1), "{options}: {errors}");
+fn expect_error(address: impl ToString, options: &str, status: i32) -> String {
+    let (ended, output, errors) = run(address, options);
+    assert_eq!((ended, &output[..], errors.lines().count()), (Some(status), "", 1), "{options}: {errors}");
     errors.strip_prefix("hubbub-load: ").and_then(|line| line.strip_suffix('\n')).unwrap().to_owned()
 }
 
-/// The words in which a server of the tests' own is spoken to.
+/// Runs a load against a server with `fault`, which must fail; returns the fault counts.
+#[track_caller]
+fn counts_with_fault(fault: Fault, options: &str) -> [u64; 6] {
+    let (status, result) = run_json(TestServer::start_on_port(Protocol::Lines, fault), options);
+    assert_eq!((status, &result["fine"]), (Some(1), &false.into()), "{result}");
+    fault_counts(&result)
+}
+
+/// The protocol of a test server.
 #[derive(Clone, Copy, PartialEq)]
-enum Dialect {
+enum Protocol {
     Lines,
     Nats,
     Redis,
 }
 
-impl Dialect {
-    /// What a newcomer is told at once, what it has to say, and what it is told when it hears the others.
-    fn manners(self) -> (&'static str, &'static [&'static str], &'static str) {
+impl Protocol {
+    /// Returns the server's first message, the client's expected messages, and the reply that it has joined.
+    fn handshake(self) -> (&'static str, &'static [&'static str], &'static str) {
         match self {
-            Self::Lines => ("", &[], "Welcome to a server of the tests.\n"),
+            Self::Lines => ("", &[], "Welcome to a test server.\n"),
             Self::Nats => ("INFO {}\r\nPING\r\n", &["CONNECT {", "SUB room 1", "PING", "PONG"], "PONG\r\n"),
             Self::Redis => {
                 let joined = "%1\r\n$5\r\nproto\r\n:3\r\n>3\r\n$9\r\nsubscribe\r\n$4\r\nroom\r\n:1\r\n";
@@ -76,22 +85,22 @@ impl Dialect {
         }
     }
 
-    /// The next line that somebody says to all others, while there is one.
-    fn hears(self, input: &mut impl BufRead) -> Option<Vec<u8>> {
+    /// Reads the next line that a client publishes; none at the end of its input.
+    fn read_line(self, input: &mut impl BufRead) -> Option<Vec<u8>> {
         match self {
-            Self::Lines => control(input).map(String::into_bytes),
-            Self::Nats => payload(input, "PUB room "),
+            Self::Lines => read_text_line(input).map(String::into_bytes),
+            Self::Nats => read_payload(input, "PUB room "),
             Self::Redis => {
-                assert_eq!(control(input)?, "*3");
-                let words = [(); 3].map(|()| payload(input, "$").unwrap());
+                assert_eq!(read_text_line(input)?, "*3");
+                let words = [(); 3].map(|()| read_payload(input, "$").unwrap());
                 assert_eq!(words[..2], [&b"PUBLISH"[..], b"room"]);
                 words.into_iter().nth(2)
             }
         }
     }
 
-    /// How a client is told `line`.
-    fn tells(self, line: &[u8]) -> Vec<u8> {
+    /// Returns the message that delivers `line`.
+    fn encode(self, line: &[u8]) -> Vec<u8> {
         let length = line.len();
         let (head, end) = match self {
             Self::Lines => (String::new(), "\n"),
@@ -102,189 +111,198 @@ impl Dialect {
     }
 }
 
-fn control(input: &mut impl BufRead) -> Option<String> {
+fn read_text_line(input: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     input.read_line(&mut line).ok().filter(|&bytes| bytes > 0)?;
     Some(line.trim_end().to_owned())
 }
 
-/// What follows a line that ends in its length.
-fn payload(input: &mut impl BufRead, before: &str) -> Option<Vec<u8>> {
-    let length = control(input)?.strip_prefix(before).unwrap().parse::<usize>().unwrap();
+/// Reads a payload; the line before it is `prefix` and its length.
+fn read_payload(input: &mut impl BufRead, prefix: &str) -> Option<Vec<u8>> {
+    let length = read_text_line(input)?.strip_prefix(prefix).unwrap().parse::<usize>().unwrap();
     let mut payload = vec![0; length + 2];
     input.read_exact(&mut payload).unwrap();
     payload.truncate(length);
     Some(payload)
 }
 
-/// The line with which a server of the tests' own does something wrong.
-const WHICH: u32 = 20;
+/// The line with which a test server does something wrong.
+const FAULTY_LINE: u32 = 20;
 
-/// What it does, mostly to one victim who says nothing.
+/// What a test server does wrong, in most cases to one victim: a client that sends nothing.
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
     None,
     Lose,
-    Double,
-    Alter,
-    /// Adds a torn copy of the line.
+    Duplicate,
+    Corrupt,
+    /// Adds a copy without its first byte.
     Tear,
-    /// Changes places with the next line; where two speak, this or a later one with the other sender's.
+    /// Swaps the line with the next one; with two senders, this or a later line with one of the other sender.
     Swap,
-    /// Tells the line also who said it.
-    Echo,
-    /// Ends the victim's connection instead, and breaks it ten lines later.
-    Close,
+    /// Sends the line back to its sender too.
+    Return,
+    /// Ends the victim's connection instead, and resets it ten lines later.
+    Disconnect,
 }
 
-/// The clients of a server of the tests' own.
-struct Room {
-    dialect: Dialect,
+/// The state of a test server.
+struct TestServer {
+    protocol: Protocol,
     fault: Fault,
-    /// Each with whether it spoke.
-    members: Vec<(Option<Socket>, bool)>,
-    held: Option<Vec<u8>>,
+    /// Each client's socket, and whether the client has sent a line.
+    clients: Vec<(Option<Socket>, bool)>,
+    /// The line that waits to be swapped.
+    delayed: Option<Vec<u8>>,
 }
 
-impl Room {
-    /// Opens a room at `door`, for as long as this process lives.
-    fn open(door: impl Into<Socket>, dialect: Dialect, fault: Fault) {
-        let door = door.into();
-        let room = Arc::new(Mutex::new(Self { dialect, fault, members: Vec::new(), held: None }));
+impl TestServer {
+    /// Serves `listener` until this process ends.
+    fn start(listener: impl Into<Socket>, protocol: Protocol, fault: Fault) {
+        let listener = listener.into();
+        let server = Arc::new(Mutex::new(Self { protocol, fault, clients: Vec::new(), delayed: None }));
         thread::spawn(move || {
-            while let Ok((socket, _)) = door.accept() {
-                let room = Arc::clone(&room);
-                thread::spawn(move || Self::serve(&room, socket));
+            while let Ok((socket, _)) = listener.accept() {
+                let server = Arc::clone(&server);
+                thread::spawn(move || Self::serve(&server, socket));
             }
         });
     }
 
-    /// Opens a room at a port.
-    fn at_port(dialect: Dialect, fault: Fault) -> String {
-        let door = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = door.local_addr().unwrap().to_string();
-        Self::open(door, dialect, fault);
+    /// Starts a server on a free port; returns its address.
+    fn start_on_port(protocol: Protocol, fault: Fault) -> String {
+        let (listener, address) = listen();
+        Self::start(listener, protocol, fault);
         address
     }
 
-    fn serve(room: &Mutex<Self>, mut socket: Socket) {
-        // A unix socket has no such thing.
+    fn serve(server: &Mutex<Self>, mut socket: Socket) {
+        // Fails on a unix socket, which does not need it.
         _ = socket.set_tcp_nodelay(true);
         let mut input = BufReader::new(socket.try_clone().unwrap());
-        let dialect = room.lock().unwrap().dialect;
-        let (first, expected, joined) = dialect.manners();
+        let protocol = server.lock().unwrap().protocol;
+        let (first, expected, joined) = protocol.handshake();
         socket.write_all(first.as_bytes()).unwrap();
-        for word in expected {
-            let said = control(&mut input).unwrap();
-            assert!(said.starts_with(word), "{said}");
+        for start in expected {
+            let line = read_text_line(&mut input).unwrap();
+            assert!(line.starts_with(start), "{line}");
         }
-        let member = {
-            let members = &mut room.lock().unwrap().members;
+        let index = {
+            let clients = &mut server.lock().unwrap().clients;
             socket.write_all(joined.as_bytes()).unwrap();
-            members.push((Some(socket), false));
-            members.len() - 1
+            clients.push((Some(socket), false));
+            clients.len() - 1
         };
-        while let Some(line) = dialect.hears(&mut input) {
-            room.lock().unwrap().relay(member, &line);
+        while let Some(line) = protocol.read_line(&mut input) {
+            server.lock().unwrap().relay(index, &line);
         }
     }
 
-    /// Tells everyone else what a member said, but for the fault.
+    /// Sends a client's line to all others, with the fault.
     fn relay(&mut self, from: usize, line: &[u8]) {
-        let number = number(line);
-        self.members[from].1 |= number.is_some();
-        let echoes = self.dialect == Dialect::Redis || self.fault == Fault::Echo && number == Some(WHICH);
-        let victim = self.members.iter().position(|(_, spoke)| !spoke);
-        for to in 0..self.members.len() {
+        let number = line_number(line);
+        self.clients[from].1 |= number.is_some();
+        let echoes =
+            self.protocol == Protocol::Redis || self.fault == Fault::Return && number == Some(FAULTY_LINE);
+        let victim = self.clients.iter().position(|(_, is_sender)| !is_sender);
+        for to in 0..self.clients.len() {
             let lines = match to {
                 _ if to == from && !echoes => vec![],
-                _ if Some(to) == victim => self.wrongly(number, line.to_vec(), to),
+                _ if Some(to) == victim => self.apply_fault(number, line.to_vec(), to),
                 _ => vec![line.to_vec()],
             };
-            let mut told = lines.iter().flat_map(|line| self.dialect.tells(line)).collect::<Vec<_>>();
-            if to == from && self.dialect == Dialect::Redis {
-                told.extend_from_slice(b":9\r\n");
+            let mut output = lines.iter().flat_map(|line| self.protocol.encode(line)).collect::<Vec<_>>();
+            if to == from && self.protocol == Protocol::Redis {
+                output.extend_from_slice(b":9\r\n");
             }
-            // Who is gone hears nothing.
-            _ = self.members[to].0.as_mut().map(|socket| socket.write_all(&told));
+            // Fails if the client has disconnected.
+            _ = self.clients[to].0.as_mut().map(|socket| socket.write_all(&output));
         }
     }
 
-    /// What the victim is told when it is to be told `line`.
-    fn wrongly(&mut self, number: Option<u32>, mut line: Vec<u8>, victim: usize) -> Vec<Vec<u8>> {
-        if let Some(first) = self.held.take() {
-            let two_speak = self.members.iter().filter(|(_, spoke)| *spoke).count() > 1;
-            if two_speak && first[4..8] == line[4..8] {
-                self.held = Some(line);
+    /// Returns what to send to the victim instead of `line`.
+    fn apply_fault(&mut self, number: Option<u32>, mut line: Vec<u8>, victim: usize) -> Vec<Vec<u8>> {
+        if let Some(first) = self.delayed.take() {
+            let has_two_senders = self.clients.iter().filter(|(_, is_sender)| *is_sender).count() > 1;
+            if has_two_senders && first[4..8] == line[4..8] {
+                self.delayed = Some(line);
                 return vec![first];
             }
             return vec![line, first];
         }
-        match (self.fault, number.and_then(|number| number.checked_sub(WHICH))) {
+        match (self.fault, number.and_then(|number| number.checked_sub(FAULTY_LINE))) {
             (Fault::Lose, Some(0)) => return vec![],
-            (Fault::Double, Some(0)) => return vec![line.clone(), line],
-            (Fault::Alter, Some(0)) => line[40] ^= 1,
+            (Fault::Duplicate, Some(0)) => return vec![line.clone(), line],
+            (Fault::Corrupt, Some(0)) => line[40] ^= 1,
             (Fault::Tear, Some(0)) => return vec![line[1..].to_vec(), line],
             (Fault::Swap, Some(0)) => {
-                self.held = Some(line);
+                self.delayed = Some(line);
                 return vec![];
             }
-            (Fault::Close, Some(0)) => {
-                let socket = self.members[victim].0.as_ref().unwrap();
+            (Fault::Disconnect, Some(0)) => {
+                let socket = self.clients[victim].0.as_ref().unwrap();
                 socket.set_linger(Some(Duration::ZERO)).unwrap();
                 socket.shutdown(Shutdown::Both).unwrap();
             }
-            (Fault::Close, Some(10)) => self.members[victim].0 = None,
+            (Fault::Disconnect, Some(10)) => self.clients[victim].0 = None,
             _ => {}
         }
         vec![line]
     }
 }
 
-/// Which line of the load it is, if it is one and does not only ask who hears.
-fn number(line: &[u8]) -> Option<u32> {
+/// Returns the number of a line of the load; none for a probe or another line.
+fn line_number(line: &[u8]) -> Option<u32> {
     let (header, number) = std::str::from_utf8(line.get(..16)?).ok()?.split_at(8);
     u32::from_str_radix(number, 16).ok().filter(|_| !header.ends_with("ffff"))
 }
 
-/// What a run counts at a server with that fault: the run fails.
-#[track_caller]
-fn counted(fault: Fault, options: &str) -> [u64; 6] {
-    let (status, result) = result(Room::at_port(Dialect::Lines, fault), options);
-    assert_eq!((status, &result["fine"]), (Some(1), &false.into()), "{result}");
-    faults(&result)
+fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
 }
 
-/// Two who speak in turn, so that no more than two lines are under way.
-const IN_TURN: &str = "--verify --clients 4 --senders 2 --lines 60 --window 2 --timeout 1";
+/// Starts a server that sends `greeting` to each connection and passes it to `then`; returns its address.
+fn greet_and_then(greeting: &'static str, then: impl Fn(TcpStream) + Send + 'static) -> String {
+    let (listener, address) = listen();
+    thread::spawn(move || {
+        while let Ok((mut socket, _)) = listener.accept() {
+            socket.write_all(greeting.as_bytes()).unwrap();
+            then(socket);
+        }
+    });
+    address
+}
 
 #[test]
-fn everything_that_is_said_to_the_server_is_heard_and_the_table_tells_so() {
+fn every_line_arrives_and_the_table_has_one_aligned_row_for_each_result() {
     let server = Server::start(&[]);
-    let result = is_fine(server.address(), "--verify -c 8 -s 3 -n 500", 500 * 7);
+    let options = "--verify -c 8 -s 3 -n 500";
+    let result = expect_fine(server.address(), options, 500 * 7);
     assert_eq!((&result["verified"], &result["foreign"]), (&true.into(), &8.into()), "{result}");
-    let (status, table, errors) = load(server.address(), "--verify -c 8 -s 3 -n 500");
+    let (status, table, errors) = run(server.address(), options);
     assert_eq!((status, &errors[..]), (Some(0), ""), "{table}");
-    let rows = [
-        "load",
-        "connected",
-        "deliveries",
-        "latency",
-        "evenness",
-        "lost",
-        "out of order",
-        "altered",
-        "doubled",
-    ];
-    for row in rows.iter().chain(&["cut"]) {
-        let count = table.lines().filter(|line| line.starts_with(&format!("{row:<13} "))).count();
-        assert_eq!(count, 1, "{row}: {table}");
+    for (label, value) in [
+        ("load", "8 clients, 3 senders, 500 lines of 64 bytes"),
+        ("connected", "8 connections in "),
+        ("deliveries", "3500 in "),
+        ("latency", "p50 "),
+        ("evenness", "slowest sender at "),
+        ("lost", "0 deliveries"),
+        ("out of order", "0 deliveries"),
+        ("corrupted", "0 deliveries"),
+        ("duplicated", "0 deliveries"),
+        ("disconnected", "0 clients"),
+    ] {
+        let rows = table.lines().filter(|line| line.starts_with(&format!("{label:<14}  {value}")));
+        assert_eq!(rows.count(), 1, "{label}: {table}");
     }
-    assert!(table.contains("3500 in "), "{table}");
+    assert_eq!(table.lines().count(), 10, "{table}");
 }
 
 #[test]
-fn a_load_of_any_shape_is_heard_by_all() {
+fn a_load_of_any_shape_arrives() {
     let server = Server::start(&[]);
     let shapes = [
         ("--verify -c 5 -s 2 -n 100 --window 1", 400),
@@ -300,106 +318,109 @@ fn a_load_of_any_shape_is_heard_by_all() {
         ("--verify -c 5 -s 2 -n 100 --bytes 8000", 400),
     ];
     for (options, deliveries) in shapes {
-        is_fine(server.address(), options, deliveries);
+        expect_fine(server.address(), options, deliveries);
     }
 }
 
 #[test]
-fn where_all_speak_one_more_listens_so_that_the_order_can_be_checked() {
+fn if_all_clients_send_verify_adds_a_client_that_only_receives() {
     let server = Server::start(&[]);
-    assert_eq!(is_fine(server.address(), "--verify -c 5 -s 5 -n 100", 500)["clients"], 6);
-    assert_eq!(is_fine(server.address(), "--verify -c 1 -n 100", 100)["clients"], 2);
+    for (options, deliveries, clients) in
+        [("--verify -c 5 -s 5 -n 100", 500, 6), ("--verify -c 1 -n 100", 100, 2)]
+    {
+        assert_eq!(expect_fine(server.address(), options, deliveries)["clients"], clients);
+    }
 }
 
 #[test]
-fn with_a_rate_no_line_is_said_before_its_time() {
+fn with_a_rate_no_line_is_sent_before_its_time() {
     let server = Server::start(&[]);
-    let result = is_fine(server.address(), "--verify -c 3 -s 2 -n 101 --rate 1000", 202);
-    // However slow the machine is: it can only take longer.
+    let result = expect_fine(server.address(), "--verify -c 3 -s 2 -n 101 --rate 1000", 202);
+    // A slow machine can only take longer.
     assert!(result["seconds"].as_f64().unwrap() >= 0.1, "{result}");
 }
 
 #[test]
-fn with_a_window_of_one_nothing_is_said_before_all_heard_the_last() {
+fn with_a_window_of_one_a_line_is_sent_only_after_all_received_the_last() {
     let options = "--verify -c 3 -s 1 -n 30 --window 1 --timeout 1";
-    // One of two lacks line 20, and both lack the 9 after it.
-    assert_eq!(counted(Fault::Lose, options), [1 + 9 * 2, 0, 0, 0, 0, 0]);
+    // One of two readers lacks line 20, and both lack the 9 lines after it.
+    assert_eq!(counts_with_fault(Fault::Lose, options), [1 + 9 * 2, 0, 0, 0, 0, 0]);
 }
 
 #[test]
-fn a_server_without_a_welcome_is_asked_who_hears() {
+fn without_a_greeting_probes_show_which_clients_receive() {
     let server = Server::start(&["-w", ""]);
-    // Who is alone has nobody to ask.
+    // A single client has no other to send a probe to.
     for (options, deliveries) in
         [("-c 1 -n 9", 0), ("--verify -c 2 -s 1 -n 9", 9), ("--verify -c 3 -s 1 -n 9", 18)]
     {
-        assert_eq!(is_fine(server.address(), options, deliveries)["foreign"], 0);
+        assert_eq!(expect_fine(server.address(), options, deliveries)["foreign"], 0);
     }
 }
 
 #[test]
-fn the_servers_process_is_watched_where_it_is_named() {
+fn with_a_pid_the_result_has_the_resource_use_of_the_server() {
     let server = Server::start(&[]);
     let options = format!("-c 5 -n 100 --idle 0.1 --pid {}", server.pid());
-    let result = is_fine(server.address(), &options, 400);
+    let result = expect_fine(server.address(), &options, 400);
     for name in ["resident_kib", "peak_kib", "idle_resident_kib"] {
         assert!(result["server"][name].as_u64().unwrap() > 100, "{name}: {result}");
     }
     assert!(result["server"]["cpu_ns_a_delivery"].is_f64(), "{result}");
-    let (_, table, _) = load(server.address(), &options);
-    for row in ["idle", "server CPU", "resident", "a connection"] {
-        assert!(table.lines().any(|line| line.starts_with(&format!("{row:<13} "))), "{row}: {table}");
+    let (_, table, _) = run(server.address(), &options);
+    for label in ["idle", "server CPU", "server memory", "per connection"] {
+        assert!(table.lines().any(|line| line.starts_with(&format!("{label:<14}  "))), "{label}: {table}");
     }
-    // Process numbers end far below.
-    let why = is_refused(server.address(), "--pid 4294967295", 1);
+    // Linux never assigns this id.
+    let why = expect_error(server.address(), "--pid 4294967295", 1);
     assert_eq!(why, "cannot read /proc/4294967295/stat: No such file or directory");
 }
 
 #[test]
-fn readers_that_never_read_are_seen_to_be_cut_and_harm_nobody() {
+fn disconnected_stuck_readers_are_counted_and_disturb_no_client() {
     let server = Server::start(&["--stall-timeout", "0.2"]);
-    let result = is_fine(server.address(), "-c 4 -s 2 -n 40000 --bytes 200 --stuck 2", 120_000);
-    assert_eq!((&result["stuck"], &result["stuck_cut"]), (&2.into(), &2.into()), "{result}");
-    let result = is_fine(server.address(), "-c 4 -s 2 -n 100 --stuck 2", 300);
-    assert_eq!((&result["stuck"], &result["stuck_cut"]), (&2.into(), &0.into()), "{result}");
+    for (options, deliveries, disconnected) in [("-n 40000 --bytes 200", 120_000, 2), ("-n 100", 300, 0)] {
+        let result = expect_fine(server.address(), &format!("-c 4 -s 2 --stuck 2 {options}"), deliveries);
+        assert_eq!((&result["stuck"], &result["stuck_cut"]), (&2.into(), &disconnected.into()), "{result}");
+    }
 }
 
 #[test]
-fn a_slow_reader_reads_some_and_others_come_and_go() {
+fn a_slow_reader_and_churn_connections_keep_to_their_rates() {
     let server = Server::start(&[]);
     let options = "--verify -c 3 -s 1 -n 500 --rate 1000 --slow 1000 --churn 200";
-    let result = is_fine(server.address(), options, 1000);
+    let result = expect_fine(server.address(), options, 1000);
     let seconds = result["seconds"].as_f64().unwrap();
-    let read = result["slow_read"].as_u64().unwrap();
-    assert!(read > 0 && read as f64 <= 1000.0 * (seconds + 1.0), "{result}");
-    assert_eq!((&result["slow_cut"], &result["turned_away"]), (&false.into(), &0.into()), "{result}");
-    let came = result["came"].as_u64().unwrap();
-    assert!(came > 0 && came as f64 <= 200.0 * (seconds + 1.0), "{result}");
+    for (name, rate) in [("slow_read", 1000.0), ("churn_accepted", 200.0)] {
+        let amount = result[name].as_u64().unwrap();
+        assert!(amount > 0 && amount as f64 <= rate * (seconds + 1.0), "{name}: {result}");
+    }
+    assert_eq!((&result["slow_cut"], &result["churn_refused"]), (&false.into(), &0.into()), "{result}");
 }
 
 #[test]
-fn who_comes_and_is_refused_did_not_come() {
+fn a_refused_churn_connection_is_not_counted_as_accepted() {
     let server = Server::start(&["-m", "3"]);
-    let result = is_fine(server.address(), "-c 3 -s 1 -n 500 --rate 1000 --churn 200", 1000);
-    assert_eq!(result["came"], 0, "{result}");
-    assert!(result["turned_away"].as_u64().unwrap() > 0, "{result}");
+    let result = expect_fine(server.address(), "-c 3 -s 1 -n 500 --rate 1000 --churn 200", 1000);
+    assert_eq!(result["churn_accepted"], 0, "{result}");
+    assert!(result["churn_refused"].as_u64().unwrap() > 0, "{result}");
 }
 
 #[test]
-fn a_line_that_is_said_late_is_late_for_who_hears_it() {
+fn the_latency_of_a_late_line_counts_from_its_due_time() {
     let server = Server::start(&[]);
-    // All are due at the start, and said one by one.
-    let result = is_fine(server.address(), "-c 2 -s 1 -n 300 --rate 1000000000 --window 1", 300);
+    // All lines are due at the start, and the window sends them one by one.
+    let result = expect_fine(server.address(), "-c 2 -s 1 -n 300 --rate 1000000000 --window 1", 300);
     let (longest, all) = (result["latency_us"]["max"].as_f64(), result["seconds"].as_f64());
     assert!(longest.unwrap() >= 0.9e6 * all.unwrap(), "{result}");
 }
 
 #[test]
-fn what_a_server_does_not_read_is_not_kept_without_bound() {
-    let address = greets_and_then(std::mem::forget);
+fn lines_that_the_server_does_not_read_take_bounded_memory() {
+    let address = greet_and_then("Welcome.\n", std::mem::forget);
     for pace in ["--rate 1000000000", "--window 1000000"] {
         let mut command = Command::new("sh");
-        // A tenth of what there is to say, in KiB.
+        // In KiB: a tenth of all lines.
         command.args(["-c", "ulimit -v 200000 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hubbub-load")]);
         command.args(format!("-c 2 -s 1 -n 20000 -b 100000 {pace} --timeout 1 --json {address}").split(' '));
         let (status, json, errors) = run_to_its_end(command);
@@ -409,7 +430,7 @@ fn what_a_server_does_not_read_is_not_kept_without_bound() {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_a_failure_and_one_that_nobody_reads_is_not() {
+fn a_result_that_cannot_be_written_is_a_failure_but_a_closed_pipe_is_not() {
     let server = Server::start(&[]);
     let shell = |line: &str| {
         let mut command = Command::new("bash");
@@ -422,156 +443,138 @@ fn a_result_that_cannot_be_written_is_a_failure_and_one_that_nobody_reads_is_not
     assert_eq!((status, &errors[..]), (Some(0), ""));
 }
 
+/// Two senders in turn, with at most two lines that not all readers have received.
+const IN_TURN: &str = "--verify --clients 4 --senders 2 --lines 60 --window 2 --timeout 1";
+
 #[test]
-fn a_line_that_comes_twice_is_doubled() {
-    // Also when it is the last; and unverified, it is one too many.
-    for options in [IN_TURN, "--verify -c 4 -s 1 -n 21 --window 2", "-c 4 -s 1 -n 21 --window 2"] {
-        assert_eq!(counted(Fault::Double, options), [0, 0, 1, 0, 0, 0], "{options}");
+fn each_fault_of_a_server_is_counted_under_its_kind() {
+    // Lost, out of order, duplicated, corrupted, returned, disconnected.
+    for (fault, options, counts) in [
+        (Fault::Lose, IN_TURN, [1, 0, 0, 0, 0, 0]),
+        (Fault::Swap, IN_TURN, [0, 1, 0, 0, 0, 0]),
+        (Fault::Swap, "--verify -c 2 -s 1 -n 60 --window 2", [0, 1, 0, 0, 0, 0]),
+        (Fault::Duplicate, IN_TURN, [0, 0, 1, 0, 0, 0]),
+        // The duplicate of the last line; without --verify it is one line too many.
+        (Fault::Duplicate, "--verify -c 4 -s 1 -n 21 --window 2", [0, 0, 1, 0, 0, 0]),
+        (Fault::Duplicate, "-c 4 -s 1 -n 21 --window 2", [0, 0, 1, 0, 0, 0]),
+        // A corrupted line is also lost: the original never arrives.
+        (Fault::Corrupt, IN_TURN, [1, 0, 0, 1, 0, 0]),
+        (Fault::Return, IN_TURN, [0, 0, 0, 0, 1, 0]),
+        // The connection ends once though a reset follows, and lines 20 to 59 are lost.
+        (Fault::Disconnect, "--verify -c 3 -s 1 -n 60 --rate 300 --timeout 1", [40, 0, 0, 0, 0, 1]),
+    ] {
+        assert_eq!(counts_with_fault(fault, options), counts, "{options}");
     }
 }
 
 #[test]
-fn two_lines_that_change_places_for_one_reader_are_out_of_order_whoever_said_them() {
-    for options in [IN_TURN, "--verify -c 2 -s 1 -n 60 --window 2"] {
-        assert_eq!(counted(Fault::Swap, options), [0, 1, 0, 0, 0, 0], "{options}");
-    }
-}
-
-#[test]
-fn a_line_lost_altered_or_returned_to_who_said_it_is_counted_as_that() {
-    assert_eq!(counted(Fault::Lose, IN_TURN), [1, 0, 0, 0, 0, 0]);
-    // What it was before, nobody heard.
-    assert_eq!(counted(Fault::Alter, IN_TURN), [1, 0, 0, 1, 0, 0]);
-    assert_eq!(counted(Fault::Echo, IN_TURN), [0, 0, 0, 0, 1, 0]);
-}
-
-#[test]
-fn a_torn_copy_beside_a_line_is_strange_unless_others_may_talk() {
-    for (options, strange) in [("", 1), (" --others", 0)] {
-        let address = Room::at_port(Dialect::Lines, Fault::Tear);
-        let (status, result) = result(address, &format!("{IN_TURN}{options}"));
-        assert_eq!((status, &result["strange"]), (Some(strange), &strange.into()), "{result}");
+fn a_torn_copy_of_a_line_is_unexpected_unless_others_may_talk() {
+    for (options, unexpected) in [("", 1), (" --others", 0)] {
+        let address = TestServer::start_on_port(Protocol::Lines, Fault::Tear);
+        let (status, result) = run_json(address, &format!("{IN_TURN}{options}"));
+        assert_eq!((status, &result["unexpected"]), (Some(unexpected), &unexpected.into()), "{result}");
         assert_eq!(result["lost"], 0, "{result}");
     }
 }
 
-/// A server that greets, and then does with each connection what `then` does.
-fn greets_and_then(then: impl Fn(TcpStream) + Send + 'static) -> String {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        while let Ok((mut socket, _)) = door.accept() {
-            socket.write_all(b"Welcome.\n").unwrap();
-            then(socket);
-        }
-    });
-    address
-}
-
 #[test]
-fn what_a_server_never_took_is_no_success_even_where_nobody_is_to_hear_it() {
-    let address = greets_and_then(std::mem::forget);
-    let (status, result) = result(address, "-c 1 -n 100000 -b 1000 --timeout 0.5");
+fn lines_that_the_server_never_read_are_a_failure_even_with_a_single_client() {
+    let address = greet_and_then("Welcome.\n", std::mem::forget);
+    let (status, result) = run_json(address, "-c 1 -n 100000 -b 1000 --timeout 0.5");
     assert_eq!((status, &result["fine"]), (Some(1), &false.into()), "{result}");
-    assert!(result["said"].as_u64() < Some(100_000), "{result}");
+    assert!(result["sent"].as_u64() < Some(100_000), "{result}");
 }
 
 #[test]
-fn once_nobody_is_left_nothing_is_waited_for() {
-    let members = Mutex::new(Vec::new());
-    let address = greets_and_then(move |socket| {
-        let mut members = members.lock().unwrap();
-        members.push(socket);
-        if members.len() == 3 {
-            let mut members = std::mem::take(&mut *members);
-            // At the first word of the first, all are ended.
-            thread::spawn(move || members[0].read(&mut [0]));
+fn the_run_ends_at_once_when_the_last_client_is_disconnected() {
+    let clients = Mutex::new(Vec::new());
+    let address = greet_and_then("Welcome.\n", move |socket| {
+        let mut clients = clients.lock().unwrap();
+        clients.push(socket);
+        if clients.len() == 3 {
+            let mut clients = std::mem::take(&mut *clients);
+            // Closes all connections when the first line arrives.
+            thread::spawn(move || clients[0].read(&mut [0]));
         }
     });
     // Longer than a test may take.
-    let (status, result) = result(address, "-c 3 -s 1 -n 1000 --rate 1 --timeout 1000");
+    let (status, result) = run_json(address, "-c 3 -s 1 -n 1000 --rate 1 --timeout 1000");
     assert_eq!((status, &result["cut"]), (Some(1), &3.into()), "{result}");
 }
 
 #[test]
-fn a_connection_that_the_server_ends_is_cut_once_and_what_it_lacks_is_lost() {
-    let paced = "--verify -c 3 -s 1 -n 60 --rate 300 --timeout 1";
-    assert_eq!(counted(Fault::Close, paced), [40, 0, 0, 0, 0, 1]);
-}
-
-#[test]
-fn a_server_at_a_unix_socket_is_reached_by_its_path() {
+fn a_server_on_a_unix_socket_is_reached_by_its_path() {
     let folder = Folder::new("load");
     let path = folder.path("socket");
     let address = format!("unix:{}", path.display());
-    let why = is_refused(&address, "-c 2", 1);
+    let why = expect_error(&address, "-c 2", 1);
     assert_eq!(why, format!("cannot connect to {address}: No such file or directory"));
-    Room::open(UnixListener::bind(&path).unwrap(), Dialect::Lines, Fault::None);
-    is_fine(&address, "--verify -c 5 -s 2 -n 100", 400);
+    TestServer::start(UnixListener::bind(&path).unwrap(), Protocol::Lines, Fault::None);
+    expect_fine(&address, "--verify -c 5 -s 2 -n 100", 400);
 }
 
 #[test]
-fn a_message_broker_is_spoken_to_in_its_own_words() {
-    for (name, dialect) in [("nats", Dialect::Nats), ("redis", Dialect::Redis)] {
+fn message_brokers_are_measured_in_their_own_protocols() {
+    for (name, protocol) in [("nats", Protocol::Nats), ("redis", Protocol::Redis)] {
         let options = format!("--verify -c 5 -s 2 -n 100 --protocol {name}");
-        assert_eq!(is_fine(Room::at_port(dialect, Fault::None), &options, 400)["protocol"], name);
+        let address = TestServer::start_on_port(protocol, Fault::None);
+        assert_eq!(expect_fine(address, &options, 400)["protocol"], name);
     }
 }
 
 #[test]
-fn load_goes_to_this_machine_only() {
-    // An address for documentation, at which there is nobody.
-    let why = is_refused("192.0.2.1:9090", "", 2);
-    assert!(why.starts_with("192.0.2.1:9090 is not a loopback address: "), "{why}");
+fn an_address_of_another_machine_is_refused() {
+    // An address for documentation, where no machine is.
+    let why = expect_error("192.0.2.1:9090", "", 2);
+    assert!(why.starts_with("\"192.0.2.1:9090\" is not a loopback address: "), "{why}");
     assert!(why.contains("--i-own-this-host"), "{why}");
 }
 
 #[test]
-fn a_port_at_which_nobody_listens_is_named() {
+fn a_port_without_a_listener_is_named() {
     let port = Port::reserve();
     for options in ["-c 1", "-c 5", "-c 5 --stuck 1"] {
-        let why = is_refused(port.address(), options, 1);
+        let why = expect_error(port.address(), options, 1);
         assert_eq!(why, format!("cannot connect to {}: Connection refused", port.address()));
     }
 }
 
 #[test]
-fn a_room_that_is_full_is_quoted() {
+fn the_refusal_of_a_full_room_is_quoted() {
     let server = Server::start(&["-m", "2"]);
-    let why = is_refused(server.address(), "-c 5", 1);
-    let said = "the server ended the connection, saying '* the room is full, with 2 in it: try again later'";
-    assert_eq!(why, format!("cannot connect to {}: {said}", server.address()));
+    let why = expect_error(server.address(), "-c 5", 1);
+    // The server's own words, from another full room.
+    let full = Server::start(&["-m", "2"]);
+    let [_first, _second, mut third] = [(); 3].map(|()| TcpStream::connect(full.address()).unwrap());
+    let mut refusal = String::new();
+    third.read_to_string(&mut refusal).unwrap();
+    assert!(refusal.starts_with("* the room is full"), "{refusal}");
+    let sent = format!("the server closed the connection and sent \"{}\"", refusal.trim_end());
+    assert_eq!(why, format!("cannot connect to {}: {sent}", server.address()));
 }
 
 #[test]
-fn who_is_told_by_the_server_itself_why_it_hears_nothing_does_not_count_as_heard() {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = door.local_addr().unwrap();
-    thread::spawn(move || {
-        let refuse = |(mut socket, _): (TcpStream, _)| socket.write_all(b"* not today\n").map(|()| socket);
-        let refused = [door.accept(), door.accept()].map(|accepted| accepted.and_then(refuse));
-        // Until the other end is closed: nothing that it says goes anywhere.
-        refused.map(|socket| std::io::copy(&mut socket.unwrap(), &mut std::io::sink()))
-    });
-    let why = is_refused(address, "-c 2 --timeout 0.5", 1);
-    let said = "only 0 of 2 clients hear what is said and the server says '* not today'";
-    assert_eq!(why, format!("cannot connect to {address}: {said}"));
+fn a_client_that_received_only_a_notice_does_not_count_as_joined() {
+    let address = greet_and_then("* not today\n", std::mem::forget);
+    let why = expect_error(&address, "-c 2 --timeout 0.5", 1);
+    let reason = "only 0 of 2 clients receive lines; the server sent \"* not today\"";
+    assert_eq!(why, format!("cannot connect to {address}: {reason}"));
 }
 
 #[test]
-fn a_wrong_command_line_is_told_in_one_line() {
+fn a_wrong_command_line_is_reported_in_one_line() {
     let wrong = ["-b 3", "--protocol smtp", "-s 5 -c 2", "127.0.0.1:1", "--unknown", "-n -1", "--timeout 0"];
     for options in wrong {
-        let why = is_refused("127.0.0.1:9", options, 2);
-        assert!(why.ends_with(" (hubbub-load --help tells the options)"), "{why}");
+        let why = expect_error("127.0.0.1:9", options, 2);
+        assert!(why.ends_with(" (see hubbub-load --help)"), "{why}");
     }
 }
 
 #[test]
 fn the_help_and_the_version_are_printed() {
-    let (status, help, errors) = load("", "--help");
+    let (status, help, errors) = run("", "--help");
     assert_eq!((status, &errors[..]), (Some(0), ""));
     assert!(help.contains("\nUsage: hubbub-load [OPTIONS] [ADDR]\n"), "{help}");
     let version = format!("hubbub-load {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(load("", "--version"), (Some(0), version, String::new()));
+    assert_eq!(run("", "--version"), (Some(0), version, String::new()));
 }

@@ -1,11 +1,10 @@
-//! What the programs say of themselves with `--help`, the manual, the README and the shells' completions tell
-//! the same.
+//! `--help`, the manual pages, the README and the completions of the shells agree with each other.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod common;
 
-use common::{Client, Folder, Server, run_to_its_end};
+use common::{Client, Folder, Server, run_to_end};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,12 +17,12 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("hubbub-load", env!("CARGO_BIN_EXE_hubbub-load")),
 ];
 
-/// Options of the server that others rely on: short, long, argument and default, each empty where there is none.
+/// Options of the server that other programs rely on: short, long, argument and default; empty if there is none.
 const CONTRACT: [(&str, &str, &str, &str); 18] = [
-    ("l", "listen", "[VIEW:]ADDR", "plain:127.0.0.1:9090"),
+    ("l", "listen", "[VIEW:]ADDR", "plain:127.0.0.1:9090 and named:127.0.0.1:9091"),
     ("w", "welcome", "TEXT", "Welcome to the anonymous chat room."),
     ("", "history", "LINES", "0"),
-    ("m", "max-clients", "N", "what the descriptor limit allows"),
+    ("m", "max-clients", "N", "from ulimit -n"),
     ("", "max-per-ip", "N", "0"),
     ("", "max-line", "BYTES", "8192"),
     ("", "feed", "BYTES", "1M"),
@@ -40,26 +39,24 @@ const CONTRACT: [(&str, &str, &str, &str); 18] = [
     ("V", "version", "", ""),
 ];
 
-/// Options of the server that came later.
+/// Further options of the server.
 const ADDITIONS: [&str; 2] = ["unix-mode", "dead-after"];
 
 /// Options of other programs that the README mentions.
-const OF_OTHERS: [&str; 12] = [
-    "broker",
-    "dry-run",
-    "features",
-    "no-default-features",
-    "no-shutdown",
-    "now",
-    "recv-only",
-    "release",
-    "remove",
-    "ssl",
-    "test",
-    "update",
-];
+const FOREIGN_OPTIONS: [&str; 4] = ["broker", "now", "release", "unbuffered"];
 
-/// Beginnings of a command line, and what may follow the last word's first letters: what each shell offers.
+/// Most lines of the README, and most columns of one of its lines.
+const README_LINES: usize = 170;
+const README_COLUMNS: usize = 120;
+/// Most columns of a line of `--help`.
+const HELP_COLUMNS: usize = 80;
+
+/// The manual page for operators, and the options of other programs that it mentions.
+const OPERATORS_PAGE: &str = "scripts/man/hubbub.7";
+const OPERATORS_FOREIGN_OPTIONS: [&str; 8] =
+    ["dry-run", "features", "no-default-features", "now", "release", "remove", "ssl", "update"];
+
+/// Beginnings of command lines, and the completions of the last word that each shell offers.
 const VALUES: [(&str, &[&str]); 7] = [
     ("hubbub --fe", &["--feed"]),
     ("hubbub --listen na", &["named:"]),
@@ -70,7 +67,7 @@ const VALUES: [(&str, &[&str]); 7] = [
     ("hubbub-client --send un", &[]),
 ];
 
-/// An option as it is written where it is explained.
+/// An option, as the documentation writes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Choice {
     long: String,
@@ -78,7 +75,7 @@ struct Choice {
     argument: String,
 }
 
-/// An option and what is said of it.
+/// An option and its description.
 #[derive(Debug)]
 struct Entry {
     choice: Choice,
@@ -86,7 +83,7 @@ struct Entry {
 }
 
 impl Choice {
-    /// Reads `-s, --long ARGUMENT`; what follows has a lower-case letter or is further away.
+    /// Reads `-s, --long ARGUMENT`. A word with a lower-case letter is not an argument.
     fn read(tag: &str) -> Option<Self> {
         let (short, rest) = match tag.strip_prefix("--") {
             Some(rest) => ("", rest),
@@ -99,7 +96,7 @@ impl Choice {
         Some(Self { long, short: short.to_owned(), argument })
     }
 
-    /// What one can type for it, and whether that takes a value.
+    /// Its short and long form, and whether it takes a value.
     fn spellings(&self) -> Vec<(String, bool)> {
         let short = (!self.short.is_empty()).then(|| format!("-{}", self.short));
         let all = short.into_iter().chain([format!("--{}", self.long)]);
@@ -107,7 +104,7 @@ impl Choice {
     }
 }
 
-/// The options that `lines` explain, each at one of the `indents`, up to an empty line.
+/// The options that `lines` describe. Each begins at one of the `indents` and ends at an empty line.
 fn entries<'a>(lines: impl Iterator<Item = &'a str>, indents: &[usize]) -> Vec<Entry> {
     let mut entries = Vec::<Entry>::new();
     let mut is_open = false;
@@ -133,19 +130,18 @@ fn choices(entries: &[Entry]) -> Vec<Choice> {
     choices
 }
 
-/// What `--help` ends an option's text with, in brackets.
+/// The default of an option: the brackets at the end of a line of its description in `--help`.
 fn default(entry: &Entry) -> Option<&str> {
-    let in_brackets = |line: &'_ str| Some(line.strip_suffix(']')?.rsplit_once(" [")?.1.len());
     entry.text.lines().find_map(|line| {
-        let length = in_brackets(line)?;
-        line.get(line.len() - 1 - length..line.len() - 1)
+        let (before, default) = line.strip_suffix(']')?.rsplit_once('[')?;
+        (before.is_empty() || before.ends_with(' ')).then_some(default)
     })
 }
 
 #[track_caller]
 fn succeeds(command: Command) -> String {
     let shown = format!("{command:?}");
-    let (status, out, error) = run_to_its_end(command);
+    let (status, out, error) = run_to_end(command);
     assert_eq!((status, error.as_str()), (Some(0), ""), "{shown}");
     out
 }
@@ -170,26 +166,26 @@ fn text_of(name: &str) -> String {
     std::fs::read_to_string(file(name)).unwrap()
 }
 
-/// An empty folder, of one call alone: tests run side by side.
-fn own_folder() -> Folder {
+/// A new empty folder; tests run in parallel.
+fn new_folder() -> Folder {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     Folder::new(&format!("manual-{}", COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// The same, with a file and a folder to be completed.
+/// A new folder with a file and a folder, for completions.
 fn folder_with_files() -> Folder {
-    let folder = own_folder();
+    let folder = new_folder();
     std::fs::write(folder.path("room.log"), "").unwrap();
     std::fs::create_dir(folder.path("other")).unwrap();
     folder
 }
 
-/// A program that is there, and that nothing of its user's or this machine's settings reaches.
+/// A program without the settings of the user and of this machine. Fails if it is not installed.
 #[track_caller]
 fn tool(name: &str, folder: &Folder) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&path).any(|place| place.join(name).is_file());
-    assert!(is_there, "this test needs {name}: install it");
+    let is_installed = std::env::split_paths(&path).any(|place| place.join(name).is_file());
+    assert!(is_installed, "this test needs {name}: install it");
     let mut command = Command::new(name);
     let home = folder.path("");
     command.env_clear().env("PATH", path).env("HOME", &home).current_dir(home);
@@ -201,16 +197,16 @@ fn page_of(program: &str) -> String {
     format!("scripts/man/{program}.1")
 }
 
-/// The page as `man` shows it in so many columns; nothing may be wrong with it.
+/// A manual page as `man` shows it at that width. Fails if `man` prints a warning.
 #[track_caller]
-fn rendered(program: &str, columns: &str) -> String {
-    let folder = own_folder();
+fn rendered(page: &str, columns: &str) -> String {
+    let folder = new_folder();
     let mut man = tool("man", &folder);
-    man.env("MANWIDTH", columns).args(["--warnings", "-E", "UTF-8", "-l"]).arg(file(&page_of(program)));
+    man.env("MANWIDTH", columns).args(["--warnings", "-E", "UTF-8", "-l"]).arg(file(page));
     succeeds(man)
 }
 
-/// The lines of a rendered page under that heading, blank ones left out.
+/// The lines of a rendered page under that heading, without blank lines.
 fn section(page: &str, heading: &str) -> Vec<String> {
     let lines = page.lines().skip_while(|line| *line != heading).skip(1);
     let is_inside = |line: &&str| line.is_empty() || line.starts_with(' ');
@@ -218,7 +214,7 @@ fn section(page: &str, heading: &str) -> Vec<String> {
 }
 
 fn manual_entries(program: &str) -> Vec<Entry> {
-    let options = section(&rendered(program, "9999"), "OPTIONS");
+    let options = section(&rendered(&page_of(program), "9999"), "OPTIONS");
     entries(options.iter().map(String::as_str), &[7])
 }
 
@@ -230,28 +226,28 @@ fn the_manual_has_each_option_of_help_once_and_no_other() {
 }
 
 #[test]
-fn the_manual_tells_the_defaults_that_help_tells() {
-    const TOLD: &str = "The default is ";
+fn the_manual_has_the_defaults_of_help() {
+    const BEFORE: &str = "The default is ";
     for (program, path) in PROGRAMS {
         let manual = manual_entries(program);
-        for told in help_entries(path) {
-            let same = manual.iter().find(|entry| entry.choice == told.choice).unwrap();
-            let after = same.text.split_once(TOLD).map(|(_, after)| after);
-            match (default(&told), after) {
+        for entry in help_entries(path) {
+            let same = manual.iter().find(|other| other.choice == entry.choice).unwrap();
+            let after = same.text.split_once(BEFORE).map(|(_, after)| after);
+            match (default(&entry), after) {
                 (None, None) => {}
                 (Some(default), Some(after)) => {
                     let rest = after.strip_prefix(default.trim_end_matches('.'));
                     let is_whole = rest.is_some_and(|rest| rest.starts_with(['.', ',', ';']));
-                    assert!(is_whole, "{program} --{}: [{default}], but {after}", told.choice.long);
+                    assert!(is_whole, "{program} --{}: [{default}], but {after}", entry.choice.long);
                 }
-                other => panic!("{program} --{}: {other:?}", told.choice.long),
+                other => panic!("{program} --{}: {other:?}", entry.choice.long),
             }
         }
     }
 }
 
 #[test]
-fn help_has_each_option_of_the_contract_with_its_default() {
+fn help_has_each_promised_option_with_its_default() {
     let found = help_entries(PROGRAMS[0].1);
     for (short, long, argument, expected) in CONTRACT {
         let choice = Choice { long: long.into(), short: short.into(), argument: argument.into() };
@@ -265,23 +261,60 @@ fn help_has_each_option_of_the_contract_with_its_default() {
 }
 
 #[test]
-fn the_readme_prints_the_options_as_help_does() {
-    let readme = text_of("README.md");
-    let block = readme
-        .split("```")
-        .find_map(|block| block.strip_prefix("text\n").filter(|text| text.starts_with("  -l,")));
-    let help = help(PROGRAMS[0].1);
-    let options = help.split_once("Options:\n").and_then(|(_, rest)| rest.split_once("\n\n")).unwrap().0;
-    assert_eq!(block.unwrap().trim_end(), options);
+fn no_line_of_help_is_too_long() {
+    for (program, path) in PROGRAMS {
+        for line in help(path).lines() {
+            assert!(line.chars().count() <= HELP_COLUMNS, "{program}: {line}");
+        }
+    }
 }
 
 #[test]
-fn the_readme_mentions_no_option_that_no_program_has() {
+fn the_readme_is_short_and_no_line_of_it_is_too_long() {
+    let readme = text_of("README.md");
+    let count = readme.lines().count();
+    assert!(count <= README_LINES, "README.md has {count} lines, more than {README_LINES}");
+    for line in readme.lines() {
+        assert!(line.chars().count() <= README_COLUMNS, "more than {README_COLUMNS} columns: {line}");
+    }
+}
+
+#[test]
+fn the_readme_has_ten_options_with_the_arguments_and_defaults_of_help() {
+    let readme = text_of("README.md");
+    let (_, table) = readme.split_once("| option | meaning | default |\n|---|---|---|\n").unwrap();
+    let rows = table.lines().map_while(|line| line.strip_prefix("| `")?.strip_suffix('|'));
+    let entries = help_entries(PROGRAMS[0].1);
+    let mut found = BTreeSet::new();
+    for row in rows {
+        let (option, cells) = row.split_once('`').unwrap();
+        let choice = Choice::read(option).unwrap();
+        let entry = entries.iter().find(|entry| entry.choice == choice);
+        let entry = entry.unwrap_or_else(|| panic!("--help has no {option}"));
+        let cell = cells.rsplit('|').next().unwrap().trim();
+        assert_eq!(default(entry).unwrap_or_default(), cell, "the default of {option}");
+        found.insert(choice);
+    }
+    assert_eq!(found.len(), 10, "{found:?}");
+}
+
+#[test]
+fn the_readme_and_the_manual_mention_no_unknown_option() {
     let all = PROGRAMS.iter().flat_map(|(_, path)| choices(&help_entries(path)));
     let known = all.map(|choice| choice.long).collect::<BTreeSet<_>>();
-    for long in long_options(&text_of("README.md")) {
-        let is_known = known.contains(long) || OF_OTHERS.contains(&long);
-        assert!(is_known, "the README mentions --{long}: is it another program's? then add it to OF_OTHERS");
+    let readme = text_of("README.md");
+    let mentioned = long_options(&readme);
+    for long in &mentioned {
+        let is_known = known.contains(*long) || FOREIGN_OPTIONS.contains(long);
+        assert!(is_known, "no program has --{long}; if it is another program's, add it to FOREIGN_OPTIONS");
+    }
+    for long in FOREIGN_OPTIONS {
+        assert!(mentioned.contains(&long), "FOREIGN_OPTIONS has --{long}, but the README does not");
+    }
+    let operators = rendered(OPERATORS_PAGE, "9999");
+    for long in long_options(&operators) {
+        let is_known = known.contains(long) || OPERATORS_FOREIGN_OPTIONS.contains(&long);
+        assert!(is_known, "{OPERATORS_PAGE}: no program has --{long}");
     }
 }
 
@@ -304,37 +337,38 @@ fn long_options(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn man_shows_each_page_and_finds_nothing_wrong_with_it() {
-    for (program, _) in PROGRAMS {
-        let page = rendered(program, "80");
-        for line in page.lines() {
+fn man_shows_each_page_without_a_warning() {
+    const COMMANDS: &[&str] =
+        &["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"];
+    const OPERATORS: &[&str] = &["NAME", "DESCRIPTION", "SYSTEMD", "TLS", "MEMORY", "LIMITS", "SEE ALSO"];
+    let pages = PROGRAMS.map(|(program, _)| (page_of(program), COMMANDS));
+    for (page, headings) in pages.into_iter().chain([(OPERATORS_PAGE.to_owned(), OPERATORS)]) {
+        let text = rendered(&page, "80");
+        for line in text.lines() {
             let is_macro = |rest: &str| rest.starts_with(|first: char| first.is_ascii_uppercase());
-            assert!(!line.trim_start().strip_prefix('.').is_some_and(is_macro), "{program}: {line}");
-            assert!(line.chars().count() <= 80 && !line.contains("\\f"), "{program}: {line}");
+            assert!(!line.trim_start().strip_prefix('.').is_some_and(is_macro), "{page}: {line}");
+            assert!(line.chars().count() <= 80 && !line.contains("\\f"), "{page}: {line}");
         }
-        // A font that is not there goes unnoticed.
-        let fonts = text_of(&page_of(program))
-            .split("\\f")
-            .skip(1)
-            .all(|rest| rest.starts_with(['B', 'I', 'R', 'P']));
-        assert!(fonts, "{program} has a font that is none");
-        for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
-            assert!(!section(&page, heading).is_empty(), "{program} has no {heading}");
+        // groff does not warn about an unknown font.
+        let fonts = text_of(&page).split("\\f").skip(1).all(|rest| rest.starts_with(['B', 'I', 'R', 'P']));
+        assert!(fonts, "{page} uses an unknown font");
+        for heading in headings {
+            assert!(!section(&text, heading).is_empty(), "{page} has no {heading}");
         }
         let version = format!("hubbub {} ", env!("CARGO_PKG_VERSION"));
-        assert!(page.lines().last().unwrap().starts_with(&version), "{program}");
+        assert!(text.lines().last().unwrap().starts_with(&version), "{page}");
     }
 }
 
 #[test]
-fn an_example_of_the_manual_can_be_copied_and_is_one() {
-    let folder = own_folder();
+fn an_example_of_the_manual_can_be_copied_and_has_no_syntax_error() {
+    let folder = new_folder();
     for (program, path) in PROGRAMS {
         let source = text_of(&page_of(program));
         let (_, source) = source.split_once(".SH EXAMPLES\n").unwrap();
         for example in source.split(".EX\n").skip(1).map(|rest| rest.split_once(".EE\n").unwrap().0) {
             let mut plain = example.to_owned();
-            // As they stand they may be shown as letters that only look like them.
+            // groff may show these characters as others that look alike.
             let bare =
                 ["\\-", "\\(aq", "\\e"].iter().fold(plain.clone(), |text, escape| text.replace(escape, ""));
             assert!(!bare.contains(['-', '\'', '\\', '`', '^', '~']), "{program}: {plain}");
@@ -355,34 +389,34 @@ fn an_example_of_the_manual_can_be_copied_and_is_one() {
 }
 
 #[test]
-fn the_manual_names_each_field_of_the_json_view_and_no_other() {
-    let seen = fields_that_are_told();
+fn the_manual_lists_each_member_of_the_json_view_and_no_other() {
+    let seen = received_members();
     let every = seen.values().flatten().cloned().collect::<BTreeSet<_>>();
-    let page = rendered("hubbub", "9999");
+    let page = rendered(&page_of("hubbub"), "9999");
     let lines = page.lines().skip_while(|line| *line != "   JSON").skip(1);
     let lines = lines.take_while(|line| !line.starts_with("   E")).collect::<Vec<_>>();
-    for (kind, told) in &seen {
+    for (kind, members) in &seen {
         let start = lines.iter().position(|line| line.trim_start().split(' ').next() == Some(kind)).unwrap();
         let entry = lines[start..].iter().take_while(|line| !line.is_empty());
         let text = entry.map(|line| line.trim_start()).collect::<Vec<_>>().join(" ");
         let words = text[kind.len()..].split(|letter: char| !letter.is_alphabetic());
         let named = words.filter(|word| every.contains(*word)).map(str::to_owned).collect::<BTreeSet<_>>();
-        assert_eq!(&named, told, "{kind}: {text}");
+        assert_eq!(&named, members, "{kind}: {text}");
     }
     assert_eq!(seen.len(), 6);
 }
 
-/// The members of what a json listener is told, by type, `type` and `at` left out.
-fn fields_that_are_told() -> BTreeMap<String, BTreeSet<String>> {
+/// The members of the objects that a json client receives, by type, without `type` and `at`.
+fn received_members() -> BTreeMap<String, BTreeSet<String>> {
     let (_server, [_, named, json]) = Server::start_in_views(&[]);
     let mut bot = Client::connect(json);
-    bot.says("/nick bot\n/msg nobody hi\n");
+    bot.send("/nick bot\n/msg nobody hi\n");
     let mut alice = Client::connect(named);
-    // Who comes is made known after a while, and so are other names of theirs.
+    // A join is announced after a while, and only then are changes of name.
     let mut seen = BTreeMap::<String, BTreeSet<String>>::new();
     let mut take_until = |bot: &mut Client, last: &str| {
         loop {
-            let line = bot.hears_line();
+            let line = bot.read_line();
             let Value::Object(object) = serde_json::from_slice::<Value>(&line).unwrap() else { panic!() };
             let kind = object["type"].as_str().unwrap().to_owned();
             let members = object.keys().filter(|name| !matches!(name.as_str(), "type" | "at"));
@@ -393,21 +427,21 @@ fn fields_that_are_told() -> BTreeMap<String, BTreeSet<String>> {
         }
     };
     take_until(&mut bot, "join");
-    alice.says("/nick alice\nhi\n/me waves\n/msg bot psst\n");
+    alice.send("/nick alice\nhi\n/me waves\n/msg bot psst\n");
     take_until(&mut bot, "private");
-    bot.says("/msg alice psst\n");
+    bot.send("/msg alice psst\n");
     take_until(&mut bot, "private");
-    alice.ends();
+    alice.end_input();
     take_until(&mut bot, "leave");
     seen
 }
 
-/// All that one can type for the options of a program, and whether it takes a value.
+/// The short and long forms of all options of a program, and whether they take a value.
 fn spellings(path: &str) -> BTreeSet<(String, bool)> {
     choices(&help_entries(path)).iter().flat_map(Choice::spellings).collect()
 }
 
-/// What a shell offers for the end of each of the lines, as `offer` asks it to.
+/// The completions that a shell offers at the end of each line.
 fn offered(lines: &[String], offer: impl FnOnce(&Folder, &[String]) -> Command) -> Vec<BTreeSet<String>> {
     let folder = folder_with_files();
     let out = succeeds(offer(&folder, lines));
@@ -473,7 +507,7 @@ fn bash_offers_each_option_and_no_other() {
 }
 
 #[test]
-fn bash_offers_no_option_where_a_value_has_to_stand() {
+fn bash_offers_no_option_after_an_option_that_takes_a_value() {
     for (program, path) in PROGRAMS {
         let spellings = spellings(path);
         let lines =
@@ -489,30 +523,30 @@ fn bash_offers_no_option_where_a_value_has_to_stand() {
 #[test]
 fn bash_offers_values() {
     offers_values(offered_by_bash);
-    // Of what follows the last colon or equals sign, for readline replaces no more.
+    // readline replaces only what follows the last colon or equals sign.
     let lines =
         ["hubbub -l named:unix:ro", "hubbub --log-file=ro", "hubbub-client unix:ot"].map(str::to_owned);
-    assert_eq!(in_a_row(offered_by_bash(&lines)), ["room.log", "room.log", "other"]);
+    assert_eq!(flat(offered_by_bash(&lines)), ["room.log", "room.log", "other"]);
 }
 
-/// All that was offered, line by line.
-fn in_a_row(offered: Vec<BTreeSet<String>>) -> Vec<String> {
+/// All completions, line by line.
+fn flat(offered: Vec<BTreeSet<String>>) -> Vec<String> {
     offered.into_iter().flatten().collect()
 }
 
-/// What fish offers without its descriptions, of which each option has one.
-fn offered_by_fish_alone(lines: &[String]) -> Vec<BTreeSet<String>> {
-    let alone = |line: String| match line.split_once('\t') {
+/// The completions of fish without their descriptions. Each option must have one.
+fn offered_by_fish_without_descriptions(lines: &[String]) -> Vec<BTreeSet<String>> {
+    let strip = |line: String| match line.split_once('\t') {
         Some((offered, description)) if !description.is_empty() => offered.to_owned(),
         _ if !line.starts_with('-') => line,
         _ => panic!("{line} has no description"),
     };
-    offered_by_fish(lines).into_iter().map(|offered| offered.into_iter().map(alone).collect()).collect()
+    offered_by_fish(lines).into_iter().map(|offered| offered.into_iter().map(strip).collect()).collect()
 }
 
 #[test]
 fn fish_offers_each_option_with_a_description_and_no_other() {
-    offers_each_option(offered_by_fish_alone);
+    offers_each_option(offered_by_fish_without_descriptions);
 }
 
 #[test]
@@ -535,32 +569,32 @@ fn fish_knows_which_options_take_a_value() {
 
 #[test]
 fn fish_offers_values() {
-    offers_values(offered_by_fish_alone);
+    offers_values(offered_by_fish_without_descriptions);
     let lines = ["hubbub -l named:unix:ro", "hubbub-client unix:ot", "hubbub -l named:u"].map(str::to_owned);
     let offered = ["named:unix:room.log", "unix:other/", "named:unix:"];
-    assert_eq!(in_a_row(offered_by_fish_alone(&lines)), offered);
+    assert_eq!(flat(offered_by_fish_without_descriptions(&lines)), offered);
 }
 
 #[test]
-fn zsh_is_told_each_option_with_a_description_and_no_other() {
-    // What it would be told by is made to show that instead.
+fn zsh_offers_each_option_with_a_description_and_no_other() {
+    // Replaces the function that receives the options by one that prints them.
     const ASK: &str = r#"
         fpath=("$1")
         autoload -Uz _hubbub
         _arguments() { print -rl -- "$@" }
         service=$2
         _hubbub"#;
-    let folder = own_folder();
+    let folder = new_folder();
     for (program, path) in PROGRAMS {
         let mut zsh = tool("zsh", &folder);
         zsh.args(["-f", "-c", ASK, "zsh"]).arg(file("scripts/completions")).arg(program);
         let specs = succeeds(zsh);
-        let told = specs.lines().filter_map(spelling_of_spec).collect::<BTreeSet<_>>();
-        assert_eq!(told, spellings(path), "{program}");
+        let offered = specs.lines().filter_map(spelling_of_spec).collect::<BTreeSet<_>>();
+        assert_eq!(offered, spellings(path), "{program}");
     }
 }
 
-/// The option of a line such as `(-a --all)*--all=[description]:what:action`.
+/// The option in a line such as `(-a --all)*--all=[description]:what:action`.
 fn spelling_of_spec(spec: &str) -> Option<(String, bool)> {
     let spec = spec.strip_prefix('(').map_or(spec, |rest| rest.split_once(')').unwrap().1);
     let (option, rest) = spec.trim_start_matches('*').split_once('[')?;
@@ -571,7 +605,7 @@ fn spelling_of_spec(spec: &str) -> Option<(String, bool)> {
 
 #[test]
 fn zsh_completes_what_is_typed() {
-    // A key completes, and the next shows the line that this came to.
+    // One key completes, the next prints the completed line.
     const ASK: &str = r#"
         zmodload zsh/zpty || exit
         zpty inner 'exec zsh -f -i'

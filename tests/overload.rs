@@ -38,7 +38,7 @@ fn failed_accepts(server: &mut Server) -> usize {
 
 /// Returns how many log lines say that the server cannot accept.
 fn accept_warnings(server: &mut Server) -> usize {
-    server.log_so_far().iter().filter(|line| line.contains("cannot accept for now")).count()
+    server.log_so_far().iter().filter(|line| line.contains("cannot accept connections for now")).count()
 }
 
 /// Asserts that two new clients can join and that the server relays between them.
@@ -81,7 +81,7 @@ fn c1_without_even_a_spare_descriptor_clients_wait_and_join_once_one_is_free() {
     limit_descriptors(&server, 4);
     let before = server.cpu_ticks();
     let mut waiting = (0..5).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
-    server.wait_for_log("cannot accept for now: Too many open files");
+    server.wait_for_log("cannot accept connections for now: Too many open files");
     for number in 0..50 {
         one.send(format!("{number}\n"));
         two.expect_line(number.to_string());
@@ -125,7 +125,7 @@ fn c2_when_the_system_has_no_resources_the_server_accepts_again_after_a_pause() 
         let folder = Folder::new(error);
         let mut server = with_failing_call(&folder, "accept4", error, "1..6");
         let mut client = Client::connect(server.address());
-        server.wait_for_log(&format!("cannot accept for now: {words}"));
+        server.wait_for_log(&format!("cannot accept connections for now: {words}"));
         client.expect_line(WELCOME);
         assert!(failed_accepts(&mut server) >= 3);
         assert_eq!(accept_warnings(&mut server), 1);

@@ -20,7 +20,7 @@ mod speech;
 
 use common::random::{Random, seeds};
 use common::table::*;
-use hubbub::broadcast::pace::RateLimit;
+use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::stats::Stats;
@@ -177,7 +177,7 @@ impl Simulation {
             true => Err(ErrorKind::OutOfMemory.into()),
             false => Ok(()),
         };
-        let key = self.table.clients.admit(socket, View::Plain, peer, &mut self.table.timers, now, watch);
+        let key = self.table.clients.admit(socket, View::Plain, peer, now, watch);
         if let Some(key) = key {
             let person = self.person(number);
             person.client.key = key;
@@ -300,7 +300,7 @@ impl Simulation {
     fn something_stale_is_reported(&mut self) {
         let key = ClientId::from_number(self.random.number() as usize);
         if self.table.clients.connection(key).is_none() {
-            assert!(!self.table.clients.note(key, true, true, self.table.now));
+            assert!(!self.table.clients.mark_ready(key, true, true, self.table.now));
             self.model.stats.stale += 1;
         }
     }
@@ -340,13 +340,13 @@ impl Simulation {
                 _ => {}
             }
         }
-        self.table.clients.read(&mut self.table.timers, now);
+        self.table.clients.read(now);
         self.model.catch_up(now);
         self.table.write();
         self.model.catch_up(now);
-        self.table.clients.disconnect_stalled(&mut self.table.timers, now);
+        self.table.clients.disconnect_stalled(now);
         self.note_goodbyes();
-        self.table.clients.sweep(&mut self.table.timers, now);
+        self.table.clients.sweep(now);
         self.model.check(&self.table.clients, now);
     }
 
@@ -355,7 +355,7 @@ impl Simulation {
         let now = self.table.now;
         let state = |table: &Table| table.clients.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
         let before = state(&self.table);
-        self.table.clients.deadline(key, due, &mut self.table.timers, now);
+        self.table.clients.deadline(key, due, now);
         let after = state(&self.table);
         let number =
             self.model.members.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);

@@ -29,7 +29,7 @@ mod speech;
 
 use common::random::{Random, seeds};
 use common::table::*;
-use hubbub::broadcast::pace::RateLimit;
+use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::{ClientLimits, ClientTimer, Timer};
@@ -224,7 +224,7 @@ impl Simulation {
         let is_porch_full = self.model.is_porch_full();
         self.model.comes(person);
         let (table, watch) = (&mut self.table, |_: &mut FakeSocket, _: ClientId| Ok(()));
-        let key = table.clients.admit(socket, view, peer, &mut table.timers, table.now, watch);
+        let key = table.clients.admit(socket, view, peer, table.now, watch);
         let person = self.person(number);
         match key {
             Some(key) => person.client.key = key,
@@ -338,16 +338,16 @@ impl Simulation {
                 self.deadline(key, due);
             }
         }
-        self.table.clients.read(&mut self.table.timers, now);
+        self.table.clients.read(now);
         self.model.catch_up();
         self.table.write();
         self.model.catch_up();
-        self.table.clients.disconnect_stalled(&mut self.table.timers, now);
+        self.table.clients.disconnect_stalled(now);
         self.model.all_read();
         let over = |person: &Person| self.table.clients.connection(person.client.key)?.close_reason();
         let gone = self.model.members.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
         let gone = gone.collect::<Vec<_>>();
-        self.table.clients.sweep(&mut self.table.timers, now);
+        self.table.clients.sweep(now);
         self.model.are_gone(&gone);
     }
 
@@ -355,7 +355,7 @@ impl Simulation {
     fn deadline(&mut self, key: ClientId, due: ClientTimer) {
         let state = |table: &Table| table.clients.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
         let before = state(&self.table);
-        self.table.clients.deadline(key, due, &mut self.table.timers, self.table.now);
+        self.table.clients.deadline(key, due, self.table.now);
         let after = state(&self.table);
         let number =
             self.model.members.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);

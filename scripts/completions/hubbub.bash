@@ -1,6 +1,6 @@
 # Completion of hubbub, hubbub-client and hubbub-load for bash 4.4 or later.
 
-# Offers those of the given words that go on from what is typed.
+# Offers those of the given words that begin with the typed letters.
 _hubbub_offer() {
     local choice
     for choice in "$@"; do
@@ -8,7 +8,7 @@ _hubbub_offer() {
     done
 }
 
-# Offers files after `unix:`, whatever stands before it.
+# Offers files after `unix:`, with any prefix.
 _hubbub_offer_sockets() {
     local before=${word%%unix:*}unix: path paths
     mapfile -t paths < <(compgen -f -- "${word#*unix:}")
@@ -48,7 +48,7 @@ _hubbub_offer_files() {
     compopt -o filenames 2>/dev/null
 }
 
-# Offers values of the option that is given; fails where it takes none.
+# Offers values of the given option; fails if it takes none.
 _hubbub_offer_values() {
     case $1 in
     --listen) _hubbub_offer_places ;;
@@ -66,7 +66,7 @@ _hubbub_offer_values() {
     return 0
 }
 
-# The long form of a short option that takes a value, for that program.
+# The long form of a short option of the program, if it takes a value.
 _hubbub_long() {
     case $1$2 in
     hubbub-l) echo --listen ;;
@@ -101,7 +101,7 @@ _hubbub_offer_options() {
     _hubbub_offer $options -h --help -V --version
 }
 
-# readline only replaces what follows the last colon or equals sign, where these part words.
+# readline replaces only what follows the last colon, if colons separate words.
 _hubbub_trim() {
     local before
     [[ $word == *:* && $COMP_WORDBREAKS == *:* ]] || return 0
@@ -112,7 +112,7 @@ _hubbub_trim() {
 _hubbub() {
     local program=${1##*/} line=${COMP_LINE:0:COMP_POINT} word before option
     COMPREPLY=()
-    # COMP_WORDS would cut it at each colon.
+    # COMP_WORDS is split at each colon.
     word=${line##*[[:space:]]}
     read -r -a before <<<"$program ${line%"$word"}"
     option=$(_hubbub_long "$program" "${before[-1]}")

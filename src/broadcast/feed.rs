@@ -43,8 +43,8 @@ pub struct Feed {
     /// The offset whose byte stands first in the ring; at most `head`, and at most a ring behind it and `tail`.
     origin: u64,
     tail: u64,
-    /// Where the feed ended when it was last known who lacks what.
-    known: u64,
+    /// Where the feed ended when every reader was last written to.
+    written_to_all: u64,
     head: u64,
 }
 
@@ -63,7 +63,7 @@ impl Feed {
     /// The system has not so much memory.
     pub fn new(size: usize) -> io::Result<Self> {
         let ring = MmapMut::map_anon(size.max(1))?;
-        Ok(Self { ring, used: 0, history: None, origin: 0, tail: 0, known: 0, head: 0 })
+        Ok(Self { ring, used: 0, history: None, origin: 0, tail: 0, written_to_all: 0, head: 0 })
     }
 
     /// Whether nobody lacks anything, and much memory is kept that a burst once took.
@@ -151,8 +151,8 @@ impl Feed {
     }
 
     /// Adds to `slices` what `cursor` lacks, its own lines left out, as far as there are places.
-    pub fn owed<'a>(&'a self, cursor: &Cursor, slices: &mut IoSlices<'a>) {
-        self.pending_until(cursor, self.newest(), slices);
+    pub fn pending<'a>(&'a self, cursor: &Cursor, slices: &mut IoSlices<'a>) {
+        self.pending_until(cursor, self.head(), slices);
     }
 
     /// The same, up to `mark`, which is where a line ended once.
@@ -215,16 +215,20 @@ impl Feed {
         cursor.end_at(end);
     }
 
-    /// From now on it is known who lacks anything of what was said until now: each reader was given what it
-    /// takes.
+    /// Whether anything was appended since every reader was written to.
+    pub const fn has_unwritten(&self) -> bool {
+        self.written_to_all < self.head
+    }
+
+    /// Notes that every reader was written to.
     pub const fn mark_all_written(&mut self) {
-        self.known = self.head;
+        self.written_to_all = self.head;
     }
 
     /// Forgets what none of `readers` lacks: give it every reader that was behind when
     /// [all were served](Self::mark_all_written). What was said since is kept, for everyone may lack it.
     pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
-        let slowest = readers.map(|cursor| cursor.at).fold(self.known, u64::min);
+        let slowest = readers.map(|cursor| cursor.at).fold(self.written_to_all, u64::min);
         self.tail = self.tail.max(slowest);
         if self.tail >= self.origin + self.size() as u64 {
             self.origin += self.size() as u64;
@@ -232,7 +236,7 @@ impl Feed {
     }
 
     /// Where the newest line ends.
-    pub const fn newest(&self) -> Offset {
+    pub const fn head(&self) -> Offset {
         Offset(self.head)
     }
 

@@ -1,13 +1,13 @@
-//! What a line in a view with names asks for.
+//! What a line asks for, in a view that has commands.
 
 use memchr::memchr2;
 
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// Something to be told to all.
+    /// A message to everyone.
     Say(&'a [u8]),
-    /// `/me TEXT`: what the speaker does.
+    /// `/me TEXT`: what the sender does.
     Action(&'a [u8]),
     /// `/nick NAME`.
     Nick(&'a [u8]),
@@ -15,28 +15,35 @@ pub enum Command<'a> {
     Who,
     /// `/msg NAME TEXT`.
     Private {
-        /// To whom.
+        /// The recipient.
         to: &'a [u8],
-        /// What.
+        /// The text.
         text: &'a [u8],
     },
     /// `/help`.
     Help,
     /// `/quit`.
     Quit,
-    /// Nothing: a blank line.
+    /// A blank line: nothing is sent.
     Blank,
 }
 
 impl Command<'_> {
-    /// What `/help` answers.
-    pub const HELP: &'static str = "6 commands: /nick NAME changes your name; /who tells who is here; /msg NAME TEXT is for \
-        one alone; /me TEXT tells what you do; /help; /quit. A line that begins with // begins with /";
+    /// What `/help` answers: the number of commands, then one per line.
+    pub const HELP: [&'static str; 7] = [
+        "6 commands; to send a line that begins with /, write // instead:",
+        "/nick NAME      change your name",
+        "/who            list who is here",
+        "/msg NAME TEXT  send TEXT to NAME alone",
+        "/me TEXT        say what you do: /me waves shows <alice> * waves",
+        "/help           show this list",
+        "/quit           leave",
+    ];
 }
 
 impl<'a> Command<'a> {
-    /// Reads a line: commands stand alone or before a blank, and everything else is said.
-    pub fn read(line: &'a [u8]) -> Self {
+    /// Parses a line: a command stands alone or before a blank; any other line is a message.
+    pub fn parse(line: &'a [u8]) -> Self {
         if is_all_blank(line) {
             return Self::Blank;
         }
@@ -61,7 +68,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// The first word of a line, and what follows its blank.
+/// The first word of a line, and what follows the blank after it.
 fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
     match memchr2(b' ', b'\t', line) {
         Some(end) => (&line[..end], &line[end + 1..]),
@@ -88,7 +95,7 @@ fn trimmed(text: &[u8]) -> &[u8] {
     text
 }
 
-/// Whether there is no word in it.
+/// Whether the text has blanks only.
 pub fn is_all_blank(text: &[u8]) -> bool {
     text.iter().all(|&byte| is_blank(byte))
 }
@@ -103,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_stands_alone_or_before_a_blank_and_everything_else_is_said() {
+    fn a_command_stands_alone_or_before_a_blank_and_any_other_line_is_a_message() {
         for (line, command) in [
             ("hi", Command::Say(b"hi")),
             ("/nick bob", Command::Nick(b"bob")),
@@ -129,7 +136,7 @@ mod tests {
             ("", Command::Blank),
             (" \t", Command::Blank),
         ] {
-            assert_eq!(Command::read(line.as_bytes()), command, "{line:?}");
+            assert_eq!(Command::parse(line.as_bytes()), command, "{line:?}");
         }
     }
 }

@@ -51,6 +51,13 @@ pub enum Event<'a> {
         /// How many clients are in the room, this one included.
         here: usize,
     },
+    /// Notices about members for which the feed had no space.
+    Missed {
+        /// How many.
+        count: u64,
+        /// How many clients are in the room now.
+        here: usize,
+    },
     /// An answer of the server.
     Notice(&'a str),
     /// A refusal or an error, with its reason.

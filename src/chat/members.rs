@@ -1,166 +1,140 @@
-//! Who is here, by name: where a view has names.
+//! Who is in the room, by name. Used if any view has names.
 
+use super::name::{ANONYMOUS, MAX_CHARS, fold_case, is_anonymous, is_name, normalize};
 use crate::util::id_slab::ClientId;
+use crate::util::trim::{TrimMemory, is_mostly_unused};
 use std::collections::{BTreeMap, HashMap};
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 
-/// Characters of the longest name.
-const LONGEST: usize = 24;
-/// What names are that people do not choose.
-const ANONYMOUS: &str = "anon";
-/// What names may have beside letters and digits.
-const PUNCTUATION: [char; 3] = ['_', '-', '.'];
-/// Members whose memory is kept in any case.
-const KEPT: usize = 256;
-/// Bytes of names in a list, so that an answer stays a line; those who are left out are counted.
-const LONGEST_LIST: usize = 2048;
+/// Members whose memory is always kept.
+const MIN_RETAINED: usize = 256;
+/// The most bytes of names in a list, so that an answer stays a line; the others are counted.
+const MAX_LIST: usize = 2048;
 
-/// Everyone here, each under a name that nobody else has, in whatever case.
+/// The members, each under a name that no other member has, in any case.
 #[derive(Debug, Default)]
 pub struct Members {
-    members: HashMap<ClientId, Person>,
-    /// By [`folded`] name, in whose order they are listed.
-    keys: BTreeMap<String, ClientId>,
-    /// How many there ever were: the number of the last newcomer.
-    last: u64,
-    /// What [`list`](Self::list) tells, while it is true: who asks again and again costs little.
+    members: HashMap<ClientId, Member>,
+    /// By case-folded name, in the order of the list.
+    ids: BTreeMap<String, ClientId>,
+    /// How many members there ever were: the number of the last `anonN`.
+    joined: u64,
+    /// The list of names while it is valid: repeated `/who` costs little.
     list: Option<String>,
 }
 
 #[derive(Debug)]
-struct Person {
+struct Member {
     name: String,
-    /// Whether the others know of them.
+    /// Whether the others have seen its join.
     is_announced: bool,
-    /// Whether others have seen their name.
+    /// Whether it has sent a message under its name.
     has_spoken: bool,
 }
 
-/// Why nobody can have that name.
+/// Why a client cannot have a name.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// It is no name.
+    /// It has other characters than a name, none, or too many.
     Invalid,
-    /// Somebody has it.
+    /// Another client has it.
     Taken,
-    /// It is like those that the server gives.
+    /// It looks like the names that the server gives.
     Reserved,
 }
 
 impl NameError {
-    /// What is told.
-    pub fn told(&self, name: &str) -> String {
+    /// The error for the client that asked for `name`.
+    pub fn message(&self, name: &str) -> String {
         match self {
-            Self::Invalid => {
-                format!(
-                    "a name is of letters, digits, '_', '-' and '.', at most {LONGEST} of them: /nick alice"
-                )
-            }
-            Self::Taken => format!("{name} is somebody else's name: choose another"),
-            Self::Reserved => format!("names like {name} are given to newcomers: choose another"),
+            Self::Invalid => format!(
+                "invalid name \"{name}\": use letters, digits, _ - and . (at most {MAX_CHARS}), for example /nick alice"
+            ),
+            Self::Taken => format!("the name \"{name}\" is taken: choose another"),
+            Self::Reserved => format!("the name \"{name}\" is reserved: choose another"),
         }
     }
 }
 
 impl Members {
-    /// A newcomer, under the next name of those that are never given again.
-    pub fn join(&mut self, key: ClientId) {
-        self.last += 1;
+    /// Adds a client under the next `anonN`; no number is used twice.
+    pub fn join(&mut self, id: ClientId) {
+        self.joined += 1;
         self.list = None;
-        let name = format!("{ANONYMOUS}{}", self.last);
-        self.keys.insert(folded(&name), key);
-        self.members.insert(key, Person { name, is_announced: false, has_spoken: false });
+        let name = format!("{ANONYMOUS}{}", self.joined);
+        self.ids.insert(fold_case(&name), id);
+        self.members.insert(id, Member { name, is_announced: false, has_spoken: false });
     }
 
-    /// The name of one who is here, and else none.
-    pub fn name(&self, key: ClientId) -> &str {
-        self.members.get(&key).map_or("", |person| &person.name)
+    /// The name of a member; empty for any other client.
+    pub fn name(&self, id: ClientId) -> &str {
+        self.members.get(&id).map_or("", |member| &member.name)
     }
 
-    /// Who has that name.
+    /// The member of that name.
     pub fn find(&self, name: &str) -> Option<ClientId> {
-        self.keys.get(&folded(&normal(name)?)).copied()
+        self.ids.get(&fold_case(&normalize(name)?)).copied()
     }
 
-    /// Gives one who is here another name, in its normal form; returns the old one.
+    /// Gives a member another name, in its normal form; returns the old one.
     ///
     /// # Errors
-    /// Why it cannot be theirs; the old one stays.
-    pub fn rename(&mut self, key: ClientId, name: &str) -> Result<String, NameError> {
-        let name = normal(name).filter(|name| is_name(name)).ok_or(NameError::Invalid)?;
-        let asked = folded(&name);
-        if self.keys.get(&asked).is_some_and(|&other| other != key) {
+    /// Why it cannot have that name; the old one stays.
+    pub fn rename(&mut self, id: ClientId, name: &str) -> Result<String, NameError> {
+        let name = normalize(name).filter(|name| is_name(name)).ok_or(NameError::Invalid)?;
+        let new_key = fold_case(&name);
+        if self.ids.get(&new_key).is_some_and(|&other| other != id) {
             return Err(NameError::Taken);
         }
-        let Some(person) = self.members.get_mut(&key) else { return Err(NameError::Invalid) };
-        let had = folded(&person.name);
-        if is_anonymous(&asked) && asked != had {
+        let Some(member) = self.members.get_mut(&id) else { return Err(NameError::Invalid) };
+        let old_key = fold_case(&member.name);
+        if is_anonymous(&new_key) && new_key != old_key {
             return Err(NameError::Reserved);
         }
         self.list = None;
-        self.keys.remove(&had);
-        self.keys.insert(asked, key);
-        Ok(std::mem::replace(&mut person.name, name))
+        self.ids.remove(&old_key);
+        self.ids.insert(new_key, id);
+        Ok(std::mem::replace(&mut member.name, name))
     }
 
-    /// Whether the others know of one who is here.
-    pub fn is_announced(&self, key: ClientId) -> bool {
-        self.members.get(&key).is_some_and(|person| person.is_announced)
+    /// Whether the others have seen the member's join.
+    pub fn is_announced(&self, id: ClientId) -> bool {
+        self.members.get(&id).is_some_and(|member| member.is_announced)
     }
 
-    /// How many are here.
+    /// The number of members.
     pub fn count(&self) -> usize {
         self.members.len()
     }
 
-    /// One who is here says something; the name.
-    pub fn speak(&mut self, key: ClientId) -> &str {
-        self.members.get_mut(&key).map_or("", |person| {
-            person.has_spoken = true;
-            &person.name
+    /// Notes that a member sends a message under its name; returns the name.
+    pub fn speak(&mut self, id: ClientId) -> &str {
+        self.members.get_mut(&id).map_or("", |member| {
+            member.has_spoken = true;
+            &member.name
         })
     }
 
-    /// Whether one who is here has said something.
-    pub fn has_spoken(&self, key: ClientId) -> bool {
-        self.members.get(&key).is_some_and(|person| person.has_spoken)
+    /// Whether a member has sent a message.
+    pub fn has_spoken(&self, id: ClientId) -> bool {
+        self.members.get(&id).is_some_and(|member| member.has_spoken)
     }
 
-    /// From now on the others know of one who is here; the name, if they did not.
-    pub fn announce(&mut self, key: ClientId) -> Option<String> {
-        let person = self.members.get_mut(&key).filter(|person| !person.is_announced)?;
-        person.is_announced = true;
-        Some(person.name.clone())
+    /// Notes that the others see the member's join; returns its name if they had not.
+    pub fn announce(&mut self, id: ClientId) -> Option<String> {
+        let member = self.members.get_mut(&id).filter(|member| !member.is_announced)?;
+        member.is_announced = true;
+        Some(member.name.clone())
     }
 
-    /// One has gone; the name, if the others knew of them.
-    pub fn leave(&mut self, key: ClientId) -> Option<String> {
-        let person = self.members.remove(&key)?;
-        self.keys.remove(&folded(&person.name));
+    /// Removes a member; returns its name if the others have seen its join.
+    pub fn leave(&mut self, id: ClientId) -> Option<String> {
+        let member = self.members.remove(&id)?;
+        self.ids.remove(&fold_case(&member.name));
         self.list = None;
-        Some(person.name).filter(|_| person.is_announced)
+        Some(member.name).filter(|_| member.is_announced)
     }
 
-    /// Whether much memory is kept that a crowd once took.
-    pub fn has_slack(&self) -> bool {
-        self.members.capacity() > 2 * KEPT && self.members.len() < self.members.capacity() / 4
-    }
-
-    /// Gives the memory that a crowd took back to the system.
-    pub fn trim_memory(&mut self) {
-        let kept = std::mem::take(&mut self.members).into_iter().collect::<Vec<_>>();
-        self.keys.clear();
-        self.list = None;
-        for (key, person) in kept {
-            // Anew, and so not where it stood among those of the clients.
-            let name = person.name.as_str().to_owned();
-            self.keys.insert(folded(&name), key);
-            self.members.insert(key, Person { name, ..person });
-        }
-    }
-
-    /// How many are here, and who, in the order of their names.
+    /// The number of members, and their names in alphabetical order.
     pub fn list(&mut self) -> &str {
         let list = self.list.take().unwrap_or_else(|| self.make_list());
         self.list.insert(list)
@@ -170,9 +144,9 @@ impl Members {
         let count = self.members.len();
         let mut list = format!("{count} here");
         let mut listed = 0;
-        for &key in self.keys.values() {
-            let name = self.name(key);
-            if list.len() + name.len() > LONGEST_LIST {
+        for &id in self.ids.values() {
+            let name = self.name(id);
+            if list.len() + name.len() > MAX_LIST {
                 break;
             }
             list.push_str(if listed == 0 { ": " } else { ", " });
@@ -186,45 +160,22 @@ impl Members {
     }
 }
 
-/// One form of all that differ in how they are encoded, and not in what they show (NFKC of Unicode's Annex
-/// 15); none of what is too long for a name in any form, which is not worth the work.
-fn normal(name: &str) -> Option<String> {
-    // A letter may be written as itself and marks; and one may stand for as many as 18.
-    let is_too_long = name.chars().nth(4 * LONGEST).is_some();
-    (!is_too_long).then(|| name.nfkc().take(LONGEST + 1).collect())
-}
+impl TrimMemory for Members {
+    fn has_slack(&self) -> bool {
+        is_mostly_unused(self.members.len(), self.members.capacity(), MIN_RETAINED)
+    }
 
-/// Whether it can be a name: letters and digits of any script that can be seen, and `_ - .`.
-fn is_name(name: &str) -> bool {
-    let mut after_letter = false;
-    let mut fits = |letter: char| {
-        // Signs that stand beside a letter write vowels; those that stand on it or in it would mislead.
-        let fits = if is_combining_mark(letter) {
-            after_letter && letter.is_alphanumeric() && canonical_combining_class(letter) == 0
-        } else {
-            letter.is_alphanumeric() && !is_blank(letter) || PUNCTUATION.contains(&letter)
-        };
-        after_letter = fits && letter.is_alphanumeric();
-        fits
-    };
-    !name.is_empty() && name.chars().count() <= LONGEST && name.chars().all(&mut fits)
-}
-
-/// Letters that show nothing: fillers of Hangul, and blanks among hieroglyphs.
-const fn is_blank(letter: char) -> bool {
-    matches!(letter, '\u{115F}' | '\u{1160}' | '\u{13441}' | '\u{13442}')
-}
-
-/// Whether a [`folded`] name is like those that the server gives.
-fn is_anonymous(name: &str) -> bool {
-    let without = name.replace(PUNCTUATION, "");
-    without.strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
-}
-
-/// The same for all names that differ in case alone, each in its normal form: down, up and down again, for
-/// letters that have more than one form of either.
-fn folded(name: &str) -> String {
-    name.to_lowercase().to_uppercase().to_lowercase().nfkc().collect()
+    fn trim(&mut self) {
+        let members = std::mem::take(&mut self.members).into_iter().collect::<Vec<_>>();
+        self.ids.clear();
+        self.list = None;
+        for (id, member) in members {
+            // A new allocation: the old one may stand high in the heap, among those of clients that left.
+            let name = member.name.as_str().to_owned();
+            self.ids.insert(fold_case(&name), id);
+            self.members.insert(id, Member { name, ..member });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -321,9 +272,9 @@ mod tests {
         let (mut members, keys) = members(3);
         members.rename(keys[2], "alice").expect("a name");
         assert_eq!(members.list(), "3 here: alice, anon1, anon2");
-        let (mut clients, _) = self::members(5000);
-        let list = clients.list();
-        assert!(list.starts_with("5000 here: anon1, ") && list.len() <= LONGEST_LIST + 32, "{list}");
+        let (mut many, _) = self::members(5000);
+        let list = many.list();
+        assert!(list.starts_with("5000 here: anon1, ") && list.len() <= MAX_LIST + 32, "{list}");
         let (named, more) = list.rsplit_once(" and ").expect("not all");
         let more = more.strip_suffix(" more").and_then(|more| more.parse::<usize>().ok()).expect("a number");
         assert_eq!(named.split(", ").count() + more, 5000);

@@ -1,87 +1,87 @@
-//! Who hears what, and who may speak how much while others are slow.
+//! The room: who is in it, what a line asks for, and which views show it.
 
-mod private;
-mod space;
-
-pub use private::PrivateMessage;
-
+use super::command::{Command, is_all_blank};
+use super::event::Event;
+use super::members::Members;
+use super::private::PrivateMessage;
+use crate::broadcast::admission::{Admission, LineCost, ReadPermit, SendRate};
 use crate::broadcast::channel::Channel;
-use crate::broadcast::feed::{Cursor, Feed, FeedFull};
-use crate::broadcast::pace::RateLimit;
-use crate::chat::command::{Command, is_all_blank};
-use crate::chat::event::Event;
-use crate::chat::members::Members;
-use crate::clients::stats::count;
+use crate::broadcast::feed::{Cursor, Feed, FeedFull, Offset};
+use crate::broadcast::rate_limit::RateLimit;
+use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
+use crate::util::plural::count;
+use crate::util::trim::TrimMemory;
 use crate::wire::escape;
 use crate::wire::line_decoder::LineRules;
 use crate::wire::view::View;
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// What a room is made with.
+/// How to make a room.
 #[derive(Debug, Clone)]
 pub struct RoomConfig {
-    /// What holds for every sender.
+    /// How lines are decoded.
     pub rules: LineRules,
     /// The views that have a listener; at least one.
     pub views: Vec<View>,
     /// Bytes of each view's feed.
     pub feed: usize,
-    /// Lines of each view that newcomers hear of what was said before.
+    /// Lines of history that a new client receives.
     pub history: usize,
-    /// Said to each newcomer; empty for nothing.
+    /// The line sent to each new client; empty for none.
     pub welcome: String,
-    /// How long the room waits for a slow reader.
+    /// How long senders wait for a slow reader.
     pub stall_timeout: Duration,
-    /// How fast one sender may say lines, if there is a limit.
+    /// How many lines per second one client may send; `None` for no limit.
     pub rate: Option<RateLimit>,
-    /// Tells the time of day, as the json view shows it.
+    /// Returns the time of day, as the json view shows it.
     pub time_of_day: fn() -> String,
 }
 
-/// Everyone's lines in one order, and the patience with those who lag.
+/// The members, and one channel for each view.
 #[derive(Debug)]
 pub struct Room {
     channels: Vec<Channel>,
-    /// Which of the channels is each view's.
-    channel_of: [usize; View::ALL.len()],
+    /// The view of each channel.
+    views: Vec<View>,
     config: RoomConfig,
-    /// Who is here, if any view has names.
+    admission: Admission,
+    /// `None` if no view has names.
     members: Option<Members>,
-    letter: Option<PrivateMessage>,
-    /// How often something was told to all.
-    told: u64,
-    relayed: RelayStats,
+    stats: RelayStats,
 }
 
-/// One who speaks.
+/// A client that sends, and its view.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender {
-    /// Who.
-    pub key: ClientId,
-    /// How the room is shown to them.
+    /// The client.
+    pub id: ClientId,
+    /// Its view.
     pub view: View,
 }
 
-/// What the room has for one who spoke, beside telling the others.
+/// What the room answers to a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing.
+    /// Nothing: the line went to everyone.
     None,
-    /// Lines for them alone.
+    /// Lines for the sender alone.
     Lines(Vec<u8>),
-    /// They asked to leave.
+    /// A message for one client, to be delivered at once.
+    Private(PrivateMessage),
+    /// The sender asked to leave.
     Quit,
 }
 
-/// What went into the feeds since the start.
+/// Totals since the start.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct RelayStats {
-    /// Messages.
+    /// Messages that went to everyone.
     pub lines: u64,
-    /// Their bytes as shown, line ends included.
+    /// Their bytes, escaped, line ends included.
     pub bytes: u64,
     /// Lines refused as too long.
     pub too_long: u64,
@@ -98,8 +98,8 @@ impl fmt::Display for RelayStats {
 }
 
 impl Room {
-    /// At most so much of the feed can be one line, so that a line always finds room, even made of
-    /// controls, beside a reader who is half a feed behind and whom nobody may cut for that.
+    /// The feed holds at least this many longest lines, so that a line always finds space, even if every
+    /// byte is escaped, beside a reader that is half a feed behind and that no timer may disconnect.
     pub const LINES_PER_FEED: usize = 16;
 
     /// An empty room.
@@ -107,229 +107,362 @@ impl Room {
     /// # Errors
     /// The system has not as much memory as the feeds may take.
     pub fn new(config: RoomConfig) -> io::Result<Self> {
-        let mut channels = Vec::new();
-        let mut channel_of = [0; View::ALL.len()];
-        for view in View::ALL.into_iter().filter(|view| config.views.contains(view)) {
-            channel_of[view.index()] = channels.len();
-            channels.push(Channel::new(view, config.feed, config.history > 0, config.rules.raw)?);
-        }
-        let has_names = config.views.iter().any(|view| view.has_names());
+        let views = View::ALL.into_iter().filter(|view| config.views.contains(view)).collect::<Vec<_>>();
+        let cost_of = |view: &View| LineCost {
+            factor: view.expansion(config.rules.raw),
+            overhead: view.line_overhead(),
+        };
+        let new_channel = |view| Channel::new(config.feed, config.history > 0, cost_of(view));
+        let channels = views.iter().map(new_channel).collect::<io::Result<Vec<_>>>()?;
+        let cost = views.iter().map(cost_of).fold(LineCost { factor: 1, overhead: 1 }, LineCost::max);
+        let has_names = views.iter().any(|view| view.has_names());
         Ok(Self {
             channels,
-            channel_of,
+            views,
+            admission: Admission::new(config.feed, cost, config.rules.max_line, config.rate),
             config,
             members: has_names.then(Members::default),
-            letter: None,
-            told: 0,
-            relayed: RelayStats::default(),
+            stats: RelayStats::default(),
         })
     }
 
-    /// What holds for every sender.
+    /// How lines are decoded.
     pub const fn rules(&self) -> &LineRules {
         &self.config.rules
     }
 
-    /// How fast one sender may say lines, if there is a limit.
-    pub const fn rate(&self) -> Option<RateLimit> {
-        self.config.rate
+    /// The rules by which senders are read.
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
     }
 
-    /// The lines as a view shows them, for its readers.
-    pub fn feed(&self, view: View) -> &Feed {
-        self.channels[self.channel_of[view.index()]].feed()
+    /// Totals since the start.
+    pub const fn stats(&self) -> RelayStats {
+        self.stats
     }
 
-    /// What went into the feeds so far.
-    pub const fn relayed(&self) -> RelayStats {
-        self.relayed
-    }
-
-    /// How often anything was told to all: when it changes, there is something to write.
-    pub const fn told(&self) -> u64 {
-        self.told
-    }
-
-    /// Whether people have names here, and hear who comes and goes.
+    /// Whether clients have names here, and see joins and leaves.
     pub const fn has_names(&self) -> bool {
         self.members.is_some()
     }
 
-    /// Takes in a newcomer; returns its place and what it is told: whole lines, or nothing.
-    pub fn join(&mut self, speaker: Sender) -> (Cursor, Vec<u8>) {
+    /// Adds a client; returns its cursor and its greeting: whole lines, or nothing.
+    pub fn join(&mut self, client: Sender) -> (Cursor, Vec<u8>) {
         if let Some(members) = &mut self.members {
-            members.join(speaker.key);
+            members.join(client.id);
         }
-        let told =
-            Event::Welcome { text: &self.config.welcome, name: self.name(speaker.key), here: self.here() };
-        let lines = self.lines(speaker.view, &told);
-        (self.channels[self.channel_of[speaker.view.index()]].join(self.config.history), lines)
+        let name = self.name(client.id);
+        let greeting = Event::Welcome { text: &self.config.welcome, name, here: self.here() };
+        let lines = self.lines(client.view, &greeting);
+        let history = self.config.history;
+        (self.channel_mut(client.view).join(history), lines)
     }
 
-    /// Tells the others that someone has come, unless they know.
-    pub fn announce(&mut self, speaker: Sender, cursor: &mut Cursor) {
-        if let Some(name) = self.members.as_mut().and_then(|members| members.announce(speaker.key)) {
-            self.notify(Some((speaker.view, cursor)), &Event::Joined { name: &name, here: self.here() });
+    /// Announces the client's join to the others, unless they know.
+    pub fn announce(&mut self, client: Sender, cursor: &mut Cursor) {
+        if let Some(name) = self.members.as_mut().and_then(|members| members.announce(client.id)) {
+            let here = self.here();
+            self.notify(Some((client.view, cursor)), &Event::Joined { name: &name, here });
         }
     }
 
-    /// Someone has gone or said close_reason; tells the others, if they knew.
-    pub fn leave(&mut self, key: ClientId) {
-        if let Some(name) = self.members.as_mut().and_then(|members| members.leave(key)) {
+    /// Removes a client, and tells the others if they knew it.
+    pub fn leave(&mut self, id: ClientId) {
+        if let Some(name) = self.members.as_mut().and_then(|members| members.leave(id)) {
             self.notify(None, &Event::Left { name: &name });
         }
     }
 
-    /// Why the server does not do something, as a view shows it.
-    pub fn error(&self, view: View, told: &str) -> Vec<u8> {
-        self.lines(view, &Event::Error(told))
+    /// An error as a view shows it.
+    pub fn error(&self, view: View, text: &str) -> Vec<u8> {
+        self.lines(view, &Event::Error(text))
     }
 
-    /// Does what a line asks for: mostly, tells everyone else.
+    /// Does what a line asks for: usually sends it to everyone else. Also returns how many bytes it took in
+    /// the most expensive view.
     ///
     /// # Errors
-    /// [`FeedFull`] where more was read than [`may_read`](Self::may_read) allowed; not all are told.
-    pub fn hear(&mut self, speaker: Sender, cursor: &mut Cursor, line: &[u8]) -> Result<Reply, FeedFull> {
-        if !speaker.view.has_names() {
-            return self.say(speaker, cursor, line, false);
+    /// [`FeedFull`] if more was read than [`read_permit`](Self::read_permit) allowed; some views lack it.
+    pub fn handle_line(
+        &mut self,
+        sender: Sender,
+        cursor: &mut Cursor,
+        line: &[u8],
+    ) -> Result<(Reply, usize), FeedFull> {
+        if !sender.view.has_names() {
+            return self.send_to_all(sender, cursor, line, false);
         }
-        match Command::read(line) {
-            Command::Say(text) => self.say(speaker, cursor, text, false),
+        let reply = match Command::parse(line) {
+            Command::Say(text) => return self.send_to_all(sender, cursor, text, false),
             Command::Action(text) if is_all_blank(text) => {
-                Ok(self.refuse(speaker, "/me needs what you do: /me waves"))
+                self.refuse(sender, "/me needs a text, for example /me waves")
             }
-            Command::Action(text) => self.say(speaker, cursor, text, true),
-            Command::Nick(name) => Ok(self.rename(speaker, cursor, name)),
-            Command::Private { to, text } => Ok(self.post(speaker, to, text)),
+            Command::Action(text) => return self.send_to_all(sender, cursor, text, true),
+            Command::Nick(name) => return Ok(self.rename(sender, cursor, name)),
+            Command::Private { to, text } => self.private_message(sender, to, text),
             Command::Who => {
                 let list = self.members.as_mut().map(|members| members.list().to_owned()).unwrap_or_default();
-                Ok(Reply::Lines(self.lines(speaker.view, &Event::Notice(&list))))
+                self.notice(sender.view, &list)
             }
-            Command::Help => Ok(Reply::Lines(self.lines(speaker.view, &Event::Notice(Command::HELP)))),
-            Command::Quit => Ok(Reply::Quit),
-            Command::Blank => Ok(Reply::None),
-        }
+            Command::Help => Reply::Lines(
+                Command::HELP.iter().flat_map(|line| self.lines(sender.view, &Event::Notice(line))).collect(),
+            ),
+            Command::Quit => Reply::Quit,
+            Command::Blank => Reply::None,
+        };
+        Ok((reply, line.len()))
     }
 
-    fn say(
+    fn send_to_all(
         &mut self,
-        speaker: Sender,
+        sender: Sender,
         cursor: &mut Cursor,
         line: &[u8],
         is_action: bool,
-    ) -> Result<Reply, FeedFull> {
-        let shown = self.safe(line);
-        let bytes = shown.len() as u64 + 1;
-        if let Some(members) = &mut self.members {
-            let name = members.speak(speaker.key).to_owned();
-            self.tell(
-                Some((speaker.view, cursor)),
-                &Event::Message { from: &name, text: &shown, is_action },
-            )?;
+    ) -> Result<(Reply, usize), FeedFull> {
+        let text = self.escaped(line);
+        let cost = if let Some(members) = &mut self.members {
+            let from = members.speak(sender.id).to_owned();
+            let event = Event::Message { from: &from, text: &text, is_action };
+            self.broadcast(Some((sender.view, cursor)), &event)?
         } else {
-            // The plain view alone, where a message is what was said.
-            self.channels[0].append(cursor, &shown)?;
-            self.told += 1;
-        }
-        self.relayed.lines += 1;
-        self.relayed.bytes += bytes;
-        Ok(Reply::None)
+            // In a room of the plain view alone a message is its text.
+            self.channels[0].append(Some(cursor), &text)?;
+            text.len() + 1
+        };
+        self.stats.lines += 1;
+        self.stats.bytes += text.len() as u64 + 1;
+        Ok((Reply::None, cost))
     }
 
-    /// Tells everyone but the author.
-    fn tell(&mut self, mut author: Option<(View, &mut Cursor)>, told: &Event<'_>) -> Result<(), FeedFull> {
+    /// Sends an event to everyone but its author; returns the bytes that it took in the most expensive view.
+    fn broadcast(
+        &mut self,
+        mut author: Option<(View, &mut Cursor)>,
+        event: &Event<'_>,
+    ) -> Result<usize, FeedFull> {
         let at = self.time_of_day();
-        let mut result = Ok(());
-        for hall in &mut self.channels {
-            match hall.tell(in_view(&mut author, hall.view()), told, &at) {
-                Ok(can_write) => self.told += u64::from(can_write),
+        let mut result = Ok(0);
+        for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
+            let Some(line) = view.render(event, &at) else { continue };
+            match channel.append(cursor_in(&mut author, view), &line) {
+                Ok(()) => result = result.map(|cost: usize| cost.max(line.len() + 1)),
                 Err(full) => result = Err(full),
             }
         }
         result
     }
 
-    /// Tells everyone but whom it is about of a change among the members.
-    fn notify(&mut self, mut whom: Option<(View, &mut Cursor)>, told: &Event<'_>) {
-        let at = self.time_of_day();
-        for hall in &mut self.channels {
-            self.told += u64::from(hall.notify(in_view(&mut whom, hall.view()), told, &at));
+    /// Sends a notice about a member to everyone but that member, now or, as a number, once there is space;
+    /// returns the bytes that it takes in the most expensive view.
+    fn notify(&mut self, mut about: Option<(View, &mut Cursor)>, event: &Event<'_>) -> usize {
+        let (at, here) = (self.time_of_day(), self.here());
+        let mut cost = 0;
+        for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
+            let Some(line) = view.render(event, &at) else { continue };
+            channel
+                .notify(cursor_in(&mut about, view), &line, |count| missed_notices(view, count, here, &at));
+            cost = cost.max(line.len() + 1);
         }
+        cost
     }
 
-    /// The time of day, where a view shows it.
-    fn time_of_day(&self) -> String {
-        let has_times = self.channels.iter().any(|hall| hall.view() == View::Json);
-        if has_times { (self.config.time_of_day)() } else { String::new() }
-    }
-
-    fn rename(&mut self, speaker: Sender, cursor: &mut Cursor, name: &[u8]) -> Reply {
-        let Some(members) = &mut self.members else { return Reply::None };
+    fn rename(&mut self, sender: Sender, cursor: &mut Cursor, name: &[u8]) -> (Reply, usize) {
+        let Some(members) = &mut self.members else { return (Reply::None, 0) };
         let shown = escape::escape(name);
         let name = String::from_utf8_lossy(&shown);
-        let old = match members.rename(speaker.key, &name) {
+        let old = match members.rename(sender.id, &name) {
             Ok(old) => old,
-            Err(unfit) => return self.refuse(speaker, &unfit.told(shortened(&name))),
+            Err(error) => return (self.refuse(sender, &error.message(shortened(&name))), name.len()),
         };
-        let name = members.name(speaker.key).to_owned();
-        if old != name {
-            self.tell_new_name(speaker, cursor, &old, &name);
-        }
-        Reply::Lines(self.lines(speaker.view, &Event::Notice(&format!("you are {name} now"))))
+        let name = members.name(sender.id).to_owned();
+        let cost = if old == name { name.len() } else { self.announce_rename(sender, cursor, &old, &name) };
+        (self.notice(sender.view, &format!("you are {name} now")), cost)
     }
 
-    /// Tells the others of a new name, where they know the old one: of whom they were told, or who spoke.
-    fn tell_new_name(&mut self, speaker: Sender, cursor: &mut Cursor, old: &str, new: &str) {
-        let Some(members) = &mut self.members else { return };
-        let becomes_known = members.has_spoken(speaker.key) && members.announce(speaker.key).is_some();
-        let is_known = members.is_announced(speaker.key);
+    /// Tells the others of a new name if they know the old one: because the client was announced, or spoke.
+    fn announce_rename(&mut self, sender: Sender, cursor: &mut Cursor, old: &str, new: &str) -> usize {
+        let Some(members) = &mut self.members else { return 0 };
+        let becomes_known = members.has_spoken(sender.id) && members.announce(sender.id).is_some();
+        let is_known = members.is_announced(sender.id);
+        let mut cost = new.len();
         if becomes_known {
             let here = self.here();
-            self.notify(Some((speaker.view, cursor)), &Event::Joined { name: old, here });
+            cost += self.notify(Some((sender.view, cursor)), &Event::Joined { name: old, here });
         }
         if is_known {
-            self.notify(Some((speaker.view, cursor)), &Event::Renamed { old, new });
+            cost += self.notify(Some((sender.view, cursor)), &Event::Renamed { old, new });
         }
+        cost
     }
 
-    fn refuse(&self, speaker: Sender, told: &str) -> Reply {
-        Reply::Lines(self.error(speaker.view, told))
+    fn private_message(&mut self, sender: Sender, to: &[u8], text: &[u8]) -> Reply {
+        let shown = escape::escape(to);
+        let name = String::from_utf8_lossy(&shown);
+        if name.is_empty() || is_all_blank(text) {
+            return self.refuse(sender, "/msg needs a name and a text, for example /msg alice hi");
+        }
+        let Some(to) = self.members.as_ref().and_then(|members| members.find(&name)) else {
+            let name = shortened(&name);
+            return self.refuse(sender, &format!("nobody here is named \"{name}\": /who lists who is here"));
+        };
+        let text = self.escaped(text).into_owned();
+        if let Some(members) = &mut self.members {
+            // The recipient knows the sender's name from now on.
+            members.speak(sender.id);
+        }
+        Reply::Private(PrivateMessage { from: sender.id, to, text })
     }
 
-    /// How many are here, where people have names.
+    /// A private message as its recipient sees it or, as an echo, its sender; empty in the plain view.
+    pub fn render_private(&self, message: &PrivateMessage, view: View, is_echo: bool) -> Vec<u8> {
+        let (from, to) = (self.name(message.from), self.name(message.to));
+        self.lines(view, &Event::Private { from, to, text: &message.text, is_echo })
+    }
+
+    /// The error for the sender of a private message that could not be delivered.
+    pub fn reject_private(&self, message: &PrivateMessage, view: View, why: &str) -> Vec<u8> {
+        self.error(view, &format!("{} did not get your message: {why}", self.name(message.to)))
+    }
+
+    /// Counts a line that was too long, and returns the error for its sender.
+    pub fn refuse_too_long(&mut self, view: View, wants_error: bool) -> Option<Vec<u8>> {
+        self.stats.too_long += 1;
+        let limit = count(self.config.rules.max_line as u64, "byte");
+        wants_error
+            .then(|| self.error(view, &format!("line too long: nothing was sent; the limit is {limit}")))
+    }
+
+    fn refuse(&self, sender: Sender, why: &str) -> Reply {
+        Reply::Lines(self.error(sender.view, why))
+    }
+
+    fn notice(&self, view: View, text: &str) -> Reply {
+        Reply::Lines(self.lines(view, &Event::Notice(text)))
+    }
+
+    /// How many clients are here, if they have names.
     fn here(&self) -> usize {
         self.members.as_ref().map_or(0, Members::count)
     }
 
-    fn name(&self, key: ClientId) -> &str {
-        self.members.as_ref().map_or("", |members| members.name(key))
+    fn name(&self, id: ClientId) -> &str {
+        self.members.as_ref().map_or("", |members| members.name(id))
     }
 
-    fn safe<'a>(&self, line: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+    fn escaped<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
         if self.config.rules.raw { line.into() } else { escape::escape(line) }
     }
 
-    /// What is told in a view, with its line end, or nothing.
-    fn lines(&self, view: View, told: &Event<'_>) -> Vec<u8> {
+    /// The time of day, if a view shows it.
+    fn time_of_day(&self) -> String {
+        if self.views.contains(&View::Json) { (self.config.time_of_day)() } else { String::new() }
+    }
+
+    /// An event for one client, with its line end, or nothing.
+    fn lines(&self, view: View, event: &Event<'_>) -> Vec<u8> {
         let at = if view == View::Json { (self.config.time_of_day)() } else { String::new() };
-        view.render(told, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
+        view.render(event, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
     }
 
-    /// Counts a line that was too long to be told, and returns what its sender is told.
-    pub fn count_too_long(&mut self) -> String {
-        self.relayed.too_long += 1;
-        let most = count(self.config.rules.max_line as u64, "byte");
-        format!("that line was too long and nobody saw it: {most} is the most")
+    fn index(&self, view: View) -> usize {
+        self.views.iter().position(|&of| of == view).unwrap_or(0)
+    }
+
+    fn channel_mut(&mut self, view: View) -> &mut Channel {
+        let index = self.index(view);
+        &mut self.channels[index]
     }
 }
 
-/// The place of one whom something is from or about, where they read in that view.
-fn in_view<'a>(one: &'a mut Option<(View, &mut Cursor)>, view: View) -> Option<&'a mut Cursor> {
-    one.as_mut().filter(|(of, _)| *of == view).map(|(_, cursor)| &mut **cursor)
+/// The feeds: what their readers have still to receive, and what senders may append.
+impl Room {
+    /// The lines of a view, for its readers.
+    pub fn feed(&self, view: View) -> &Feed {
+        self.channels[self.index(view)].feed()
+    }
+
+    /// Whether anything was appended since every reader was written to.
+    pub fn has_unwritten(&self) -> bool {
+        self.channels.iter().any(|channel| channel.feed().has_unwritten())
+    }
+
+    /// Notes that every reader was written to.
+    pub fn mark_all_written(&mut self) {
+        self.channels.iter_mut().for_each(Channel::mark_all_written);
+    }
+
+    /// Whether a client that holds an unfinished line of `held` bytes may be read.
+    pub fn read_permit(&self, sender: &SendRate, held: usize, now: Moment) -> ReadPermit {
+        self.admission.permit(&self.channels, sender, held, now)
+    }
+
+    /// Whether bulk senders that wait for space may be read again.
+    pub fn has_bulk_space(&self) -> bool {
+        self.admission.has_bulk_space(&self.channels)
+    }
+
+    /// Whether an unfinished line of `held` bytes is sure to find space.
+    pub fn has_space_for(&self, held: usize) -> bool {
+        self.channels.iter().all(|channel| channel.feed().room() > channel.cost().of(held))
+    }
+
+    /// Bytes that can be appended now, in all feeds together.
+    pub fn space(&self) -> usize {
+        self.channels.iter().map(|channel| channel.feed().room()).sum()
+    }
+
+    /// Frees what none of `readers` has still to receive: every reader that was behind when all were written
+    /// to, with its view. Then appends the number of notices that had found no space.
+    pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
+        let (at, here) = (self.time_of_day(), self.here());
+        for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
+            channel.reclaim(readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor));
+            channel.append_missed(|count| missed_notices(view, count, here, &at));
+        }
+    }
+
+    /// Starts, continues or pauses the stall timers; returns the next deadline while anything waits.
+    pub fn update_stall_timers(&mut self, senders_wait: bool, now: Moment) -> Option<Moment> {
+        self.admission.update_stall_timers(&mut self.channels, senders_wait, self.config.stall_timeout, now)
+    }
+
+    /// The offsets that the readers of a view had to reach, for each view whose readers were waited for long
+    /// enough.
+    pub fn take_expired_stalls(&mut self, now: Moment) -> Vec<(View, Offset)> {
+        let timeout = self.config.stall_timeout;
+        let channels = self.channels.iter_mut().zip(&self.views);
+        channels
+            .filter_map(|(channel, &view)| Some((view, channel.take_expired_stall(timeout, now)?)))
+            .collect()
+    }
 }
 
-/// The beginning of what cannot be a name, for an answer.
+impl TrimMemory for Room {
+    fn has_slack(&self) -> bool {
+        self.channels.iter().any(|channel| channel.feed().has_slack())
+            || self.members.as_ref().is_some_and(TrimMemory::has_slack)
+    }
+
+    fn trim(&mut self) {
+        self.channels.iter_mut().for_each(|channel| channel.trim(self.config.history));
+        if let Some(members) = &mut self.members {
+            members.trim();
+        }
+    }
+}
+
+/// The cursor of the client that an event is from or about, if it reads in that view.
+fn cursor_in<'a>(client: &'a mut Option<(View, &mut Cursor)>, view: View) -> Option<&'a mut Cursor> {
+    client.as_mut().filter(|(of, _)| *of == view).map(|(_, cursor)| &mut **cursor)
+}
+
+fn missed_notices(view: View, count: u64, here: usize, at: &str) -> Vec<u8> {
+    view.render(&Event::Missed { count, here }, at).map_or_else(Vec::new, Cow::into_owned)
+}
+
+/// The beginning of what cannot be a name, for an error.
 fn shortened(name: &str) -> &str {
-    const MOST: usize = 40;
-    name.char_indices().nth(MOST).map_or(name, |(end, _)| &name[..end])
+    const MAX_CHARS: usize = 40;
+    name.char_indices().nth(MAX_CHARS).map_or(name, |(end, _)| &name[..end])
 }

@@ -47,6 +47,12 @@ impl View {
     }
 }
 
+/// The text for notices that found no space.
+fn missed(count: u64) -> String {
+    let people = if count == 1 { "1 person".to_owned() } else { format!("{count} people") };
+    format!("{people} came, left or changed names; /who lists them")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

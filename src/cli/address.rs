@@ -1,46 +1,54 @@
-//! Where to listen or to connect, as it is written on a command line.
+//! Addresses on a command line: what to connect to, and the part that listening shares.
 
 use crate::cli::args::parse_digits;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-/// Where a room is by default.
+/// The host of the default listeners.
 const HOST: &str = "127.0.0.1";
-const PORT: u16 = 9090;
+/// The port of the default listener in the plain view.
+pub const PLAIN_PORT: u16 = 9090;
+/// The port of the default listener in the named view.
+pub const NAMED_PORT: u16 = 9091;
 
-/// Where to connect to.
+/// An address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A port of a host, given by name or number.
+    /// A TCP port.
     Tcp {
-        /// The host, an IPv6 address without its brackets.
+        /// A host name or an IP address, IPv6 without brackets.
         host: String,
         /// The port.
         port: u16,
     },
-    /// A unix socket.
+    /// A unix socket at a path.
     Unix(PathBuf),
 }
 
 impl Default for Address {
     fn default() -> Self {
-        Self::Tcp { host: HOST.to_owned(), port: PORT }
+        Self::Tcp { host: HOST.to_owned(), port: PLAIN_PORT }
     }
 }
 
 impl Address {
+    /// Returns the address of the default listener in the named view, 127.0.0.1:9091.
+    pub fn default_named() -> Self {
+        Self::Tcp { host: HOST.to_owned(), port: NAMED_PORT }
+    }
+
     /// Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT`, `[IPV6]`, `PORT`, `:PORT` or `unix:PATH`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("must not be empty".to_owned());
         }
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() {
-                Err("needs a path".to_owned())
+                Err("the path is missing after unix:".to_owned())
             } else {
                 Ok(Self::Unix(path.into()))
             };
@@ -49,8 +57,11 @@ impl Address {
             Some(rest) => rest.ends_with(']'),
             None => !text.contains(':') && !text.bytes().all(|byte| byte.is_ascii_digit()),
         };
-        let (host, port) =
-            if is_host_alone { host_and_port(&format!("{text}:{PORT}"))? } else { host_and_port(text)? };
+        let (host, port) = if is_host_alone {
+            host_and_port(&format!("{text}:{PLAIN_PORT}"))?
+        } else {
+            host_and_port(text)?
+        };
         Ok(Self::Tcp { host: host.unwrap_or_else(|| HOST.to_owned()), port })
     }
 }
@@ -65,10 +76,10 @@ impl fmt::Display for Address {
     }
 }
 
-/// Reads `PORT`, `:PORT`, `HOST:PORT` or `[IPV6]:PORT`; no host is none in particular.
+/// Reads `PORT`, `:PORT`, `HOST:PORT` or `[IPV6]:PORT`. The first two have no host.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the text.
 pub fn host_and_port(text: &str) -> Result<(Option<String>, u16), String> {
     let (host, port) = match text.rsplit_once(':') {
         None => (None, text),
@@ -77,11 +88,11 @@ pub fn host_and_port(text: &str) -> Result<(Option<String>, u16), String> {
     };
     let port = parse_digits(port)
         .and_then(|port| u16::try_from(port).ok())
-        .ok_or("must end in a port, a number from 0 to 65535")?;
+        .ok_or("the port must be a number from 0 to 65535")?;
     let host = match host {
         Some(host) if host.starts_with('[') => {
             let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            Some(inside.ok_or("has a bracket without its pair")?.to_owned())
+            Some(inside.ok_or("a bracket has no counterpart")?.to_owned())
         }
         Some(host) if host.contains(':') => return Err(brackets_are_missing(text, host, port)),
         host => host.map(str::to_owned),
@@ -89,14 +100,14 @@ pub fn host_and_port(text: &str) -> Result<(Option<String>, u16), String> {
     Ok((host, port))
 }
 
-/// What to say of several colons without brackets: as much of it as is an IPv6 address goes into them.
+/// The error for several colons without brackets: suggests brackets around what is an IPv6 address.
 fn brackets_are_missing(text: &str, host: &str, port: u16) -> String {
     let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
     match (is_address(host), is_address(text)) {
-        (true, false) => format!("an IPv6 address goes into brackets: [{host}]:{port}"),
-        (false, true) => format!("an IPv6 address goes into brackets: [{text}]:PORT"),
-        (true, true) => format!("an IPv6 address goes into brackets: [{host}]:{port} or [{text}]:PORT"),
-        (false, false) => "has more than one colon, and is no IPv6 address in brackets".to_owned(),
+        (true, false) => format!("write an IPv6 address in brackets: [{host}]:{port}"),
+        (false, true) => format!("write an IPv6 address in brackets: [{text}]:PORT"),
+        (true, true) => format!("write an IPv6 address in brackets: [{host}]:{port} or [{text}]:PORT"),
+        (false, false) => "there is more than one colon, but no IPv6 address in brackets".to_owned(),
     }
 }
 
@@ -105,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_to_connect_to_is_a_host_a_port_both_or_a_unix_socket() {
+    fn an_address_is_a_host_a_port_both_or_a_unix_socket() {
         for (text, shown) in [
             ("localhost", "localhost:9090"),
             ("localhost:7", "localhost:7"),
@@ -125,22 +136,22 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_place_to_connect_to_is_told_what_is_wrong_with_it() {
+    fn the_error_of_a_wrong_address_says_what_is_wrong() {
         for (text, why) in [
             ("", "empty"),
             ("host:", "port"),
             ("host:65536", "port"),
-            ("::1", "into brackets: [::1]:PORT"),
-            ("fe80::9", "into brackets: [fe80::9]:PORT"),
-            ("1:2:3:4:5:6:7:8:9090", "into brackets: [1:2:3:4:5:6:7:8]:9090"),
-            ("::1:9090", "into brackets: [::1]:9090 or [::1:9090]:PORT"),
+            ("::1", "in brackets: [::1]:PORT"),
+            ("fe80::9", "in brackets: [fe80::9]:PORT"),
+            ("1:2:3:4:5:6:7:8:9090", "in brackets: [1:2:3:4:5:6:7:8]:9090"),
+            ("::1:9090", "in brackets: [::1]:9090 or [::1:9090]:PORT"),
             ("named:127.0.0.1:9090", "more than one colon"),
             ("[::1", "bracket"),
             ("[::1:7", "bracket"),
             ("unix:", "path"),
         ] {
-            let told = Address::parse(text).expect_err(text);
-            assert!(told.contains(why), "{text}: {told}");
+            let error = Address::parse(text).expect_err(text);
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 }

@@ -1,21 +1,99 @@
-//! What the command lines of all programs share: the values that options take, and complaints.
+//! What the command lines of all programs share: running a program, values of options, errors.
 
 use crate::wire::escape;
-use getopts::Matches;
+use getopts::{Fail, Matches, Options};
 use std::ffi::OsString;
 use std::io::Write;
 use std::ops::RangeInclusive;
+use std::process::ExitCode;
 use std::time::Duration;
 
-/// The shortest time above zero that can be asked for.
+/// The shortest time that is not zero.
 pub const A_MILLISECOND: Duration = Duration::from_millis(1);
-/// The longest time that can be asked for.
+/// The longest time.
 pub const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Invocation<T> {
+    /// Run the program with these options.
+    Run(T),
+    /// Print this text, such as the help, and exit.
+    Print(String),
+}
+
+/// An error that ends a program: one line and the exit status.
+#[derive(Debug)]
+pub struct Failure {
+    why: String,
+    status: u8,
+}
+
+impl Failure {
+    const CANNOT_RUN: u8 = 1;
+    const WRONG_COMMAND_LINE: u8 = 2;
+
+    /// A wrong command line: exit status 2.
+    pub const fn wrong_command_line(why: String) -> Self {
+        Self { why, status: Self::WRONG_COMMAND_LINE }
+    }
+}
+
+impl From<String> for Failure {
+    /// The program cannot run: exit status 1.
+    fn from(why: String) -> Self {
+        Self { why, status: Self::CANNOT_RUN }
+    }
+}
+
+/// The `main` of a program: parses the command line, then prints what it asks for, or calls `serve`.
+///
+/// Errors go to standard error, after the program's `name`. If `parse` fails, the line also says how to get help.
+pub fn run<T>(
+    name: &str,
+    parse: impl FnOnce(Vec<OsString>) -> Result<Invocation<T>, String>,
+    serve: impl FnOnce(T) -> Result<ExitCode, Failure>,
+) -> ExitCode {
+    let result = match parse(std::env::args_os().skip(1).collect()) {
+        Ok(Invocation::Run(options)) => serve(options),
+        Ok(Invocation::Print(text)) => {
+            // A closed pipe is no error: the reader does not want the rest. Nor is a full disk.
+            _ = std::io::stdout().write_all(text.as_bytes());
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(why) => Err(Failure::wrong_command_line(format!("{why} ({name} --help lists the options)"))),
+    };
+    result.unwrap_or_else(|failure| {
+        complain(name, &failure.why);
+        ExitCode::from(failure.status)
+    })
+}
+
+/// Reads the options of a command line.
+///
+/// # Errors
+/// One line that names the option or argument.
+pub fn parse_options(
+    options: &Options,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Matches, String> {
+    options.parse(texts(arguments)?).map_err(|fail| match fail {
+        Fail::UnrecognizedOption(name) => format!("unknown option \"{}\"", with_dashes(&name)),
+        Fail::ArgumentMissing(name) => format!("{} needs a value", with_dashes(&name)),
+        Fail::UnexpectedArgument(name) => format!("{} takes no value", with_dashes(&name)),
+        Fail::OptionDuplicated(name) => format!("{} may be given only once", with_dashes(&name)),
+        Fail::OptionMissing(name) => format!("{} is required", with_dashes(&name)),
+    })
+}
+
+fn with_dashes(name: &str) -> String {
+    format!("{}{name}", if name.chars().count() == 1 { "-" } else { "--" })
+}
 
 /// The arguments as text.
 ///
 /// # Errors
-/// One line that names the argument that is none.
+/// One line that names the first argument that is not UTF-8.
 pub fn texts(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, String> {
     let text = |argument: OsString| {
         argument.into_string().map_err(|wrong| format!("argument {wrong:?} is not UTF-8"))
@@ -23,20 +101,25 @@ pub fn texts(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String
     arguments.into_iter().map(text).collect()
 }
 
-/// The value of an option, where it was given.
+/// The value of an option; `None` if it was not given.
 ///
 /// # Errors
-/// One line that names the option, its value, and what it may be.
+/// One line that names the option and its value, and says what the value must be.
 pub fn value<T>(
     matches: &Matches,
     name: &str,
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Option<T>, String> {
     let Some(text) = matches.opt_str(name) else { return Ok(None) };
-    parse(&text).map(Some).map_err(|why| format!("--{name} {text}: {why}"))
+    parse(&text).map(Some).map_err(|why| wrong_value(name, &text, &why))
 }
 
-/// A number in digits alone: the standard parser also takes a sign.
+/// One line about a wrong value: `--name "text": why`.
+pub fn wrong_value(name: &str, text: &str, why: &str) -> String {
+    format!("--{name} \"{text}\": {why}")
+}
+
+/// A number in decimal digits. The standard parser would also accept a sign.
 pub fn parse_digits(text: &str) -> Option<usize> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -44,7 +127,7 @@ pub fn parse_digits(text: &str) -> Option<usize> {
 /// A whole number from `least` to `most`.
 ///
 /// # Errors
-/// What it may be.
+/// What the value must be.
 pub fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
     match parse_digits(text).ok_or(()) {
         Ok(count) if (least..=most).contains(&count) => Ok(count),
@@ -53,41 +136,42 @@ pub fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, Strin
     }
 }
 
-/// Seconds, with a fraction or without, in `range`; what is less than a millisecond is none.
+/// Seconds in `range`, with or without a fraction. Zero or at least a millisecond.
 ///
 /// # Errors
-/// What it may be.
+/// What the value must be.
 pub fn parse_seconds(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
     let (least, most) = (range.start().as_secs_f64(), range.end().as_secs_f64());
     let wrong = || format!("must be a number of seconds from {least} to {most}");
-    // What the standard parser takes beside digits (exponents, signs, "inf") nobody means.
+    // The standard parser would also accept exponents, signs and "inf".
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(wrong());
     }
     let seconds = text.parse::<f64>().map_err(|_| wrong())?;
     let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    let is_none = !duration.is_zero() && duration < A_MILLISECOND;
-    if range.contains(&duration) && !is_none { Ok(duration) } else { Err(wrong()) }
+    let is_too_short = !duration.is_zero() && duration < A_MILLISECOND;
+    if range.contains(&duration) && !is_too_short { Ok(duration) } else { Err(wrong()) }
 }
 
-/// A number of bytes in `range`, whose ends are whole KiB and MiB; `k` and `M` may follow it.
+/// A number of bytes in `range`, from whole KiB to whole GiB. `k`, `M` and `G` are powers of 1024.
 ///
 /// # Errors
-/// What it may be.
+/// What the value must be.
 pub fn parse_size(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let (digits, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1024),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1024 * 1024),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1024 * 1024 * 1024),
         _ => (text, 1),
     };
     let size = parse_digits(digits).and_then(|number| number.checked_mul(unit));
     size.filter(|size| range.contains(size)).ok_or_else(|| {
-        let (least, most) = (range.start() / 1024, range.end() / (1024 * 1024));
-        format!("must be a number of bytes from {least}k to {most}M; k and M may follow it")
+        let (least, most) = (range.start() >> 10, range.end() >> 30);
+        format!("must be a number of bytes from {least}k to {most}G; k, M and G are units")
     })
 }
 
-/// Says on standard error why `program` does not go on, in one line whatever `why` quotes.
+/// Writes an error of `program` to standard error, as one line whatever `why` quotes.
 pub fn complain(program: &str, why: &str) {
     let why = escape::escape(why.as_bytes());
     _ = writeln!(std::io::stderr(), "{program}: {}", String::from_utf8_lossy(&why));

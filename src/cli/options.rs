@@ -1,10 +1,12 @@
-//! The command line.
+//! The command line of the server.
 
-use crate::broadcast::pace::RateLimit;
+use super::address::{NAMED_PORT, PLAIN_PORT, host_and_port};
+use super::args::{
+    self, A_MILLISECOND, A_YEAR, Invocation, parse_count, parse_seconds, parse_size, value, wrong_value,
+};
+use crate::broadcast::rate_limit::RateLimit;
 use crate::chat::room::Room;
-use crate::cli::address::host_and_port;
-use crate::cli::args::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, parse_size, value};
-use crate::net::bind::{ListenAddr, ListenSpec, ListenerConfig, PeerTimeout};
+use crate::net::listen_spec::{ListenAddr, ListenSpec, ListenerConfig, PeerTimeout};
 use crate::wire::view::View;
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;
@@ -13,73 +15,77 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Where the server listens by default: scripts use the first port, people the second.
+const DEFAULT_LISTENERS: [(View, u16); 2] = [(View::Plain, PLAIN_PORT), (View::Named, NAMED_PORT)];
+const DEFAULT_HOST: &str = "127.0.0.1";
 const WELCOME: &str = "Welcome to the anonymous chat room.";
-/// The longest welcome: it is kept for each newcomer until it is written.
-const LONGEST_WELCOME: usize = 4096;
+/// Each new client has a copy of the welcome until it is written, so its length has a limit.
+const MAX_WELCOME: usize = 4096;
 const MAX_LINE: usize = 8192;
-/// For the user and the group that the server runs as.
+/// Read and write access for the user and the group of the server.
 const UNIX_MODE: u32 = 0o660;
-/// Room for a burst while its readers are served. With 1,000 saturated clients a delivery cost 8.0 ns of CPU
-/// time with 64 KiB, 5.5 with 256 KiB, 4.9 with 1 MiB and 4.8 with 4 MiB (medians of three runs in turn).
+/// Holds a burst while its readers are served. With 1,000 saturated clients a delivery cost 8.0 ns of CPU time
+/// with 64 KiB, 5.5 with 256 KiB, 4.9 with 1 MiB and 4.8 with 4 MiB (medians of three runs in turn).
 const FEED: usize = 1024 * 1024;
-/// Less is not worth a ring; more would not fit a 32-bit machine.
+/// A smaller feed holds too few lines; a larger one does not fit the address space of a 32-bit machine.
 const FEEDS: RangeInclusive<usize> = 4 * 1024..=1024 * 1024 * 1024;
-
-/// The longest silence that can be told from a shorter one: its milliseconds are counted in 32 bits.
+/// Idle time is counted in milliseconds in 32 bits, which wrap after 49 days.
 const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// An hour, in milliseconds.
+const MAX_FLUSH_AFTER: usize = 3_600_000;
 
-/// What the command line asked for.
-#[derive(Debug)]
-pub enum Invocation {
-    /// To serve.
-    Run(Box<Options>),
-    /// To print this and leave.
-    Print(String),
-}
-
-/// How to serve.
+/// The options of the server.
 #[derive(Debug)]
 pub struct Options {
-    /// LocalAddr, if it was said.
+    /// Where to listen; empty if `--listen` was not given.
     pub listen: Vec<ListenSpec>,
-    /// The line sent to each newcomer; empty for none.
+    /// The line sent to each new client; empty = none.
     pub welcome: String,
-    /// Lines of what was said before that newcomers hear.
+    /// Earlier lines that each new client gets.
     pub history: usize,
-    /// The most connections, if it was given.
+    /// The limit on clients; `None` = as many as the limit of open files allows.
     pub max_clients: Option<usize>,
-    /// The most connections from one network, if there is a limit.
+    /// The limit on clients of one network; `None` = no limit.
     pub max_per_ip: Option<usize>,
     /// The longest line accepted, in bytes.
     pub max_line: usize,
-    /// Bytes of the feed.
+    /// The size of each view's feed, in bytes.
     pub feed: usize,
-    /// How long the room waits for a slow reader.
+    /// How long blocked senders wait before stalled readers are disconnected.
     pub stall_timeout: Duration,
-    /// How fast one sender may say lines, if there is a limit.
+    /// The limit on the lines per second of one client; `None` = no limit.
     pub rate: Option<RateLimit>,
-    /// Silence after which one has to leave, if there is a limit.
+    /// The time after which a client that sends nothing is disconnected; `None` = never.
     pub idle_timeout: Option<Duration>,
-    /// How to listen there.
-    pub settings: ListenerConfig,
-    /// Silence after which an unfinished line is a message.
+    /// Options that apply to every listener.
+    pub listener: ListenerConfig,
+    /// The time after which an unfinished line is sent; `None` = never.
     pub flush_after: Option<Duration>,
-    /// Relay bytes as they come.
+    /// Whether bytes are relayed unchanged.
     pub raw: bool,
-    /// How often to log who is online.
+    /// The interval of the report in the log; `None` = no report.
     pub report_every: Option<Duration>,
-    /// LocalAddr to log, if not to standard error.
+    /// The log file; `None` = standard error.
     pub log_file: Option<PathBuf>,
-    /// How much to log.
+    /// The level of the log.
     pub level: LevelFilter,
+}
+
+/// The listeners of a server that was started without `--listen`.
+pub fn default_listeners() -> Vec<ListenSpec> {
+    let spec = |(view, port)| {
+        let address = ListenAddr::Tcp { host: Some(DEFAULT_HOST.to_owned()), port };
+        ListenSpec { view, address }
+    };
+    DEFAULT_LISTENERS.map(spec).into()
 }
 
 /// Reads the arguments that follow the program's name.
 ///
 /// # Errors
 /// One line that says what is wrong.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
-    let matches = parser().parse(args::texts(arguments)?).map_err(|fail| fail.to_string())?;
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation<Box<Options>>, String> {
+    let matches = args::parse_options(&parser(), arguments)?;
     if matches.opt_present("help") {
         return Ok(Invocation::Print(help()));
     }
@@ -87,7 +93,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         return Ok(Invocation::Print(format!("hubbub {}\n", env!("CARGO_PKG_VERSION"))));
     }
     if let Some(extra) = matches.free.first() {
-        return Err(format!("unexpected argument '{extra}'"));
+        return Err(format!("unexpected argument \"{extra}\""));
     }
     options(&matches).map(Box::new).map(Invocation::Run)
 }
@@ -122,53 +128,63 @@ fn help() -> String {
     let dead_after = PeerTimeout::default().seconds();
     format!(
         "\
-An anonymous chat room on one TCP port: each line that someone sends goes to everyone else.
+An anonymous chat room: each line that a client sends goes to all other clients.
 
 Usage: hubbub [OPTIONS]
 
 Options:
-  -l, --listen [VIEW:]ADDR  listen here; may be repeated           [plain:127.0.0.1:9090]
-                            ADDR: PORT or :PORT (all interfaces, IPv4 and IPv6), HOST:PORT,
-                            [IPV6]:PORT, unix:PATH. VIEW: plain, named or json
-      --unix-mode MODE      who may connect to unix sockets, as file permissions    [0660]
-  -w, --welcome TEXT        line sent to each newcomer; '' for none [{WELCOME}]
-      --history LINES       replay the last LINES lines to each newcomer            [0]
-  -m, --max-clients N       at most N connections (2 is a one-to-one chat)          [what the descriptor limit allows]
-      --max-per-ip N        at most N connections from one address, 0 is no limit   [0]
-      --max-line BYTES      longest line accepted, at most a sixteenth of the feed  [{MAX_LINE}]
-      --feed BYTES          size of the feed; takes k and M                         [1M]
-      --rate LINES          lines a second one connection may send, 0 is no limit   [0]
-      --stall-timeout SECS  how long the room waits for a slow reader               [5]
-      --idle-timeout SECS   disconnect who has sent nothing for so long, 0 is never [0]
-      --dead-after SECS     disconnect a peer that vanished, at most SECS after that [{dead_after}]
-      --flush-after MS      take an unfinished line as a message after MS ms, 0 is never [0]
-      --raw                 relay bytes as they come: no telnet, no escaping
-      --report-every SECS   log who is online and what was relayed, 0 is never      [5]
-      --log-file FILE       append the log to FILE instead of standard error; SIGHUP reopens it
-  -v, --verbose             log each message too (twice: every event)
+  -l, --listen [VIEW:]ADDR  listen on ADDR; may be repeated; by default
+                            [plain:127.0.0.1:9090 and named:127.0.0.1:9091]
+                            ADDR: PORT or :PORT (all interfaces), HOST:PORT,
+                            [IPV6]:PORT, unix:PATH
+                            VIEW: plain (if not given), named, json
+      --unix-mode MODE      permissions of unix sockets                   [0660]
+  -w, --welcome TEXT        line sent to each new client; '' = none
+                            [{WELCOME}]
+      --history LINES       send the last LINES lines to each new client     [0]
+  -m, --max-clients N       at most N clients (2 = one-to-one chat)
+                            [from ulimit -n]
+      --max-per-ip N        at most N clients from one address; 0 = off      [0]
+      --max-line BYTES      longest line accepted; at most a sixteenth of
+                            the feed                                      [{MAX_LINE}]
+      --feed BYTES          size of each view's feed; accepts k, M, G       [1M]
+      --rate LINES          lines per second from one client; 0 = off        [0]
+      --stall-timeout SECS  disconnect readers that hold up the room for
+                            SECS                                             [5]
+      --idle-timeout SECS   disconnect clients that send nothing for SECS;
+                            0 = off                                          [0]
+      --dead-after SECS     disconnect vanished peers within SECS          [{dead_after}]
+      --flush-after MS      send an unfinished line after MS milliseconds
+                            without input; 0 = off                           [0]
+      --raw                 relay bytes unchanged: no telnet, no escaping
+      --report-every SECS   log the number of clients and of relayed lines
+                            every SECS, if they changed; 0 = off             [5]
+      --log-file FILE       append the log to FILE instead of standard error;
+                            SIGHUP reopens it
+  -v, --verbose             log each message too (-vv: every event)
   -q, --quiet               log only warnings and errors
-  -h, --help                print this and leave
-  -V, --version             print the version and leave
+  -h, --help                print this help and exit
+  -V, --version             print the version and exit
 
-Try it: run hubbub, then 'nc 127.0.0.1 9090' in two other terminals.
+To try it, start hubbub, and run 'nc 127.0.0.1 9091' in two other terminals.
 "
     )
 }
 
 fn options(matches: &Matches) -> Result<Options, String> {
     let mut listen = Vec::new();
-    for place in matches.opt_strs("listen") {
-        listen.push(parse_listen(&place).map_err(|why| format!("--listen {place}: {why}"))?);
+    for text in matches.opt_strs("listen") {
+        listen.push(parse_listen(&text).map_err(|why| wrong_value("listen", &text, &why))?);
     }
     let feed = value(matches, "feed", |text| parse_size(text, FEEDS))?.unwrap_or(FEED);
     let longest = feed / Room::LINES_PER_FEED;
     let longest_ever = FEEDS.end() / Room::LINES_PER_FEED;
     let max_line = value(matches, "max-line", |text| parse_count(text, 1, longest_ever))?;
     if let Some(max_line) = max_line.filter(|&max_line| max_line > longest) {
-        return Err(format!(
-            "--max-line {max_line} is more than a sixteenth of the feed: it needs --feed {}",
-            max_line.saturating_mul(Room::LINES_PER_FEED)
-        ));
+        let needed = max_line.saturating_mul(Room::LINES_PER_FEED);
+        let why =
+            format!("must be at most a sixteenth of the feed, {longest} bytes; or give --feed {needed}");
+        return Err(wrong_value("max-line", &max_line.to_string(), &why));
     }
     let stall_timeout = value(matches, "stall-timeout", |text| parse_seconds(text, A_MILLISECOND..=A_YEAR))?;
     let idle_timeout =
@@ -177,11 +193,11 @@ fn options(matches: &Matches) -> Result<Options, String> {
         value(matches, "dead-after", |text| parse_seconds(text, PeerTimeout::LEAST..=PeerTimeout::MOST))?;
     let unix_mode = value(matches, "unix-mode", parse_mode)?;
     let max_per_ip = value(matches, "max-per-ip", |text| parse_count(text, 0, usize::MAX))?;
-    let rate = value(matches, "rate", |text| parse_count(text, 0, RateLimit::MOST))?;
+    let rate = value(matches, "rate", |text| parse_count(text, 0, RateLimit::MAX))?;
     let report_every = value(matches, "report-every", |text| parse_seconds(text, Duration::ZERO..=A_YEAR))?;
-    let flush_after = value(matches, "flush-after", |text| parse_count(text, 0, 3_600_000))?;
+    let flush_after = value(matches, "flush-after", |text| parse_count(text, 0, MAX_FLUSH_AFTER))?;
     if matches.opt_present("quiet") && matches.opt_present("verbose") {
-        return Err("--quiet and --verbose exclude each other".to_owned());
+        return Err("--quiet and --verbose exclude each other: give only one of them".to_owned());
     }
     Ok(Options {
         listen,
@@ -194,8 +210,8 @@ fn options(matches: &Matches) -> Result<Options, String> {
         stall_timeout: stall_timeout.unwrap_or(Duration::from_secs(5)),
         rate: rate.and_then(RateLimit::new),
         idle_timeout: idle_timeout.filter(|timeout| !timeout.is_zero()),
-        settings: ListenerConfig {
-            dead_after: dead_after.and_then(PeerTimeout::new).unwrap_or_default(),
+        listener: ListenerConfig {
+            peer_timeout: dead_after.and_then(PeerTimeout::new).unwrap_or_default(),
             unix_mode: unix_mode.unwrap_or(UNIX_MODE),
         },
         flush_after: flush_after
@@ -217,43 +233,38 @@ fn parse_welcome(text: &str) -> Result<String, String> {
     if text.contains(['\n', '\r']) {
         return Err("must be one line".to_owned());
     }
-    if text.len() > LONGEST_WELCOME {
-        return Err(format!("must be at most {LONGEST_WELCOME} bytes long"));
+    if text.len() > MAX_WELCOME {
+        return Err(format!("must be at most {MAX_WELCOME} bytes long"));
     }
     Ok(text.to_owned())
 }
 
-/// LocalAddr to listen if nothing else was said.
-pub fn default_listen() -> ListenSpec {
-    let place = ListenAddr::Tcp { host: Some("127.0.0.1".to_owned()), port: 9090 };
-    ListenSpec { view: View::Plain, place }
-}
-
-/// Permissions in octal digits, as chmod(1) takes them.
+/// Permissions in octal digits, as in chmod(1).
 fn parse_mode(text: &str) -> Result<u32, String> {
     let is_octal = (1..=4).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     let mode = is_octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
     mode.filter(|&mode| mode <= 0o777)
-        .ok_or_else(|| "must be octal permissions from 0000 to 0777, such as 0660".to_owned())
+        .ok_or_else(|| "must be octal permissions from 0000 to 0777, for example 0660".to_owned())
 }
 
-/// `[VIEW:]ADDR`, where ADDR is `PORT`, `:PORT`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
+/// Reads `[VIEW:]ADDR`. ADDR is `PORT`, `:PORT`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
 fn parse_listen(text: &str) -> Result<ListenSpec, String> {
-    let (view, address) = split_view(text)?;
-    let place = match address.strip_prefix("unix:") {
-        Some("") => return Err("needs a path".to_owned()),
+    let (view, text) = split_view(text)?;
+    let address = match text.strip_prefix("unix:") {
+        Some("") => return Err("the path is missing after unix:".to_owned()),
         Some(path) if path.contains(char::is_control) => {
-            return Err("must be a path without control characters".to_owned());
+            return Err("the path must not have control characters".to_owned());
         }
         Some(path) => ListenAddr::Unix(path.into()),
         None => {
-            let (host, port) = host_and_port(address)?;
+            let (host, port) = host_and_port(text)?;
             ListenAddr::Tcp { host, port }
         }
     };
-    Ok(ListenSpec { view, place })
+    Ok(ListenSpec { view, address })
 }
 
+/// Splits off the view; plain if there is none.
 fn split_view(text: &str) -> Result<(View, &str), String> {
     let Some((first, rest)) = text.split_once(':') else { return Ok((View::Plain, text)) };
     if let Some(view) = View::by_name(first) {
@@ -265,7 +276,7 @@ fn split_view(text: &str) -> Result<(View, &str), String> {
     let is_word = first.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && first.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_word && rest.contains(':') && !text.contains("::") {
-        return Err(format!("'{first}' is an unknown view: there are plain, named and json"));
+        return Err(format!("unknown view \"{first}\": use plain, named or json"));
     }
     Ok((View::Plain, text))
 }
@@ -275,7 +286,7 @@ mod tests {
     use super::*;
 
     fn listen(text: &str) -> Result<(Option<String>, u16), String> {
-        parse_listen(text).map(|listen| match listen.place {
+        parse_listen(text).map(|listen| match listen.address {
             ListenAddr::Tcp { host, port } => (host, port),
             ListenAddr::Unix(path) => panic!("{text} was taken as the path {}", path.display()),
         })
@@ -284,7 +295,7 @@ mod tests {
     fn refusal(arguments: &[&str]) -> String {
         match parse(arguments.iter().map(OsString::from)) {
             Err(why) => why,
-            Ok(asked) => panic!("{arguments:?} was taken as {asked:?}"),
+            Ok(invocation) => panic!("{arguments:?} was taken as {invocation:?}"),
         }
     }
 
@@ -296,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_a_port_a_host_and_a_port_or_an_ipv6_address_and_a_port() {
+    fn an_address_is_a_port_or_a_host_and_a_port() {
         assert_eq!(listen("9090"), Ok((None, 9090)));
         assert_eq!(listen(":0"), Ok((None, 0)));
         assert_eq!(listen("localhost:1"), Ok((Some("localhost".into()), 1)));
@@ -309,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_is_told_what_is_wrong_with_it() {
+    fn the_error_of_a_wrong_address_says_what_is_wrong() {
         for (text, why) in [
             ("", "port"),
             ("nonsense", "port"),
@@ -328,13 +339,13 @@ mod tests {
             ("loud:unix:/tmp/x", "unknown view"),
             ("loud2:127.0.0.1:9090", "unknown view"),
         ] {
-            let told = listen(text).expect_err(text);
-            assert!(told.contains(why), "{text}: {told}");
+            let error = listen(text).expect_err(text);
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 
     #[test]
-    fn a_unix_socket_is_any_path_in_any_view() {
+    fn a_unix_socket_has_any_path_and_any_view() {
         for (text, view, path) in [
             ("unix:/run/room", View::Plain, "/run/room"),
             ("unix:json:x", View::Plain, "json:x"),
@@ -342,25 +353,24 @@ mod tests {
             ("named:unix:/a:b/c d", View::Named, "/a:b/c d"),
             ("json:unix:unix:", View::Json, "unix:"),
         ] {
-            let place = ListenAddr::Unix(path.into());
-            assert_eq!(parse_listen(text), Ok(ListenSpec { view, place }), "{text}");
+            let address = ListenAddr::Unix(path.into());
+            assert_eq!(parse_listen(text), Ok(ListenSpec { view, address }), "{text}");
         }
     }
 
     #[test]
     fn permissions_are_octal() {
-        assert_eq!(taken(&[]).settings.unix_mode, 0o660);
-        assert_eq!(taken(&["--unix-mode", "777"]).settings.unix_mode, 0o777);
+        assert_eq!(taken(&[]).listener.unix_mode, 0o660);
+        assert_eq!(taken(&["--unix-mode", "777"]).listener.unix_mode, 0o777);
         for mode in ["", "8", "1777", "00660", "rw", "-1", "+60", "0x1"] {
             assert!(refusal(&["--unix-mode", mode]).contains("octal"), "{mode}");
         }
     }
 
     #[test]
-    fn without_options_the_room_is_the_contracts() {
+    fn without_options_the_defaults_are_those_of_the_specification() {
         let options = taken(&[]);
         assert_eq!(options.listen, []);
-        assert_eq!(default_listen().place.to_string(), "127.0.0.1:9090");
         assert_eq!((options.max_line, options.feed), (8192, 1 << 20));
         assert_eq!(options.stall_timeout, Duration::from_secs(5));
         assert_eq!(options.report_every, Some(Duration::from_secs(5)));
@@ -369,8 +379,9 @@ mod tests {
     }
 
     #[test]
-    fn sizes_take_k_and_m_and_a_small_feed_makes_lines_shorter() {
+    fn sizes_have_units_and_a_small_feed_makes_lines_shorter() {
         assert_eq!(taken(&["--feed", "2M"]).feed, 2 << 20);
+        assert_eq!(taken(&["--feed", "1G"]).feed, 1 << 30);
         assert_eq!(taken(&["--feed", "300000"]).feed, 300_000);
         let small = taken(&["--feed", "64k"]);
         assert_eq!((small.feed, small.max_line), (65536, 4096));
@@ -378,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn d9_a_wrong_value_is_told_with_its_option_and_what_it_may_be() {
+    fn d9_the_error_of_a_wrong_value_names_the_option_the_value_and_what_it_must_be() {
         for arguments in [
             ["--max-clients", "0"],
             ["--max-clients", "-1"],
@@ -402,21 +413,44 @@ mod tests {
             ["--dead-after", "86400"],
             ["--welcome", "two\nlines"],
         ] {
-            let told = refusal(&arguments);
-            assert!(told.starts_with(&format!("{} {}: must be", arguments[0], arguments[1])), "{told}");
+            let error = refusal(&arguments);
+            let expected = format!("{} \"{}\": must be", arguments[0], arguments[1]);
+            assert!(error.starts_with(&expected), "{error}");
         }
     }
 
     #[test]
-    fn d9_what_is_no_option_is_told() {
-        for (arguments, part) in [
-            (&["--loud"][..], "loud"),
-            (&["--feed"], "feed"),
-            (&["extra"], "extra"),
-            (&["-q", "-v"], "exclude"),
-            (&["--raw", "--raw"], "raw"),
+    fn d9_an_error_names_what_it_is_about() {
+        for (arguments, error) in [
+            (&["--loud"][..], "unknown option \"--loud\""),
+            (&["-x"], "unknown option \"-x\""),
+            (&["--feed"], "--feed needs a value"),
+            (&["--raw=yes"], "--raw takes no value"),
+            (&["--raw", "--raw"], "--raw may be given only once"),
+            (&["extra"], "unexpected argument \"extra\""),
+            (&["-q", "-v"], "--quiet and --verbose exclude each other: give only one of them"),
+            (&["-l", "9090x"], "--listen \"9090x\": the port must be a number from 0 to 65535"),
+            (
+                &["-l", "loud:1.2.3.4:5"],
+                "--listen \"loud:1.2.3.4:5\": unknown view \"loud\": use plain, named or json",
+            ),
         ] {
-            assert!(refusal(arguments).contains(part), "{arguments:?}");
+            assert_eq!(refusal(arguments), error, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn by_default_it_listens_on_one_port_in_plain_and_on_the_next_in_named() {
+        let shown = |spec: &ListenSpec| format!("{}:{}", spec.view.name(), spec.address);
+        let all = default_listeners().iter().map(shown).collect::<Vec<_>>();
+        assert_eq!(all, ["plain:127.0.0.1:9090", "named:127.0.0.1:9091"]);
+        assert!(help().contains(&format!("[{}]", all.join(" and "))), "the help has the same");
+    }
+
+    #[test]
+    fn no_line_of_the_help_is_longer_than_80_columns() {
+        for line in help().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
         }
     }
 }

@@ -1,106 +1,123 @@
-//! The step of a turn in which newcomers are taken in, or told why not.
+//! The accept step: a new connection joins the room, or is refused with a reason.
 
-use super::{ClientTimer, Clients, Timer};
-use crate::clients::close_reason::CloseReason;
-use crate::clients::connection::{Connection, Refusal};
+use super::close_reason::CloseReason;
+use super::connection::{Connection, Refusal};
+use super::{ClientTimer, Clients};
 use crate::net::peer::Peer;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
-use crate::util::timers::Timers;
 use crate::wire::view::View;
 use log::{Level, info};
 use std::io;
 use std::time::Duration;
 
-/// The others are not told of those who come and go within so much time.
-const UNANNOUNCED: Duration = Duration::from_secs(2);
+/// Joins and leaves of clients that stay for less than this are not announced.
+const ANNOUNCE_AFTER: Duration = Duration::from_secs(2);
 
 impl<S: Transport> Clients<S> {
-    /// Takes in a newcomer whose socket `watch` registers under its key, or tells it why not; `None`
-    /// where it was closed at once.
+    /// Adds a connection whose socket `register` registers under its id, or refuses it; `None` if it was
+    /// closed at once.
     pub fn admit(
         &mut self,
         socket: S,
         view: View,
         peer: Peer,
-        timers: &mut Timers<Timer>,
         now: Moment,
-        watch: impl FnOnce(&mut S, ClientId) -> io::Result<()>,
+        register: impl FnOnce(&mut S, ClientId) -> io::Result<()>,
     ) -> Option<ClientId> {
         self.stats.accepted += 1;
         let refusal = self.refusal(peer);
-        let mut newcomer = Connection::new(socket, view, peer, &self.room, now);
+        let mut connection = self.connect(socket, view, peer, now);
         if let Some(refusal) = &refusal {
-            newcomer.refuse_and_close(refusal, &self.room);
-            if self.refusals >= self.limits.places.refusals {
-                self.refuse_inline(newcomer, refusal.close_reason, now);
+            self.refuse(&mut connection, refusal);
+            if self.refusals >= self.limits.connections.refusals {
+                self.refuse_inline(connection, refusal.reason, now);
                 return None;
             }
         }
-        let key = self.slots.insert(newcomer);
-        if let Some(newcomer) = self.slots.get_mut(key)
-            && let Err(error) = watch(newcomer.socket(), key)
+        let id = self.slots.insert(connection);
+        if let Some(connection) = self.slots.get_mut(id)
+            && let Err(error) = register(connection.socket(), id)
         {
-            let close_reason = CloseReason::RegisterFailed(error.kind());
-            newcomer.refuse("the server cannot take you in: try again later", close_reason, &self.room);
-            if let Some(newcomer) = self.slots.remove(key) {
-                self.refuse_inline(newcomer, close_reason, now);
+            let reason = CloseReason::RegisterFailed(error.kind());
+            let text = "the server cannot accept you: try again later".to_owned();
+            if let Some(mut connection) = self.slots.remove(id) {
+                self.refuse(&mut connection, &Refusal { reason, text });
+                self.refuse_inline(connection, reason, now);
             }
             return None;
         }
-        self.due.push(key);
+        self.due.push(id);
         if refusal.is_some() {
             self.refusals += 1;
-            return Some(key);
+        } else {
+            self.join(id, peer, now);
         }
-        if let Some(newcomer) = self.slots.get_mut(key) {
-            newcomer.join(key, &mut self.room);
-            if newcomer.is_behind(&self.room) {
-                // By what was said before it came.
-                self.behind.push(key);
+        Some(id)
+    }
+
+    fn connect(&self, socket: S, view: View, peer: Peer, now: Moment) -> Connection<S> {
+        let cursor = self.room.feed(view).join();
+        Connection::new(socket, view, peer, cursor, self.room.admission().new_client(now))
+    }
+
+    fn join(&mut self, id: ClientId, peer: Peer, now: Moment) {
+        if let Some(connection) = self.slots.get_mut(id) {
+            let (cursor, greeting) = self.room.join(connection.sender(id));
+            connection.cursor = cursor;
+            connection.queue_text(&greeting);
+            if connection.is_behind(self.room.feed(connection.view())) {
+                // By the history.
+                self.behind.push(id);
             }
         }
         if self.room.has_names() {
-            timers.set(Timer::Client(key, ClientTimer::AnnounceJoin), now.after(UNANNOUNCED));
+            self.timers.set((id, ClientTimer::AnnounceJoin), now.after(ANNOUNCE_AFTER));
         }
-        self.per_network_counts.add(peer);
+        self.per_network.add(peer);
         if let Some(idle_timeout) = self.limits.idle_timeout {
-            timers.set(Timer::Client(key, ClientTimer::Idle), now.after(idle_timeout));
+            self.timers.set((id, ClientTimer::Idle), now.after(idle_timeout));
         }
         if self.take_log_budget(Level::Info, now) {
             info!("{peer} joined, {} online", self.online());
         }
-        Some(key)
     }
 
-    /// Why there is no place for one more from there, if there is none.
+    /// Why a connection from there is refused, if it is.
     fn refusal(&self, peer: Peer) -> Option<Refusal> {
-        let clients = self.limits.places.clients;
+        let clients = self.limits.connections.clients;
         if self.online() >= clients {
-            let told = format!("the room is full, with {clients} in it: try again later");
-            return Some(Refusal { close_reason: CloseReason::RoomFull, told });
+            let text = format!("the room is full ({clients} clients): try again later");
+            return Some(Refusal { reason: CloseReason::RoomFull, text });
         }
-        let here = self.per_network_counts.full(peer)?;
-        let told = format!("too many from your address, with {here} here: try again later");
-        Some(Refusal { close_reason: CloseReason::PerAddressLimit, told })
+        let here = self.per_network.full(peer)?;
+        let text = format!("too many connections from your address ({here}): try again later");
+        Some(Refusal { reason: CloseReason::PerAddressLimit, text })
     }
 
-    /// Tells someone why not for whom there is not even a descriptor to keep, and closes at once.
+    /// Refuses a connection for which there is no file descriptor to keep, and closes it at once.
     pub fn refuse_without_fd(&mut self, socket: S, view: View, peer: Peer, now: Moment) {
         self.stats.accepted += 1;
-        let told = "the server is full, for it can open no more connections: try again later".to_owned();
-        let refusal = Refusal { close_reason: CloseReason::NoDescriptor, told };
-        let mut newcomer = Connection::new(socket, view, peer, &self.room, now);
-        newcomer.refuse_and_close(&refusal, &self.room);
-        self.refuse_inline(newcomer, refusal.close_reason, now);
+        let text = "the server has no free file descriptor: try again later".to_owned();
+        let refusal = Refusal { reason: CloseReason::NoDescriptor, text };
+        let mut connection = self.connect(socket, view, peer, now);
+        self.refuse(&mut connection, &refusal);
+        self.refuse_inline(connection, refusal.reason, now);
     }
 
-    /// Tells someone who is not in the roster what it is owed, as far as that goes at once.
-    fn refuse_inline(&mut self, mut newcomer: Connection<S>, close_reason: CloseReason, now: Moment) {
-        self.stats.written += newcomer.write(&self.room) as u64;
-        newcomer.settle(&self.room);
-        self.stats.read += newcomer.drain(&mut self.buffer) as u64;
-        self.log_close(&newcomer, close_reason, now);
+    fn refuse(&self, connection: &mut Connection<S>, refusal: &Refusal) {
+        connection.is_member = false;
+        let error = self.room.error(connection.view(), &refusal.text);
+        connection.refuse(&error, refusal.reason, self.room.feed(connection.view()));
+    }
+
+    /// Writes the refusal of a connection that gets no slot, as far as its socket takes it at once.
+    fn refuse_inline(&mut self, mut connection: Connection<S>, reason: CloseReason, now: Moment) {
+        let feed = self.room.feed(connection.view());
+        self.stats.written += connection.write(feed) as u64;
+        connection.advance_close(feed);
+        self.stats.read += connection.drain(&mut self.buffer) as u64;
+        self.log_close(&connection, reason, now);
     }
 }

@@ -1,57 +1,70 @@
-//! Why a connection ended: said once, in the log, when it is over.
+//! Why a connection closed: logged once, and counted.
 
-use crate::wire::line_decoder::OtherProtocol;
+use crate::wire::other_protocol::OtherProtocol;
 use log::Level;
 use std::fmt;
 use std::io::ErrorKind;
 
-/// The reason for which a connection ended.
+/// The reason for which a connection closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer ended its input and was given what it was owed.
+    /// The peer ended its input, or sent `/quit`, and received what was pending.
     ClosedByPeer,
-    /// The connection broke: reset, timed out or unreachable.
+    /// Reset, timed out or unreachable.
     ConnectionLost(ErrorKind),
-    /// The peer ended its input and did not take what it was owed in time.
+    /// The peer ended its input and did not receive what was pending in time.
     CloseTimeout,
-    /// The room waited for this reader for as long as it waits.
+    /// The room waited for this reader as long as `--stall-timeout`.
     StalledReader,
     /// Its first bytes were another protocol's.
     OtherProtocol(OtherProtocol),
-    /// There is no place for one more.
+    /// The room is full.
     RoomFull,
-    /// There is no place for one more from its network.
-    PerAddressLimit,
-    /// The system lets the server have no further connection.
-    NoDescriptor,
-    /// It said nothing for as long as one may.
-    IdleTimeout,
-    /// The server stops.
+    /// The server is stopping.
     ShuttingDown,
-    /// Its socket kept a loop busy without progress.
+    /// A call on its socket was interrupted, or wrote nothing, again and again.
     NoProgress,
-    /// The system would not watch its socket.
+    /// The poll could not register its socket.
     RegisterFailed(ErrorKind),
+    /// Too many clients from its network.
+    PerAddressLimit,
+    /// The system has no file descriptor for it.
+    NoDescriptor,
+    /// It sent nothing for as long as `--idle-timeout`.
+    IdleTimeout,
+}
+
+/// What is said of one kind of close.
+struct Kind {
+    /// In the totals.
+    label: &'static str,
+    level: Level,
+    /// Logged however many connections come and go, for peers cannot cause it as often as they like.
+    is_always_logged: bool,
 }
 
 impl CloseReason {
-    /// All kinds, in the order of [`index`](Self::index), as the counters name them.
-    pub const KINDS: [&'static str; 12] = [
-        "left",
-        "broken",
-        "not taken",
-        "stalled",
-        "of another protocol",
-        "refused for room",
-        "stopping",
-        "runaway",
-        "unwatched",
-        "refused for their address",
-        "refused for want of a descriptor",
-        "silent",
+    /// How many kinds there are.
+    pub const COUNT: usize = 12;
+
+    /// By [`index`](Self::index). A peer that left is info, a limit of ours a warning, a fault of ours an error.
+    const KINDS: [Kind; Self::COUNT] = [
+        Kind { label: "left", level: Level::Info, is_always_logged: false },
+        Kind { label: "lost", level: Level::Info, is_always_logged: false },
+        Kind { label: "close timed out", level: Level::Warn, is_always_logged: true },
+        Kind { label: "stalled", level: Level::Warn, is_always_logged: true },
+        Kind { label: "other protocol", level: Level::Warn, is_always_logged: false },
+        Kind { label: "room full", level: Level::Warn, is_always_logged: false },
+        Kind { label: "stopped", level: Level::Info, is_always_logged: false },
+        Kind { label: "no progress", level: Level::Error, is_always_logged: true },
+        Kind { label: "not registered", level: Level::Error, is_always_logged: true },
+        Kind { label: "address limit", level: Level::Warn, is_always_logged: false },
+        // Logged once a minute where accepting fails.
+        Kind { label: "no descriptor", level: Level::Debug, is_always_logged: false },
+        Kind { label: "idle", level: Level::Warn, is_always_logged: false },
     ];
 
-    /// The place of this kind in [`KINDS`](Self::KINDS).
+    /// The number of this kind, in the order of the enum.
     pub const fn index(self) -> usize {
         match self {
             Self::ClosedByPeer => 0,
@@ -69,35 +82,23 @@ impl CloseReason {
         }
     }
 
-    /// Whether it is not one of those that anyone can bring about as often as they like.
-    pub const fn is_always_logged(self) -> bool {
-        match self {
-            Self::CloseTimeout | Self::StalledReader | Self::NoProgress | Self::RegisterFailed(_) => true,
-            Self::ClosedByPeer
-            | Self::ConnectionLost(_)
-            | Self::OtherProtocol(_)
-            | Self::RoomFull
-            | Self::PerAddressLimit
-            | Self::NoDescriptor
-            | Self::IdleTimeout
-            | Self::ShuttingDown => false,
-        }
+    /// The labels of all kinds in the totals, by [`index`](Self::index).
+    pub fn labels() -> impl Iterator<Item = &'static str> {
+        Self::KINDS.iter().map(|kind| kind.label)
     }
 
-    /// Peer gone is info, a limit of ours is a warning, a fault of ours an error.
+    const fn kind(self) -> &'static Kind {
+        &Self::KINDS[self.index()]
+    }
+
+    /// Whether each one is logged, however many connections come and go.
+    pub const fn is_always_logged(self) -> bool {
+        self.kind().is_always_logged
+    }
+
+    /// The level of its log line.
     pub const fn level(self) -> Level {
-        match self {
-            Self::ClosedByPeer | Self::ConnectionLost(_) | Self::ShuttingDown => Level::Info,
-            Self::CloseTimeout
-            | Self::StalledReader
-            | Self::OtherProtocol(_)
-            | Self::RoomFull
-            | Self::PerAddressLimit
-            | Self::IdleTimeout => Level::Warn,
-            // One complaint a minute tells of all of them.
-            Self::NoDescriptor => Level::Debug,
-            Self::NoProgress | Self::RegisterFailed(_) => Level::Error,
-        }
+        self.kind().level
     }
 }
 
@@ -106,16 +107,18 @@ impl fmt::Display for CloseReason {
         match self {
             Self::ClosedByPeer => f.write_str("left"),
             Self::ConnectionLost(kind) => write!(f, "connection lost: {kind}"),
-            Self::CloseTimeout => f.write_str("cut: ended its input and did not take the rest in time"),
-            Self::StalledReader => f.write_str("cut: read too slowly while others waited"),
-            Self::OtherProtocol(stranger) => write!(f, "refused: spoke {}", stranger.name()),
+            Self::CloseTimeout => {
+                f.write_str("disconnected: closed its input and did not read the rest in time")
+            }
+            Self::StalledReader => f.write_str("disconnected: read too slowly while others waited"),
+            Self::OtherProtocol(protocol) => write!(f, "refused: spoke {}", protocol.name()),
             Self::RoomFull => f.write_str("refused: the room is full"),
-            Self::PerAddressLimit => f.write_str("refused: too many from this address"),
-            Self::NoDescriptor => f.write_str("refused: no descriptor is left"),
-            Self::IdleTimeout => f.write_str("cut: said nothing for too long"),
-            Self::ShuttingDown => f.write_str("the server stops"),
-            Self::NoProgress => f.write_str("cut: its socket made no progress"),
-            Self::RegisterFailed(kind) => write!(f, "refused: its socket cannot be watched: {kind}"),
+            Self::ShuttingDown => f.write_str("disconnected: the server is stopping"),
+            Self::NoProgress => f.write_str("disconnected: its socket made no progress"),
+            Self::RegisterFailed(kind) => write!(f, "refused: cannot register its socket: {kind}"),
+            Self::PerAddressLimit => f.write_str("refused: too many connections from this address"),
+            Self::NoDescriptor => f.write_str("refused: no free file descriptor"),
+            Self::IdleTimeout => f.write_str("disconnected: nothing sent for too long"),
         }
     }
 }

@@ -1,18 +1,17 @@
-//! One client: its socket, its unfinished input, its place in the feed, and the text for it alone.
+//! One client: its socket, its unfinished input, its cursor in the feed, and the text for it alone.
 
 mod input;
 mod outbox;
 
-pub use input::{Most, ReadPermit};
+pub use input::{Input, Unparsed};
 use outbox::Outbox;
 
-use crate::broadcast::feed::Cursor;
-use crate::broadcast::pace::SendRate;
-use crate::chat::room::{Room, Sender};
-use crate::clients::close_reason::CloseReason;
+use super::close_reason::CloseReason;
+use crate::broadcast::admission::SendRate;
+use crate::broadcast::feed::{Cursor, Feed};
+use crate::chat::room::Sender;
 use crate::net::peer::Peer;
 use crate::net::transport::Transport;
-use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::wire::line_decoder::LineDecoder;
 use crate::wire::view::View;
@@ -21,125 +20,97 @@ use std::io::{self, ErrorKind};
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// In the room: heard and told.
+    /// It is read and written to.
     Open,
-    /// Nothing new is owed; what is, is still written.
-    Closing { close_reason: CloseReason, peer_ended: bool },
-    /// Nothing can be written any more; what the peer said before is still read.
-    WriteFailed { broken: ErrorKind },
-    /// All is written and the peer told; its input is read and dropped so that no reset destroys
-    /// what is on its way to it.
-    Draining { close_reason: CloseReason },
+    /// Nothing new is sent to it; pending output is still written.
+    Closing { reason: CloseReason, peer_closed: bool },
+    /// A write failed. What the peer sent before is still read.
+    WriteFailed { error: ErrorKind },
+    /// All output is written and the sending side is shut down. Input is read and dropped: closing a socket
+    /// with unread input resets the connection and destroys output that is on its way.
+    Draining { reason: CloseReason },
     /// To be removed.
-    Closed { close_reason: CloseReason },
+    Closed { reason: CloseReason },
 }
 
-/// Where a connection waits to be read.
+/// Whether a client waits to be read, and for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadState {
-    /// Nowhere.
+    /// For input.
     Idle,
-    /// Among those who are read next.
+    /// For its turn.
     Queued,
-    /// Among those who wait for room.
+    /// For space in the feeds.
     Blocked,
-    /// Nowhere until a deadline: it said its lines too fast.
+    /// For the end of a pause: it has reached its rate limit.
     RateLimited,
 }
 
-/// What a connection's end waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// It is not ending.
-    Open,
-    /// For what is owed to be written.
-    Closing,
-    /// For the peer's end of input.
-    Draining,
-    /// For nothing: it is to be removed.
-    Closed,
-}
-
-/// Why someone cannot stay: for the log, and in words for them.
+/// Why a client cannot stay: for the log, and in words for the client.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// The reason.
-    pub close_reason: CloseReason,
-    /// What they are told.
-    pub told: String,
+    pub reason: CloseReason,
+    /// The text for the client, without `* `.
+    pub text: String,
 }
 
-/// A client of the room.
+/// A client and its connection.
 #[derive(Debug)]
 pub struct Connection<S> {
     socket: S,
     view: View,
-    cursor: Cursor,
-    decoder: LineDecoder,
-    /// Text for this client alone; boxed, for nearly nobody has any and everybody has the pointer.
+    pub(super) cursor: Cursor,
+    pub(super) decoder: LineDecoder,
+    /// Boxed, for few clients have one and each has the pointer.
     outbox: Option<Box<Outbox>>,
-    pace: SendRate,
+    /// Likewise.
+    unparsed: Option<Box<Unparsed>>,
+    pub(super) rate: SendRate,
     peer: Peer,
     state: State,
-    /// Whether it was admitted, rather than turned away at the door.
-    pub is_member: bool,
-    /// The system has not said since the last report that there is nothing to read.
-    pub readable: bool,
-    /// The system has not said since the last report that nothing can be written.
-    pub writable: bool,
-    /// Where it waits to be read.
-    pub line: ReadState,
+    /// Whether it was admitted to the room.
+    pub(super) is_member: bool,
+    /// Since the last event, no read has found the socket empty.
+    pub(super) readable: bool,
+    /// Since the last event, no write has found the socket full.
+    pub(super) writable: bool,
+    /// Whether it waits to be read.
+    pub(super) read_state: ReadState,
 }
 
 impl<S: Transport> Connection<S> {
-    /// A newcomer who sees the room in that view.
-    pub fn new(socket: S, view: View, peer: Peer, room: &Room, now: Moment) -> Self {
+    /// A new connection whose reader starts at `cursor`.
+    pub fn new(socket: S, view: View, peer: Peer, cursor: Cursor, rate: SendRate) -> Self {
         Self {
             socket,
             view,
-            cursor: room.feed(view).join(),
+            cursor,
             decoder: LineDecoder::default(),
             outbox: None,
-            pace: SendRate::start(now),
+            unparsed: None,
+            rate,
             peer,
             state: State::Open,
             is_member: true,
             readable: false,
             // A new socket takes bytes at once.
             writable: true,
-            line: ReadState::Idle,
+            read_state: ReadState::Idle,
         }
     }
 
-    /// Has joined the room under that key, and is told the welcome.
-    pub fn join(&mut self, key: ClientId, room: &mut Room) {
-        let (cursor, told) = room.join(self.speaker(key));
-        self.cursor = cursor;
-        self.tell(&told);
+    /// The client as a sender in the room.
+    pub const fn sender(&self, id: ClientId) -> Sender {
+        Sender { id, view: self.view }
     }
 
-    /// Turns a newcomer away for whom there is no place, and tells it so.
-    pub fn refuse_and_close(&mut self, refusal: &Refusal, room: &Room) {
-        self.is_member = false;
-        self.refuse(&refusal.told, refusal.close_reason, room);
-    }
-
-    /// Who speaks here, under its key.
-    pub const fn speaker(&self, key: ClientId) -> Sender {
-        Sender { key, view: self.view }
-    }
-
-    /// How it sees the room.
+    /// How the client sees the room.
     pub const fn view(&self) -> View {
         self.view
     }
 
-    /// Tells the others that it has come.
-    pub fn announce(&mut self, key: ClientId, room: &mut Room) {
-        room.announce(self.speaker(key), &mut self.cursor);
-    }
-
-    /// The socket, to be watched.
+    /// The socket, to register it.
     pub const fn socket(&mut self) -> &mut S {
         &mut self.socket
     }
@@ -149,122 +120,127 @@ impl<S: Transport> Connection<S> {
         self.peer
     }
 
-    /// The place in the feed.
+    /// The position in the feed.
     pub const fn cursor(&self) -> &Cursor {
         &self.cursor
     }
 
-    /// Whether it is in the room, heard and told.
+    /// Whether the client is read and written to.
     pub const fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
     }
 
-    /// What its ending waits for next, where it is ending.
-    pub const fn phase(&self) -> Phase {
-        match self.state {
-            State::Open | State::WriteFailed { .. } => Phase::Open,
-            State::Closing { .. } => Phase::Closing,
-            State::Draining { .. } => Phase::Draining,
-            State::Closed { .. } => Phase::Closed,
-        }
+    /// Whether the client's lines are still handled: until its connection closes.
+    pub const fn is_active(&self) -> bool {
+        matches!(self.state, State::Open | State::WriteFailed { .. })
     }
 
-    /// Whether it lacks lines of the feed.
-    pub fn is_behind(&mut self, room: &Room) -> bool {
-        self.can_write() && room.feed(self.view).is_behind(&mut self.cursor)
+    /// Whether pending output is written before the close.
+    pub const fn is_closing(&self) -> bool {
+        matches!(self.state, State::Closing { .. })
     }
 
-    /// Whether anything can still be written to it.
-    const fn can_write(&self) -> bool {
-        matches!(self.state, State::Open | State::Closing { .. })
+    /// Whether input is read and dropped until the peer closes.
+    pub const fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining { .. })
     }
 
-    /// Why it ended, once it is to be removed.
+    /// Why the connection closed, once it is to be removed.
     pub const fn close_reason(&self) -> Option<CloseReason> {
         match self.state {
-            State::Closed { close_reason } => Some(close_reason),
+            State::Closed { reason } => Some(reason),
             _ => None,
         }
     }
 
-    /// Bytes held of an unfinished line.
-    pub fn unfinished(&self) -> usize {
-        self.decoder.held()
+    /// Whether anything can still be written to the client.
+    const fn can_write(&self) -> bool {
+        matches!(self.state, State::Open | State::Closing { .. })
     }
 
-    /// Whether a line of it has begun and not ended.
-    pub const fn is_mid_line(&self) -> bool {
-        self.decoder.is_mid_line()
+    /// Whether the client has still to receive lines of the feed.
+    pub fn is_behind(&mut self, feed: &Feed) -> bool {
+        self.can_write() && feed.is_behind(&mut self.cursor)
     }
 
-    /// Says close_reason on our side: what is owed until now is written, then the connection ends.
-    pub fn end(&mut self, close_reason: CloseReason, room: &Room) {
+    /// Whether the client has still to receive anything.
+    pub fn has_pending_output(&mut self, feed: &Feed) -> bool {
+        self.can_write() && (self.outbox.is_some() || feed.is_behind(&mut self.cursor))
+    }
+
+    /// Starts to close: output that is pending now is still written.
+    pub fn begin_close(&mut self, reason: CloseReason, feed: &Feed) {
         match self.state {
             State::Open => {
-                room.feed(self.view).stop_at_head(&mut self.cursor);
-                self.state = State::Closing { close_reason, peer_ended: false };
+                feed.stop_at_head(&mut self.cursor);
+                self.state = State::Closing { reason, peer_closed: false };
             }
-            State::WriteFailed { .. } => self.over(close_reason),
+            State::WriteFailed { .. } => self.close_now(reason),
             State::Closing { .. } | State::Draining { .. } | State::Closed { .. } => {}
         }
     }
 
-    /// Ends it now: what is owed is not written.
-    pub const fn over(&mut self, close_reason: CloseReason) {
+    /// Sends the client an error and starts to close: after the line that it is in the middle of, nothing
+    /// else is written.
+    pub fn refuse(&mut self, error: &[u8], reason: CloseReason, feed: &Feed) {
+        if !self.can_write() {
+            return self.close_now(reason);
+        }
+        self.queue_text(error);
+        feed.stop_at_line_end(&mut self.cursor);
+        self.state = State::Closing { reason, peer_closed: false };
+    }
+
+    /// Closes at once: pending output is dropped.
+    pub const fn close_now(&mut self, reason: CloseReason) {
         if !matches!(self.state, State::Closed { .. }) {
-            self.state = State::Closed { close_reason };
+            self.state = State::Closed { reason };
         }
     }
 
-    /// Ends it now, for what it was ending for.
-    pub const fn give_up(&mut self) {
+    /// Closes at once a connection that has begun to close, for the reason that it had.
+    pub const fn abort(&mut self) {
         match self.state {
-            State::Closing { close_reason: CloseReason::ClosedByPeer, .. } => {
-                self.over(CloseReason::CloseTimeout)
+            State::Closing { reason: CloseReason::ClosedByPeer, .. } => {
+                self.close_now(CloseReason::CloseTimeout)
             }
-            State::Closing { close_reason, .. } | State::Draining { close_reason } => self.over(close_reason),
-            State::WriteFailed { broken } => self.over(CloseReason::ConnectionLost(broken)),
+            State::Closing { reason, .. } | State::Draining { reason } => self.close_now(reason),
+            State::WriteFailed { error } => self.close_now(CloseReason::ConnectionLost(error)),
             State::Open | State::Closed { .. } => {}
         }
     }
 
-    /// Ends it now, if nothing can be written to it any more.
+    /// Closes at once if a write has failed.
     pub const fn abort_write_failed(&mut self) {
         if matches!(self.state, State::WriteFailed { .. }) {
-            self.give_up();
+            self.abort();
         }
     }
 
-    /// Whether it lacks anything that can still be written.
-    pub fn has_pending_output(&mut self, room: &Room) -> bool {
-        self.can_write() && (self.outbox.is_some() || room.feed(self.view).is_behind(&mut self.cursor))
-    }
-
-    /// Takes the next step of an ending once nothing is owed; whether it drains from now on.
-    pub fn settle(&mut self, room: &Room) -> bool {
-        let State::Closing { close_reason, peer_ended } = self.state else { return false };
-        if self.has_pending_output(room) {
+    /// Takes the next step of a close once no output is pending; returns whether the connection drains from
+    /// now on.
+    pub fn advance_close(&mut self, feed: &Feed) -> bool {
+        let State::Closing { reason, peer_closed } = self.state else { return false };
+        if self.has_pending_output(feed) {
             return false;
         }
         self.socket.shutdown_write();
-        if peer_ended {
-            self.over(close_reason);
+        if peer_closed {
+            self.close_now(reason);
             return false;
         }
-        self.state = State::Draining { close_reason };
-        // What arrived before may be all that ever arrives.
+        self.state = State::Draining { reason };
+        // No event may follow for what has arrived already.
         self.readable = true;
         true
     }
 
-    fn broke(&mut self, error: &io::Error) {
+    fn on_error(&mut self, error: &io::Error) {
         match self.state {
-            _ if error.kind() == ErrorKind::Interrupted => self.over(CloseReason::NoProgress),
-            State::Draining { close_reason } => self.over(close_reason),
-            State::Closing { close_reason, .. } if close_reason != CloseReason::ClosedByPeer => {
-                self.over(close_reason)
-            }
-            _ => self.over(CloseReason::ConnectionLost(error.kind())),
+            _ if error.kind() == ErrorKind::Interrupted => self.close_now(CloseReason::NoProgress),
+            State::Draining { reason } => self.close_now(reason),
+            State::Closing { reason, .. } if reason != CloseReason::ClosedByPeer => self.close_now(reason),
+            _ => self.close_now(CloseReason::ConnectionLost(error.kind())),
         }
     }
 }
@@ -275,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_idle_client_is_small() {
-        // Its socket is a descriptor of 4 bytes; a debug build of mio keeps 8 more.
-        assert!(size_of::<Connection<i32>>() <= 104, "{}", size_of::<Connection<i32>>());
+        // Its socket is a file descriptor of 4 bytes; a debug build of mio adds 8.
+        assert!(size_of::<Connection<i32>>() <= 112, "{}", size_of::<Connection<i32>>());
     }
 }

@@ -1,43 +1,43 @@
-//! What one says to another alone.
+//! Delivers a private message to its recipient, and an echo or an error to its sender.
 
 use super::Clients;
-use crate::chat::room::PrivateMessage;
+use crate::chat::private::PrivateMessage;
 use crate::net::transport::Transport;
 
 impl<S: Transport> Clients<S> {
-    /// Hands on what was said to one alone, and tells who said it.
-    pub(super) fn deliver_private(&mut self) {
-        let Some(letter) = self.room.take_private() else { return };
-        let handed = self.hand_on(&letter);
-        let Some(from) = self.slots.get_mut(letter.from) else { return };
-        let told = match handed {
-            Ok(()) => self.room.render_private(&letter, from.view(), true),
-            Err(why) => self.room.reject_private(&letter, from.view(), why),
+    /// Delivers a private message, and tells its sender the result.
+    pub(super) fn deliver_private(&mut self, message: &PrivateMessage) {
+        let delivered = self.deliver_to_recipient(message);
+        let Some(sender) = self.slots.get_mut(message.from) else { return };
+        let reply = match delivered {
+            Ok(()) => self.room.render_private(message, sender.view(), true),
+            Err(why) => self.room.reject_private(message, sender.view(), why),
         };
-        // It is heard no further than there is room for this.
-        from.tell(&told);
-        self.due.push(letter.from);
+        // The sender is not read while its outbox is full, so there is space for this.
+        sender.queue_text(&reply);
+        self.due.push(message.from);
     }
 
-    fn hand_on(&mut self, letter: &PrivateMessage) -> Result<(), &'static str> {
-        let Some(to) = self.slots.get_mut(letter.to) else { return Err("is leaving") };
-        if !to.view().has_names() {
-            return Err("sees plain lines alone, and hears nothing private");
+    fn deliver_to_recipient(&mut self, message: &PrivateMessage) -> Result<(), &'static str> {
+        let Some(recipient) = self.slots.get_mut(message.to) else { return Err("they are leaving") };
+        if !recipient.view().has_names() {
+            return Err("they are in the plain view, which has no private messages");
         }
-        if to.writable && (to.is_behind(&self.room) || to.is_outbox_full()) {
-            // Whoever takes what there is, is told each thing in its place, and has room for more.
-            self.stats.written += to.write(&self.room) as u64;
-            self.due.push(letter.to);
+        let feed = self.room.feed(recipient.view());
+        if recipient.writable && (recipient.is_behind(feed) || recipient.is_outbox_full()) {
+            // A recipient that reads receives each thing in its place, and has space for more.
+            self.stats.written += recipient.write(feed) as u64;
+            self.due.push(message.to);
         }
-        if to.is_outbox_full() {
-            return Err("does not read what is there, and was not told");
+        if recipient.is_outbox_full() {
+            return Err("they do not read what the server sends");
         }
-        if !to.is_open() {
-            return Err("is leaving");
+        if !recipient.is_open() {
+            return Err("they are leaving");
         }
-        // For whoever does not, at least what was said to all before comes before.
-        to.queue_text_after_feed(&self.room.render_private(letter, to.view(), false), &self.room);
-        self.due.push(letter.to);
+        // For a recipient that does not read, at least the earlier messages to everyone come first.
+        recipient.queue_text_after_feed(&self.room.render_private(message, recipient.view(), false), feed);
+        self.due.push(message.to);
         Ok(())
     }
 }

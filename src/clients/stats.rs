@@ -1,37 +1,33 @@
-//! What is counted from start to stop, for the log.
+//! Totals from start to stop, for the log.
 
-use crate::clients::close_reason::CloseReason;
+use super::close_reason::CloseReason;
+use crate::util::plural::count;
 use std::fmt;
-
-/// So many of what `noun` names, in words.
-pub fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
 
 /// Totals since the start.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Stats {
-    /// Connections accepted, those turned away included.
+    /// Connections accepted, refused ones included.
     pub accepted: u64,
-    /// Connections that ended, by [`CloseReason::index`].
-    pub ended: [u64; CloseReason::KINDS.len()],
+    /// Connections closed, by [`CloseReason::index`].
+    pub closed: [u64; CloseReason::COUNT],
     /// Bytes read from clients.
     pub read: u64,
     /// Bytes written to clients.
     pub written: u64,
-    /// Unfinished lines dropped with a broken connection.
+    /// Unfinished lines that were dropped with a lost connection.
     pub torn: u64,
-    /// Events for a connection that was no longer there.
+    /// Events for a client that was removed already.
     pub stale: u64,
-    /// Times that accepting failed for want of something.
+    /// Failures to accept for lack of a resource.
     pub accept_failures: u64,
 }
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} accepted", self.accepted)?;
-        for (kind, count) in CloseReason::KINDS.iter().zip(self.ended).filter(|&(_, count)| count > 0) {
-            write!(f, ", {count} {kind}")?;
+        for (label, number) in CloseReason::labels().zip(self.closed).filter(|&(_, number)| number > 0) {
+            write!(f, ", {number} {label}")?;
         }
         write!(f, ", {} in, {} out", count(self.read, "byte"), count(self.written, "byte"))?;
         for (number, what) in [

@@ -1,37 +1,37 @@
-//! How many lines about comings and goings are logged: enough for members, and no more for a port scan.
+//! The limit on log lines about joins and leaves, so that a port scan does not fill the log.
 
 use crate::util::clock::Moment;
 use std::time::Duration;
 
-/// A line for each of so much time, in the long run.
+/// The long-term rate: one line per interval.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Lines that may come at once, in time: a thousand, for a room that fills after a restart.
+/// The burst, in time at that rate: 1,000 lines, for a full room that reconnects after a restart.
 const BURST: Duration = Duration::from_secs(10);
 
-/// The budget, and what went over it.
+/// A limit on log lines, and the count of lines over the limit.
 #[derive(Debug, Default)]
 pub struct BurstLimit {
-    /// When all that was logged would have been paid for, line by line.
+    /// When the long-term rate would have allowed all lines logged so far.
     paid_until: Moment,
-    unlogged: u64,
+    suppressed: u64,
 }
 
 impl BurstLimit {
-    /// Whether one more line may be logged; counts it where not.
+    /// Whether one more line may be logged. Counts the line if not.
     pub fn allows(&mut self, now: Moment) -> bool {
         let from = self.paid_until.max(now);
         let is_allowed = from.since(now) < BURST;
         if is_allowed {
             self.paid_until = from.after(INTERVAL);
         } else {
-            self.unlogged += 1;
+            self.suppressed += 1;
         }
         is_allowed
     }
 
-    /// Takes the count of lines that went over the budget, where there were any.
-    pub fn take_unlogged(&mut self) -> Option<u64> {
-        Some(std::mem::take(&mut self.unlogged)).filter(|&unlogged| unlogged > 0)
+    /// Takes the count of lines over the limit; `None` if there were none.
+    pub fn take_suppressed(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.suppressed)).filter(|&suppressed| suppressed > 0)
     }
 }
 
@@ -45,11 +45,11 @@ mod tests {
 
     #[test]
     fn a_burst_is_logged_and_then_a_line_for_each_interval() {
-        let mut budget = BurstLimit::default();
-        assert_eq!((0..5000).filter(|_| budget.allows(at(1))).count(), 1000);
-        assert_eq!(budget.take_unlogged(), Some(4000));
-        assert_eq!(budget.take_unlogged(), None);
-        assert_eq!((0..5000).filter(|_| budget.allows(at(2))).count(), 100);
-        assert_eq!((0..5000).filter(|_| budget.allows(at(60))).count(), 1000);
+        let mut limit = BurstLimit::default();
+        assert_eq!((0..5000).filter(|_| limit.allows(at(1))).count(), 1000);
+        assert_eq!(limit.take_suppressed(), Some(4000));
+        assert_eq!(limit.take_suppressed(), None);
+        assert_eq!((0..5000).filter(|_| limit.allows(at(2))).count(), 100);
+        assert_eq!((0..5000).filter(|_| limit.allows(at(60))).count(), 1000);
     }
 }

@@ -1,9 +1,9 @@
-//! Where the log goes: a place that may be slow, full or gone, and must never stop the chat.
+//! The log's destination, which may be slow, full or gone, and must never stop the chat.
 //!
-//! Nothing here blocks and nothing fails: a line that the place does not take is counted, and the
-//! count is written as soon as lines are taken again.
+//! No call here blocks or fails. A line that cannot be written is counted, and the count is written as soon as
+//! lines can be written again.
 
-use crate::util::os_error;
+use crate::util::{clock, os_error};
 use crate::wire::escape;
 use log::LevelFilter;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -17,43 +17,44 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Longer lines are cut. A pipe takes so many bytes (`PIPE_BUF`, pipe(7)) as a whole or not at all.
-const LONGEST: usize = 4096;
+/// Longer lines are cut. A pipe takes up to this many bytes as a whole or not at all (`PIPE_BUF`, pipe(7)).
+const MAX_LINE: usize = 4096;
 const CUT: &[u8] = b" [cut]\n";
 const NOT_WAITING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// The log's place, shared by the logger and the server.
+/// The log's destination, shared by the logger and the server.
 #[derive(Debug, Clone)]
 pub struct LogFile(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
-    place: Place,
+    destination: Destination,
+    /// The log file; `None` = standard error.
     path: Option<PathBuf>,
-    /// The line that is being put together.
+    /// The line that the logger is writing.
     line: Vec<u8>,
-    /// The rest of a line of which the place took a part.
+    /// The rest of a line that was written in part.
     rest: Vec<u8>,
+    /// Lines that could not be written, since the last report of them.
     lost: u64,
-    /// The line that is being logged only finds out whether the place works again.
+    /// The current line is only an attempt to write again, and does not count as lost.
     trying: bool,
 }
 
 #[derive(Debug)]
-enum Place {
-    /// Opened by us, and so as not to block.
+enum Destination {
+    /// A file that the server opened, non-blocking.
     Own(OwnedFd),
-    /// Standard error where it is no terminal and could not be opened anew: asked first whether it
-    /// takes a line.
+    /// Standard error that could not be reopened and is not a terminal: polled before each line.
     Shared,
-    /// Standard error where it is somebody else's terminal: one that has room for a part of a line
-    /// would still block, so for each line it is made not to, and others who have it too may notice.
+    /// Standard error on another user's terminal. Polling is not enough: a terminal with space for a part of a
+    /// line still blocks. It is made non-blocking for each write, which other processes on it may notice.
     Terminal,
-    /// Standard error where it is a socket, as under systemd.
+    /// Standard error on a socket, as under systemd.
     Socket,
 }
 
-/// The log file cannot be opened; says which and why.
+/// The log file cannot be opened.
 #[derive(Debug)]
 pub struct LogError {
     path: PathBuf,
@@ -62,22 +63,22 @@ pub struct LogError {
 
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot log to {}: {}", self.path.display(), os_error::text(&self.why))
+        write!(f, "cannot open the log file \"{}\": {}", self.path.display(), os_error::text(&self.why))
     }
 }
 
 impl LogFile {
-    /// The file at `path`, appended to, or standard error.
+    /// Opens the file at `path` to append to it, or standard error if there is no path.
     ///
     /// # Errors
     /// The file cannot be opened.
     pub fn open(path: Option<&Path>) -> Result<Self, LogError> {
-        let place = match path {
-            Some(path) => Place::open(path)?,
-            None => Place::standard_error(),
+        let destination = match path {
+            Some(path) => Destination::open(path)?,
+            None => Destination::standard_error(),
         };
         Ok(Self(Arc::new(Mutex::new(Inner {
-            place,
+            destination,
             path: path.map(Path::to_owned),
             line: Vec::new(),
             rest: Vec::new(),
@@ -86,26 +87,26 @@ impl LogFile {
         }))))
     }
 
-    /// Opens the file anew, after it was moved away; whether there is a file.
+    /// Reopens the log file, after logrotate or the like moved it. Returns false if the log is standard error.
     ///
     /// # Errors
-    /// It cannot be opened; the old one stays in use.
+    /// The file cannot be opened. The old one stays in use.
     pub fn reopen(&self) -> Result<bool, LogError> {
         let mut inner = self.inner();
         let Some(path) = &inner.path else { return Ok(false) };
-        inner.place = Place::open(path)?;
+        inner.destination = Destination::open(path)?;
         inner.rest.clear();
         Ok(true)
     }
 
-    /// Whether lines were lost that nobody was told of, or a line is not yet whole.
+    /// Whether lost lines are not yet reported, or a line is not yet complete.
     pub fn is_stuck(&self) -> bool {
         let inner = self.inner();
         inner.lost > 0 || !inner.rest.is_empty()
     }
 
-    /// Finds out whether the place takes lines again, and tells it what was lost.
-    pub fn try_again(&self) {
+    /// Tries to write again, and to report the lost lines.
+    pub fn retry(&self) {
         if !self.is_stuck() {
             return;
         }
@@ -114,12 +115,17 @@ impl LogFile {
         self.inner().trying = false;
     }
 
+    /// Whether the log goes to the systemd journal, which gives each line a time of its own.
+    fn is_journal(&self) -> bool {
+        self.inner().path.is_none() && is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref())
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the logger writes to: it hands over pieces of lines.
+/// The logger writes pieces of lines.
 impl Write for LogFile {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         let mut inner = self.inner();
@@ -144,19 +150,19 @@ impl Inner {
     fn end_line(&mut self) {
         let mut line = escape::escape(&std::mem::take(&mut self.line)).into_owned();
         line.push(b'\n');
-        if line.len() > LONGEST {
-            let most = LONGEST - CUT.len();
+        if line.len() > MAX_LINE {
+            let most = MAX_LINE - CUT.len();
             let end = (0..=most).rev().find(|&end| !is_inside_character(line[end]));
             line.truncate(end.unwrap_or(most));
             line.extend_from_slice(CUT);
         }
-        let taken = self.put_rest() && self.put_lost(&line) && self.put(&line);
-        if !taken && !self.trying {
+        let is_written = self.put_rest() && self.put_lost(&line) && self.put(&line);
+        if !is_written && !self.trying {
             self.lost += 1;
         }
     }
 
-    /// Whether no line is half written.
+    /// Writes the rest of an incomplete line. Returns whether no rest is left.
     fn put_rest(&mut self) -> bool {
         let rest = std::mem::take(&mut self.rest);
         if !rest.is_empty() && !self.put(&rest) {
@@ -165,23 +171,25 @@ impl Inner {
         self.rest.is_empty()
     }
 
-    /// Writes how many lines were lost before `line`, with its time; whether that is known there.
+    /// Writes how many lines were lost before `line`, with the time of `line` if it has one. Returns whether that
+    /// was written.
     fn put_lost(&mut self, line: &[u8]) -> bool {
         if self.lost == 0 {
             return true;
         }
-        let time = line.split(|&byte| byte == b' ').next().unwrap_or_default();
-        let told = format!("{} [WARN] log lines lost: {}\n", String::from_utf8_lossy(time), self.lost);
-        if !self.put(told.as_bytes()) {
+        // The time, if there is one, stands before the level in brackets.
+        let time = line.split(|&byte| byte == b'[').next().unwrap_or_default();
+        let report = format!("{}[WARN] log lines lost: {}\n", String::from_utf8_lossy(time), self.lost);
+        if !self.put(report.as_bytes()) {
             return false;
         }
         self.lost = 0;
         self.rest.is_empty()
     }
 
-    /// Writes `line`, of which the place may take a part for now; whether it took any.
+    /// Writes `line`, or a part of it for now. Returns whether any byte was written.
     fn put(&mut self, line: &[u8]) -> bool {
-        match self.place.write(line) {
+        match self.destination.write(line) {
             Ok(bytes) => {
                 self.rest = line.get(bytes..).unwrap_or_default().to_vec();
                 bytes > 0
@@ -191,25 +199,25 @@ impl Inner {
     }
 }
 
-impl Place {
+impl Destination {
     fn open(path: &Path) -> Result<Self, LogError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
         open(path, flags).map(Self::Own).map_err(|why| LogError { path: path.to_owned(), why: why.into() })
     }
 
-    /// Others may have standard error too: to set it non-blocking would change it for them. A pipe or
-    /// a terminal is opened once more instead.
+    /// Standard error. Other processes may share it, and O_NONBLOCK would apply to them too: a pipe or a terminal
+    /// is opened a second time instead.
     fn standard_error() -> Self {
         let kind = rustix::fs::fstat(standard_error()).map(|stat| FileType::from_raw_mode(stat.st_mode));
         match kind {
             Ok(FileType::Socket) => Self::Socket,
-            Ok(FileType::Fifo) => Self::open_anew().unwrap_or(Self::Shared),
-            Ok(FileType::CharacterDevice) => Self::open_anew().unwrap_or(Self::Terminal),
+            Ok(FileType::Fifo) => Self::reopen_standard_error().unwrap_or(Self::Shared),
+            Ok(FileType::CharacterDevice) => Self::reopen_standard_error().unwrap_or(Self::Terminal),
             _ => Self::Shared,
         }
     }
 
-    fn open_anew() -> Option<Self> {
+    fn reopen_standard_error() -> Option<Self> {
         open(Path::new("/proc/self/fd/2"), OFlags::WRONLY).map(Self::Own).ok()
     }
 
@@ -245,26 +253,37 @@ const fn is_inside_character(byte: u8) -> bool {
 }
 
 fn open(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let quietly = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags | quietly, Mode::from_raw_mode(0o644))
+    let safely = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags | safely, Mode::from_raw_mode(0o644))
 }
 
 fn standard_error() -> BorrowedFd<'static> {
-    // Rust opens /dev/null for a standard descriptor that was closed, so there always is one.
+    // Always open: Rust opens /dev/null for a standard file descriptor that is closed at the start.
     static STANDARD_ERROR: std::sync::LazyLock<io::Stderr> = std::sync::LazyLock::new(io::stderr);
     STANDARD_ERROR.as_fd()
 }
 
-/// Sends what is logged at `level` and above to `log`: one line an event, its time in UTC first.
+/// Whether standard error is the stream to the journal that `JOURNAL_STREAM` names as `device:inode`, both in
+/// decimal (systemd.exec(5)). Programs must compare it: the variable is inherited when the stream is not.
+fn is_journal(journal_stream: Option<&str>) -> bool {
+    let Some((device, inode)) = journal_stream.and_then(|stream| stream.split_once(':')) else {
+        return false;
+    };
+    rustix::fs::fstat(standard_error())
+        .is_ok_and(|stat| device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
+}
+
+/// Sends events of `level` and above to `log`, one line each: time in UTC, level, text.
 ///
-/// A second call in one process changes nothing.
+/// The time is left out if the log goes to the systemd journal. A second call in a process has no effect.
 pub fn start(log: &LogFile, level: LevelFilter) {
     let config = ConfigBuilder::new()
-        .set_time_format_rfc3339()
+        .set_time_format_custom(clock::TIME_FORMAT)
+        .set_time_level(if log.is_journal() { LevelFilter::Off } else { LevelFilter::Error })
         .set_thread_level(LevelFilter::Off)
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
-        // Not what its libraries have to say of themselves.
+        // Events of libraries are left out.
         .add_filter_allow_str("hubbub")
         .build();
     _ = WriteLogger::init(level, config, log.clone());

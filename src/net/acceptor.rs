@@ -1,12 +1,11 @@
-//! The listeners: binding them, and accepting through whatever goes wrong.
+//! All listeners: opening them, and accepting connections from each in turn.
 
-use super::bind::{
-    HostName, ListenAddr, ListenError, ListenSpec, ListenerConfig, addresses, bind, is_not_here,
-};
+use super::bind::{self, HostName};
+use super::listen_spec::{ListenAddr, ListenError, ListenSpec, ListenerConfig};
 use super::listener::{InheritedSocket, Listener, LocalAddr};
+use super::peer::Peer;
+use super::transport::PlainStream;
 use super::unix_listener::{self, SocketFile};
-use crate::net::peer::Peer;
-use crate::net::transport::PlainStream;
 use crate::util::clock::Moment;
 use crate::util::os_error;
 use crate::wire::view::View;
@@ -17,112 +16,113 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-/// What takes the place of a connection's descriptor until there is none for it.
+/// The file that the spare file descriptor has open.
 const SPARE_FD: &str = "/dev/null";
-/// The first and the longest pause after accepting failed for want of something.
+/// The first and the longest pause after accept(2) failed because the system lacked a resource.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-/// The same complaint is not logged more often.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+/// The same warning is logged at most once in this time.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct AcceptorListener {
-    /// Before the listener, for it is only removed while that keeps anyone from taking its place.
+    /// Dropped before the listener: while that is open, no other server can replace the file.
     _file: Option<SocketFile>,
     listener: Listener,
     view: View,
-    place: LocalAddr,
-    /// The system has not said since the last report that nobody waits.
+    address: LocalAddr,
+    /// A connection may be pending: poll reported one, and accept(2) did not return `WouldBlock` since.
     ready: bool,
 }
 
-/// All listeners, and the pause that they make together when the system has nothing left.
+/// All listeners, and their common pause when the system lacks a resource.
 #[derive(Debug)]
 pub struct Acceptor {
-    doors: Vec<AcceptorListener>,
-    /// LocalAddr others reach this machine, if it listens on all interfaces.
-    own_name: Option<HostName>,
+    listeners: Vec<AcceptorListener>,
+    /// `None` if no listener is on all interfaces.
+    host_name: Option<HostName>,
+    /// Index of the listener to accept from next.
     next: usize,
     pause: Duration,
     paused: bool,
-    /// Kept for telling one who comes when no descriptor is left.
-    reserve: Option<File>,
-    complained: Option<Moment>,
+    /// A file descriptor that the server closes to accept and refuse a client when it has no other left.
+    spare_fd: Option<File>,
+    last_warning: Option<Moment>,
 }
 
-/// Who was at the door.
+/// The result of accept(2).
 #[derive(Debug)]
 pub enum Accepted {
-    /// A newcomer, how it sees the room, and who it is.
+    /// A connection, the view of its listener, and the peer.
     Client(PlainStream, View, Peer),
-    /// A newcomer for whom the reserve was given up: to be told so, and closed before the next is accepted.
+    /// A connection that took the spare file descriptor: to be refused and closed before the next accept.
     NoDescriptor(PlainStream, View, Peer),
-    /// Someone who gave up while waiting.
+    /// The peer closed its connection before it was accepted.
     Aborted,
-    /// Nobody, until a listener is reported ready.
+    /// No connection is pending on any listener.
     WouldBlock,
-    /// The system lacks something; nobody is accepted until then, or until a connection ends.
+    /// The system lacks a resource. Nothing is accepted until [`retry`](Acceptor::retry) is called.
     Backoff {
-        /// When to try again.
+        /// When to call it. It may be called earlier, when a connection was closed.
         retry_at: Moment,
     },
 }
 
 impl Acceptor {
-    /// Newcomers accepted in one turn, so that those who are in are served between them.
+    /// Connections accepted in one turn of the loop. The limit keeps turns short for connected clients.
     pub const ACCEPTS: usize = 256;
 
-    /// Listens at each of `places`, and where others made it listen before.
+    /// Opens a listener for each of `specs`, and takes over the inherited sockets.
     ///
     /// # Errors
-    /// The first place that cannot be listened at.
+    /// Names the first listener that cannot be opened.
     pub fn open(
         inherited: Vec<InheritedSocket>,
-        places: &[ListenSpec],
-        settings: ListenerConfig,
+        specs: &[ListenSpec],
+        config: ListenerConfig,
     ) -> Result<Self, ListenError> {
-        let mut doors = Vec::new();
+        let mut listeners = Vec::new();
         for InheritedSocket { view, socket } in inherited {
-            let cannot = |why| ListenError { place: "an inherited socket".to_owned(), why };
-            let (listener, place) = Listener::adopt(socket, settings.dead_after).map_err(cannot)?;
-            doors.push(AcceptorListener { _file: None, listener, view, place, ready: false });
+            let cannot = |why| ListenError { address: "an inherited socket".to_owned(), why };
+            let (listener, address) = Listener::adopt(socket, config.peer_timeout).map_err(cannot)?;
+            listeners.push(AcceptorListener { _file: None, listener, view, address, ready: false });
         }
-        // Invocation first, for it may take as long as a resolver that does not answer.
-        let is_everywhere = places.iter().any(|listen| listen.place.is_everywhere())
-            || doors.iter().any(|door| door.place.port_everywhere().is_some());
-        let own_name = is_everywhere.then(HostName::find);
-        for place in places {
-            open_one(place, settings, &mut doors)?;
+        let is_on_all_interfaces = specs.iter().any(|spec| spec.address.is_all_interfaces())
+            || listeners.iter().any(|listener| listener.address.port_on_all_interfaces().is_some());
+        // Before the listeners are open: the resolver may take seconds, and clients would wait.
+        let host_name = is_on_all_interfaces.then(HostName::find);
+        for spec in specs {
+            open_one(spec, config, &mut listeners)?;
         }
         Ok(Self {
-            doors,
-            own_name,
+            listeners,
+            host_name,
             next: 0,
             pause: PAUSES.0,
             paused: false,
-            reserve: File::open(SPARE_FD).ok(),
-            complained: None,
+            spare_fd: File::open(SPARE_FD).ok(),
+            last_warning: None,
         })
     }
 
-    /// Says in the log where the room is now open.
+    /// Logs the address and view of each listener.
     pub fn announce(&self) {
-        for door in &self.doors {
-            info!("listening on {} ({})", door.place, door.view.name());
+        for listener in &self.listeners {
+            info!("listening on {} ({})", listener.address, listener.view.name());
         }
-        let Some(own_name) = &self.own_name else { return };
-        for port in self.doors.iter().filter_map(|door| door.place.port_everywhere()) {
-            info!("this machine is {}", own_name.at(port));
+        let Some(host_name) = &self.host_name else { return };
+        for port in self.listeners.iter().filter_map(|listener| listener.address.port_on_all_interfaces()) {
+            info!("{}", host_name.describe(port));
         }
     }
 
     /// The view of each listener.
     pub fn views(&self) -> Vec<View> {
-        self.doors.iter().map(|door| door.view).collect()
+        self.listeners.iter().map(|listener| listener.view).collect()
     }
 
-    /// How many listeners there are.
+    /// The number of listeners.
     pub const fn count(&self) -> usize {
-        self.doors.len()
+        self.listeners.len()
     }
 
     /// Registers every listener with the poll.
@@ -130,40 +130,42 @@ impl Acceptor {
     /// # Errors
     /// Those of epoll_ctl(2).
     pub fn register(&mut self, registry: &Registry) -> io::Result<()> {
-        for (index, door) in self.doors.iter_mut().enumerate() {
-            door.listener.register(registry, token(index))?;
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            listener.listener.register(registry, token(index))?;
         }
         Ok(())
     }
 
-    /// Marks the listener of that token as ready to accept.
+    /// Marks the listener of that token as ready.
     pub fn mark_ready(&mut self, at: Token) {
-        if let Some(door) = self.doors.iter_mut().enumerate().find(|(index, _)| token(*index) == at) {
-            door.1.ready = true;
+        let mut listeners = self.listeners.iter_mut().enumerate();
+        if let Some((_, listener)) = listeners.find(|(index, _)| token(*index) == at) {
+            listener.ready = true;
         }
     }
 
-    /// Whether a listener may have a connection to accept now.
+    /// Whether a connection may be pending that can be accepted now.
     pub fn has_pending(&self) -> bool {
-        !self.paused && self.doors.iter().any(|door| door.ready)
+        !self.paused && self.listeners.iter().any(|listener| listener.ready)
     }
 
     /// Ends a pause.
-    pub const fn try_again(&mut self) {
+    pub const fn retry(&mut self) {
         self.paused = false;
     }
 
     /// Closes all listeners.
     pub fn close(&mut self) {
-        self.doors.clear();
+        self.listeners.clear();
     }
 
-    /// Accepts one newcomer, from each listener in turn.
+    /// Accepts one connection, from each ready listener in turn.
     pub fn accept(&mut self, now: Moment) -> Accepted {
         while !self.paused {
-            let count = self.doors.len();
+            let count = self.listeners.len();
             let first = self.next;
-            let Some(index) = (0..count).map(|step| (first + step) % count).find(|&i| self.doors[i].ready)
+            let Some(index) =
+                (0..count).map(|step| (first + step) % count).find(|&i| self.listeners[i].ready)
             else {
                 return Accepted::WouldBlock;
             };
@@ -172,34 +174,36 @@ impl Acceptor {
                 Ok((socket, peer)) => {
                     self.pause = PAUSES.0;
                     self.restore_spare_fd();
-                    return Accepted::Client(socket, self.doors[index].view, peer);
+                    return Accepted::Client(socket, self.listeners[index].view, peer);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.doors[index].ready = false,
-                Err(error) if is_the_newcomers(&error) => return Accepted::Aborted,
-                Err(error) if is_out_of_descriptors(&error) => match self.accept_by_reserve(index) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.listeners[index].ready = false
+                }
+                Err(error) if is_of_one_connection(&error) => return Accepted::Aborted,
+                Err(error) if is_out_of_descriptors(&error) => match self.accept_with_spare_fd(index) {
                     Ok((socket, peer)) => {
-                        self.complain(&error, now);
-                        return Accepted::NoDescriptor(socket, self.doors[index].view, peer);
+                        self.warn_limited(&error, now);
+                        return Accepted::NoDescriptor(socket, self.listeners[index].view, peer);
                     }
-                    // Without a descriptor the system does not even say that nobody waits.
+                    // Known only now: without a free descriptor accept(2) fails even if nothing is pending.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.doors[index].ready = false
+                        self.listeners[index].ready = false
                     }
-                    Err(error) => return self.rest(&error, now),
+                    Err(error) => return self.back_off(&error, now),
                 },
-                Err(error) => return self.rest(&error, now),
+                Err(error) => return self.back_off(&error, now),
             }
         }
         Accepted::WouldBlock
     }
 
     fn accept_at(&self, index: usize) -> io::Result<(PlainStream, Peer)> {
-        self.doors[index].listener.accept()
+        self.listeners[index].listener.accept()
     }
 
-    /// Gives up the reserve for whoever waits there, and takes it again where nobody does.
-    fn accept_by_reserve(&mut self, index: usize) -> io::Result<(PlainStream, Peer)> {
-        self.reserve = None;
+    /// Closes the spare file descriptor and accepts; opens it again if that fails.
+    fn accept_with_spare_fd(&mut self, index: usize) -> io::Result<(PlainStream, Peer)> {
+        self.spare_fd = None;
         let accepted = self.accept_at(index);
         if accepted.is_err() {
             self.restore_spare_fd();
@@ -207,24 +211,22 @@ impl Acceptor {
         accepted
     }
 
-    /// Opens the reserve, unless it is open or cannot be: to be called when a newcomer has taken its place
-    /// and left.
+    /// Reopens the spare file descriptor after it was used to refuse a client.
     pub fn restore_spare_fd(&mut self) {
-        if self.reserve.is_none() {
-            self.reserve = File::open(SPARE_FD).ok();
+        if self.spare_fd.is_none() {
+            self.spare_fd = File::open(SPARE_FD).ok();
         }
     }
 
-    fn complain(&mut self, error: &io::Error, now: Moment) {
-        let may_complain = self.complained.is_none_or(|last| now.since(last) >= COMPLAIN_EVERY);
-        if may_complain {
-            self.complained = Some(now);
-            warn!("cannot accept for now: {}", os_error::text(error));
+    fn warn_limited(&mut self, error: &io::Error, now: Moment) {
+        if self.last_warning.is_none_or(|last| now.since(last) >= WARN_EVERY) {
+            self.last_warning = Some(now);
+            warn!("cannot accept connections for now: {}", os_error::text(error));
         }
     }
 
-    fn rest(&mut self, error: &io::Error, now: Moment) -> Accepted {
-        self.complain(error, now);
+    fn back_off(&mut self, error: &io::Error, now: Moment) -> Accepted {
+        self.warn_limited(error, now);
         let retry_at = now.after(self.pause);
         self.pause = (self.pause * 2).min(PAUSES.1);
         self.paused = true;
@@ -236,8 +238,8 @@ const fn token(index: usize) -> Token {
     Token(usize::MAX - 1 - index)
 }
 
-/// Errors of one newcomer's connection or network, by accept(2): the next one may do better.
-fn is_the_newcomers(error: &io::Error) -> bool {
+/// Whether an error of accept(2) concerns one connection or its network, and not the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(
@@ -262,46 +264,46 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 }
 
 fn open_one(
-    listen: &ListenSpec,
-    settings: ListenerConfig,
-    doors: &mut Vec<AcceptorListener>,
+    spec: &ListenSpec,
+    config: ListenerConfig,
+    listeners: &mut Vec<AcceptorListener>,
 ) -> Result<(), ListenError> {
-    let cannot = |why| ListenError { place: listen.place.to_string(), why };
-    let view = listen.view;
-    let (host, port) = match &listen.place {
+    let cannot = |why| ListenError { address: spec.address.to_string(), why };
+    let view = spec.view;
+    let (host, port) = match &spec.address {
         ListenAddr::Tcp { host, port } => (host.as_deref(), *port),
         ListenAddr::Unix(path) => {
-            let (listener, file) = unix_listener::bind(path, settings.unix_mode).map_err(cannot)?;
-            let (listener, place) = (Listener::Unix(listener), LocalAddr::Unix(path.clone()));
-            doors.push(AcceptorListener { _file: Some(file), listener, view, place, ready: false });
+            let (listener, file) = unix_listener::bind(path, config.unix_mode).map_err(cannot)?;
+            let (listener, address) = (Listener::Unix(listener), LocalAddr::Unix(path.clone()));
+            listeners.push(AcceptorListener { _file: Some(file), listener, view, address, ready: false });
             return Ok(());
         }
     };
     let mut opened = None;
     let mut missing = None;
-    for mut address in addresses(host, port).map_err(cannot)? {
+    for mut address in bind::addresses(host, port).map_err(cannot)? {
         if let Some(port) = opened {
-            // Invocation for any port, all addresses of a host get the same one.
+            // With port 0, all addresses of a host get the port of the first.
             address.set_port(port);
         }
-        match bind(address, settings.dead_after) {
+        match bind::bind(address, config.peer_timeout) {
             Ok(listener) => {
                 let address = listener.local_addr().map_err(cannot)?;
                 opened = Some(address.port());
-                let (listener, place) = (Listener::Tcp(listener), LocalAddr::Tcp(address));
-                doors.push(AcceptorListener { _file: None, listener, view, place, ready: false });
+                let (listener, address) = (Listener::Tcp(listener), LocalAddr::Tcp(address));
+                listeners.push(AcceptorListener { _file: None, listener, view, address, ready: false });
                 if host.is_none() {
                     break;
                 }
             }
-            // A name may stand for addresses of a family that this machine does not use.
-            Err(error) if is_not_here(&error) => missing = Some(error),
-            Err(why) => return Err(ListenError { place: address.to_string(), why }),
+            // A host name may have addresses of a family that this machine does not use.
+            Err(error) if bind::is_not_local(&error) => missing = Some(error),
+            Err(why) => return Err(ListenError { address: address.to_string(), why }),
         }
     }
     match (opened, missing) {
         (None, Some(why)) => Err(cannot(why)),
-        (None, None) => Err(cannot(io::Error::other("the name has no address"))),
+        (None, None) => Err(cannot(io::Error::other("the host name has no address"))),
         (Some(_), _) => Ok(()),
     }
 }

@@ -1,51 +1,52 @@
-//! How many sockets the system lets one process have.
+//! The limit of open files, and how many connections it allows.
 
+use crate::util::plural::count;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors beside those of clients and listeners: the standard three, poll, two of signals, the log,
-/// and some to spare.
+/// File descriptors that are not clients or listeners: three standard ones, poll, two of signals, the log,
+/// the spare one, and two in reserve.
 const OWN: usize = 10;
-/// A room for fewer is not worth starting: the limit is a mistake.
-const FEWEST: usize = 16;
-/// The most that are kept for those who are told that the room is full, and the part of a small limit
-/// that is kept instead.
-const TOLD: (usize, usize) = (32, 8);
+/// A limit that allows fewer clients is taken for a mistake.
+const MIN_CLIENTS: usize = 16;
+/// Connections that are kept open while the server refuses them: at most 32, and an eighth of a small limit.
+const MAX_REFUSALS: usize = 32;
+const REFUSALS_SHARE: usize = 8;
 
-/// How many sockets there can be.
+/// How many connections there can be at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionBudget {
-    /// Clients at a time.
+    /// Clients.
     pub clients: usize,
-    /// Those at a time who are told that there is no place for them.
+    /// Connections that are being refused: the client has yet to read why.
     pub refusals: usize,
 }
 
 impl ConnectionBudget {
-    /// Raises the limit as far as the system allows, and shares it out beside `listeners`; at most
-    /// `most` clients.
+    /// Raises the limit of open files to its hard limit and divides it. Returns at most `max_clients`.
     ///
     /// # Errors
-    /// What to tell where not even a small room fits.
-    pub fn find(listeners: usize, most: usize) -> Result<Self, String> {
+    /// One line, if the limit allows fewer than 16 clients and fewer than `max_clients`.
+    pub fn find(listeners: usize, max_clients: usize) -> Result<Self, String> {
         let limit = raise_limit();
-        let refusals = (limit / TOLD.1).min(TOLD.0);
+        let refusals = (limit / REFUSALS_SHARE).min(MAX_REFUSALS);
         let clients = limit.saturating_sub(OWN + listeners + refusals);
-        if clients < FEWEST.min(most) {
+        if clients < MIN_CLIENTS.min(max_clients) {
             return Err(format!(
-                "the limit of {limit} open files leaves room for {clients} clients: raise it with ulimit -n"
+                "the limit of {limit} open files allows {}: raise it with ulimit -n",
+                count(clients as u64, "client")
             ));
         }
-        Ok(Self { clients: clients.min(most), refusals })
+        Ok(Self { clients: clients.min(max_clients), refusals })
     }
 }
 
-/// Raises the limit of open files as far as the system allows; returns it.
+/// Raises the limit of open files to its hard limit and returns it.
 pub fn raise_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let asked = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        if setrlimit(Resource::Nofile, asked).is_ok() {
-            limit = asked;
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
         }
     }
     limit.current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))

@@ -1,6 +1,7 @@
-//! One listening socket, of whichever kind.
+//! One listening socket, TCP or unix.
 
-use super::bind::{BACKLOG, PeerTimeout, set_options};
+use super::bind::{BACKLOG, set_options};
+use super::listen_spec::PeerTimeout;
 use crate::net::peer::Peer;
 use crate::net::transport::PlainStream;
 use crate::wire::escape;
@@ -8,29 +9,29 @@ use crate::wire::view::View;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{SockRef, Socket};
+use socket2::Socket;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// A socket at which newcomers arrive.
+/// A socket that accepts connections.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-/// A socket that listens already, and was handed over at the start.
+/// A listening socket that the server got from the process that started it.
 #[derive(Debug)]
 pub struct InheritedSocket {
-    /// How the room is shown there.
+    /// The view in which its clients see the room.
     pub view: View,
-    /// The socket itself.
+    /// The socket.
     pub socket: Socket,
 }
 
-/// LocalAddr a listener is.
+/// The address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LocalAddr {
     Tcp(SocketAddr),
@@ -38,8 +39,8 @@ pub(super) enum LocalAddr {
 }
 
 impl LocalAddr {
-    /// The port, where it is all interfaces' of the network.
-    pub(super) fn port_everywhere(&self) -> Option<u16> {
+    /// The port, if the address stands for all interfaces.
+    pub(super) fn port_on_all_interfaces(&self) -> Option<u16> {
         match self {
             Self::Tcp(address) if address.ip().is_unspecified() => Some(address.port()),
             _ => None,
@@ -57,22 +58,22 @@ impl fmt::Display for LocalAddr {
 }
 
 impl Listener {
-    /// Takes over a socket that listens, with the options that one of our own would have; where it is.
+    /// Takes over a listening socket and sets the options of the server's own listeners.
     ///
     /// # Errors
     /// Those of the system's calls.
-    pub(super) fn adopt(socket: Socket, dead_after: PeerTimeout) -> io::Result<(Self, LocalAddr)> {
+    pub(super) fn adopt(socket: Socket, peer_timeout: PeerTimeout) -> io::Result<(Self, LocalAddr)> {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        // Whoever made it may have asked for less.
+        // Raises the backlog, which the starting process may have set lower.
         socket.listen(BACKLOG)?;
         if let Some(address) = address.as_socket() {
-            set_options(&SockRef::from(&socket), dead_after)?;
+            set_options(&socket, peer_timeout)?;
             return Ok((Self::Tcp(TcpListener::from_std(socket.into())), LocalAddr::Tcp(address)));
         }
         let path = match (address.as_pathname(), address.as_abstract_namespace()) {
             (Some(path), _) => path.to_owned(),
-            // As systemd writes it.
+            // An abstract name, in the form that systemd uses.
             (None, Some(name)) => {
                 PathBuf::from(format!("@{}", String::from_utf8_lossy(&escape::escape(name))))
             }
@@ -81,7 +82,7 @@ impl Listener {
         Ok((Self::Unix(UnixListener::from_std(socket.into())), LocalAddr::Unix(path)))
     }
 
-    /// Takes the next newcomer.
+    /// Accepts the next connection.
     ///
     /// # Errors
     /// Those of accept(2).
@@ -92,8 +93,8 @@ impl Listener {
                 Ok((PlainStream::new(stream), Peer::from(address)))
             }
             Self::Unix(listener) => {
-                // Its send buffer is the system's, some 208 KiB (net.core.wmem_default): a unix socket
-                // inherits nothing from the one that listens.
+                // Its send buffer is the system's, about 208 KiB (net.core.wmem_default): unlike TCP, a unix
+                // socket inherits no options from its listener.
                 let stream = PlainStream::new(listener.accept()?.0);
                 let peer = peer_of(&stream);
                 Ok((stream, peer))
@@ -101,6 +102,10 @@ impl Listener {
         }
     }
 
+    /// Registers the listener with the poll.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let source: &mut dyn Source = match self {
             Self::Tcp(listener) => listener,

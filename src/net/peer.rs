@@ -1,37 +1,36 @@
-//! Who is at the other end, as the log shows it.
+//! The peer of a connection: how the log shows it, and what counts as one address.
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 
-/// A peer, in less space than the standard address.
+/// The peer of a connection. Smaller than the standard `SocketAddr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// An address and port of the network; IPv4 as its mapped IPv6.
+    /// A TCP peer; an IPv4 address in its IPv6-mapped form.
     Tcp {
-        /// The octets of the address.
+        /// The octets of the IPv6 address.
         address: [u8; 16],
         /// The port.
         port: u16,
     },
-    /// A process of this machine, by its unix socket.
+    /// A local process, over a unix socket.
     Unix {
-        /// The number of the process that connected.
+        /// The process id at the time of connect(2).
         pid: u32,
-        /// The user as whom it ran.
+        /// Its user id.
         uid: u32,
     },
-    /// The same, where the system does not tell which.
+    /// A local process, on systems that do not tell which.
     UnknownUnix,
 }
 
-/// What counts as one address where those who come from one are limited: an IPv4 address, or the first
-/// half of an IPv6 address, all of which one customer usually has (RFC 6177).
+/// What `--max-per-ip` counts as one address: an IPv4 address, or the first 64 bits of an IPv6 address. One
+/// customer usually has a whole IPv6 network of that size or more (RFC 6177).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network([u8; 16]);
 
 impl Peer {
-    /// The network that it comes from; none where it comes from this machine's file system, whose
-    /// permissions limit who comes.
+    /// The network of a TCP peer. `None` for unix sockets, which file permissions protect.
     pub fn network(&self) -> Option<Network> {
         let Self::Tcp { address: mut network, .. } = *self else { return None };
         if Ipv6Addr::from(network).to_ipv4_mapped().is_none() {

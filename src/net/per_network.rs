@@ -1,54 +1,42 @@
-//! How many are here from each network, where that is limited.
+//! Number of clients from each network, for `--max-per-ip`.
 
 use crate::net::peer::{Network, Peer};
+use crate::util::trim::{self, TrimMemory};
 use std::collections::HashMap;
 
-/// Networks whose memory is kept in any case.
-const KEPT: usize = 256;
+/// Networks for which memory is kept after a burst.
+const MIN_RETAINED: usize = 256;
 
-/// Counts of those who are here, by where they come from; of nobody where there is no limit.
+/// Clients by network. Counts nothing if there is no limit.
 #[derive(Debug)]
 pub struct PerNetwork {
-    most: Option<usize>,
+    limit: Option<usize>,
     counts: HashMap<Network, usize>,
 }
 
 impl PerNetwork {
-    /// Nobody yet, and at most `most` of one network.
-    pub fn new(most: Option<usize>) -> Self {
-        Self { most, counts: HashMap::new() }
+    /// An empty table with at most `limit` clients of one network; `None` = no limit.
+    pub fn new(limit: Option<usize>) -> Self {
+        Self { limit, counts: HashMap::new() }
     }
 
-    /// How many come from where `peer` does, where there is no place for one more.
+    /// The number of clients from the network of `peer`, if that has reached the limit.
     pub fn full(&self, peer: Peer) -> Option<usize> {
         let network = peer.network()?;
         let count = self.counts.get(&network).copied().unwrap_or(0);
-        self.most.is_some_and(|most| count >= most).then_some(count)
+        self.limit.is_some_and(|limit| count >= limit).then_some(count)
     }
 
-    /// One more has come.
+    /// Counts a client.
     pub fn add(&mut self, peer: Peer) {
-        if self.most.is_some()
+        if self.limit.is_some()
             && let Some(network) = peer.network()
         {
             *self.counts.entry(network).or_default() += 1;
         }
     }
 
-    /// Whether it keeps much memory that once was needed.
-    pub fn has_slack(&self) -> bool {
-        self.counts.capacity() > 2 * KEPT && self.counts.len() < self.counts.capacity() / 4
-    }
-
-    /// Gives memory that is not needed back to the system.
-    pub fn trim_memory(&mut self) {
-        let kept = self.counts.iter().map(|(&network, &count)| (network, count)).collect::<Vec<_>>();
-        // Freed first, and so not merely cut short where it stands.
-        self.counts = HashMap::new();
-        self.counts.extend(kept);
-    }
-
-    /// One has gone.
+    /// Stops counting a client.
     pub fn remove(&mut self, peer: Peer) {
         if let Some(network) = peer.network()
             && let Some(count) = self.counts.get_mut(&network)
@@ -61,44 +49,54 @@ impl PerNetwork {
     }
 }
 
+impl TrimMemory for PerNetwork {
+    fn has_slack(&self) -> bool {
+        trim::is_mostly_unused(self.counts.len(), self.counts.capacity(), MIN_RETAINED)
+    }
+
+    fn trim(&mut self) {
+        trim::rebuild_map(&mut self.counts);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::SocketAddr;
 
     #[test]
-    fn a_network_is_full_until_one_of_it_has_gone_and_costs_nothing_once_all_have() {
+    fn a_network_is_full_until_a_client_leaves_and_takes_no_memory_when_all_have_left() {
         let peer = |last| Peer::from(SocketAddr::from(([10, 0, 0, last], 1)));
-        let mut tally = PerNetwork::new(Some(2));
+        let mut table = PerNetwork::new(Some(2));
         for _ in 0..2 {
-            assert_eq!(tally.full(peer(1)), None);
-            tally.add(peer(1));
+            assert_eq!(table.full(peer(1)), None);
+            table.add(peer(1));
         }
-        assert_eq!((tally.full(peer(1)), tally.full(peer(2))), (Some(2), None));
-        tally.remove(peer(1));
-        assert_eq!(tally.full(peer(1)), None);
-        tally.remove(peer(1));
-        assert!(tally.counts.is_empty());
+        assert_eq!((table.full(peer(1)), table.full(peer(2))), (Some(2), None));
+        table.remove(peer(1));
+        assert_eq!(table.full(peer(1)), None);
+        table.remove(peer(1));
+        assert!(table.counts.is_empty());
     }
 
     #[test]
-    fn without_a_limit_nobody_is_counted() {
+    fn without_a_limit_no_client_is_counted() {
         let peer = Peer::from(SocketAddr::from(([10, 0, 0, 1], 1)));
-        let mut tally = PerNetwork::new(None);
-        tally.add(peer);
-        assert_eq!((tally.full(peer), tally.counts.len()), (None, 0));
-        tally.remove(peer);
+        let mut table = PerNetwork::new(None);
+        table.add(peer);
+        assert_eq!((table.full(peer), table.counts.len()), (None, 0));
+        table.remove(peer);
     }
 
     #[test]
-    fn who_comes_through_the_file_system_is_of_no_network() {
-        let mut tally = PerNetwork::new(Some(1));
+    fn clients_of_unix_sockets_are_not_counted() {
+        let mut table = PerNetwork::new(Some(1));
         let peer = Peer::Unix { pid: 1, uid: 0 };
         for _ in 0..3 {
-            assert_eq!(tally.full(peer), None);
-            tally.add(peer);
+            assert_eq!(table.full(peer), None);
+            table.add(peer);
         }
-        tally.remove(peer);
-        assert!(tally.counts.is_empty());
+        table.remove(peer);
+        assert!(table.counts.is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! What systemd, or who keeps its protocols, hands to the server and is told by it: listening sockets
-//! (sd_listen_fds(3)), readiness, state and signs of life (sd_notify(3)).
+//! The protocols of systemd: socket activation (sd_listen_fds(3)), and notification of readiness, status and
+//! watchdog (sd_notify(3)). Other supervisors use them too.
 
 use crate::net::listener::InheritedSocket;
 use crate::net::transport::retry;
@@ -17,26 +17,31 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// Names of those sockets for which no name was given: the unit's, and two of the manager's own.
-const NAMELESS: [&str; 3] = ["", "unknown", "stored"];
-const UNIT: &str = ".socket";
-/// How long the supervisor may take to hear that the room is open.
+/// Names that systemd gives to sockets of units without `FileDescriptorName=`; the name of the unit, which
+/// ends in `.socket`, is another.
+const DEFAULT_NAMES: [&str; 3] = ["", "unknown", "stored"];
+const UNIT_SUFFIX: &str = ".socket";
+/// How long sending `READY=1` may block.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Signs of life come no faster, whatever the supervisor wants.
+/// The shortest interval between two watchdog messages.
 const MIN_WATCHDOG_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Takes the listening sockets that were handed over: to be called once, before anything is opened, for
-/// sockets that were not handed over have the same numbers.
+/// Takes the listening sockets that systemd passed to the process.
+///
+/// Call it once, before the process opens a file: if `LISTEN_FDS` promises more sockets than were passed, a file
+/// could get the number of one of them.
 ///
 /// # Errors
-/// One line that says which cannot be used, and why.
+/// One line that names the file descriptor and says why it cannot be used.
 pub fn inherited() -> Result<Vec<InheritedSocket>, String> {
-    let cannot = |error: io::Error| format!("cannot take over LISTEN_FDS: {}", os_error::text(&error));
+    let cannot =
+        |error: io::Error| format!("cannot take over the sockets of LISTEN_FDS: {}", os_error::text(&error));
     let named = sd_notify::listen_fds_with_names().map_err(cannot)?;
     let mut sockets = if named.len() == 0 { ListenFd::empty() } else { ListenFd::from_env() };
     let mut inherited = Vec::new();
     for (index, (number, name)) in named.enumerate() {
-        let cannot = |why: String| format!("cannot listen on descriptor {number}, named '{name}': {why}");
+        let cannot =
+            |why: String| format!("cannot listen on file descriptor {number}, named \"{name}\": {why}");
         let socket = take(&mut sockets, index).map_err(cannot)?;
         inherited.push(InheritedSocket { view: view(&name).map_err(cannot)?, socket });
     }
@@ -49,93 +54,95 @@ fn take(sockets: &mut ListenFd, index: usize) -> Result<Socket, String> {
         Some(tcp) => Some(tcp),
         None => sockets.take_unix_listener(index).ok().flatten().map(OwnedFd::from),
     };
-    let socket = found.map(Socket::from).ok_or("it is no stream socket of TCP or the file system")?;
-    // With Accept=yes it would be one that is connected.
+    let socket = found.map(Socket::from).ok_or("it is not a stream socket of TCP or unix")?;
+    // With Accept=yes systemd passes a connected socket.
     match socket.is_listener() {
         Ok(true) => Ok(socket),
-        Ok(false) => Err("it does not listen: the socket unit needs Accept=no".to_owned()),
+        Ok(false) => Err("it is not a listening socket: set Accept=no in the socket unit".to_owned()),
         Err(error) => Err(os_error::text(&error)),
     }
 }
 
-/// The view that `FileDescriptorName=` picks.
+/// The view that `FileDescriptorName=` selects; plain by default.
 fn view(name: &str) -> Result<View, String> {
-    if NAMELESS.contains(&name) || name.ends_with(UNIT) {
+    if DEFAULT_NAMES.contains(&name) || name.ends_with(UNIT_SUFFIX) {
         return Ok(View::Plain);
     }
-    View::by_name(name).ok_or_else(|| "FileDescriptorName= has to be plain, named or json".to_owned())
+    View::by_name(name).ok_or_else(|| "FileDescriptorName= must be plain, named or json".to_owned())
 }
 
-/// Who started the server, and wants to be told how it is.
+/// Sends notifications to the supervisor, such as systemd, if there is one.
 #[derive(Debug)]
 pub struct Notifier {
-    /// Never waits once the room is open. What `sd_notify` has of its own would, where nobody reads, and the room with it; and
-    /// it would need a descriptor each time, which a full room has not.
+    /// Non-blocking after `READY=1`. The send function of `sd_notify` could block the server, and it opens a
+    /// socket per call, which fails when the server has no free file descriptor.
     socket: Option<UnixDatagram>,
-    place: OsString,
-    /// Whether it was told that the room is open.
+    address: OsString,
+    /// Whether `READY=1` was sent.
     is_ready: bool,
+    /// The time without a watchdog message after which the supervisor restarts the server.
     watchdog: Option<Duration>,
 }
 
 impl Notifier {
-    /// The supervisor that the environment names, if it names one that can be told anything.
+    /// Connects to the supervisor that `NOTIFY_SOCKET` names. Logs a warning if that fails.
     pub fn find() -> Self {
-        let place = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+        let address = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
         let watchdog = sd_notify::watchdog_enabled().filter(|watchdog| !watchdog.is_zero());
-        if place.is_empty() {
-            return Self { socket: None, place, is_ready: false, watchdog };
+        if address.is_empty() {
+            return Self { socket: None, address, is_ready: false, watchdog };
         }
-        let socket = connect(&place)
-            .inspect_err(|error| warn!("cannot notify {}: {}", place.display(), os_error::text(error)));
-        Self { socket: socket.ok(), place, is_ready: false, watchdog }
+        let socket = connect(&address).inspect_err(|error| {
+            warn!("cannot notify the supervisor at \"{}\": {}", address.display(), os_error::text(error))
+        });
+        Self { socket: socket.ok(), address, is_ready: false, watchdog }
     }
 
-    /// Whether anybody wants to be told.
+    /// Whether there is a supervisor.
     pub const fn exists(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// How often it wants a sign of life: twice as often as it gives up for want of one.
+    /// The interval of watchdog messages: half of what the supervisor allows. `None` = no watchdog.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog.filter(|_| self.exists()).map(|watchdog| (watchdog / 2).max(MIN_WATCHDOG_INTERVAL))
     }
 
-    /// The room is open.
+    /// Sends `READY=1`: the server listens.
     pub fn ready(&mut self) {
-        self.tell(&NotifyState::Ready);
+        self.send(&NotifyState::Ready);
         self.is_ready = true;
         if let Some(socket) = &self.socket {
             _ = socket.set_nonblocking(true);
         }
     }
 
-    /// One line about the room.
+    /// Sends a line that `systemctl status` shows.
     pub fn status(&mut self, status: &str) {
-        self.tell(&NotifyState::Status(status));
+        self.send(&NotifyState::Status(status));
     }
 
-    /// The loop goes round.
+    /// Sends a watchdog message: the event loop runs.
     pub fn alive(&mut self) {
-        self.tell(&NotifyState::Watchdog);
+        self.send(&NotifyState::Watchdog);
     }
 
-    /// The server stops.
+    /// Sends `STOPPING=1`.
     pub fn stopping(&mut self) {
-        self.tell(&NotifyState::Stopping);
+        self.send(&NotifyState::Stopping);
     }
 
-    fn tell(&mut self, state: &NotifyState<'_>) {
+    fn send(&mut self, state: &NotifyState<'_>) {
         let Some(socket) = &mut self.socket else { return };
         let state = state.to_string();
-        // Who does not read it cannot be told that either.
+        // `WouldBlock`: the supervisor does not read. The message is dropped.
         if let Err(error) = retry(|| socket.send(state.as_bytes()))
             && error.kind() != ErrorKind::WouldBlock
-            && let Ok(anew) = connect(&self.place)
-            && anew.set_nonblocking(true).is_ok()
+            && let Ok(new) = connect(&self.address)
+            && new.set_nonblocking(true).is_ok()
         {
-            // Whoever was there is gone, and somebody else has come.
-            *socket = anew;
+            // The supervisor was restarted, and has a new socket at the same address.
+            *socket = new;
             if self.is_ready {
                 _ = socket.send(NotifyState::Ready.to_string().as_bytes());
             }
@@ -144,13 +151,13 @@ impl Notifier {
     }
 }
 
-fn connect(place: &OsStr) -> io::Result<UnixDatagram> {
-    let address = match place.as_bytes().strip_prefix(b"@") {
+fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
+    let address = match address.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(place)?,
+        None => SocketAddr::from_pathname(address)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // Without the first word the server would be given up.
+    // READY=1 may wait: without it systemd would stop the server.
     socket.set_write_timeout(Some(READY_TIMEOUT))?;
     socket.connect_addr(&address)?;
     Ok(socket)

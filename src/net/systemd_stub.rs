@@ -1,51 +1,51 @@
-//! In place of `systemd.rs` where the server is built without it: nothing is handed over, and nobody is told.
+//! Replaces `systemd.rs` in a build without the feature `systemd`: no inherited sockets, no notifications.
 
 use crate::net::listener::InheritedSocket;
 use std::time::Duration;
 
-/// None.
+/// Returns no sockets.
 ///
 /// # Errors
-/// One line where some were handed over.
+/// One line, if systemd passed sockets to the process.
 pub fn inherited() -> Result<Vec<InheritedSocket>, String> {
     let is_for_us = std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
     if is_for_us && std::env::var_os("LISTEN_FDS").is_some() {
-        return Err(
-            "cannot take over LISTEN_FDS: this server was built without the feature systemd".to_owned()
-        );
+        return Err("cannot take over the sockets of LISTEN_FDS: this server was built without the feature \
+                    systemd"
+            .to_owned());
     }
     Ok(Vec::new())
 }
 
-/// Nobody.
+/// Sends no notifications.
 #[derive(Debug)]
 pub struct Notifier;
 
 impl Notifier {
-    /// Nobody.
+    /// Does nothing.
     pub const fn find() -> Self {
         Self
     }
 
-    /// Nobody wants to be told.
+    /// Always false.
     pub const fn exists(&self) -> bool {
         false
     }
 
-    /// Nor a sign of life.
+    /// Always `None`.
     pub const fn watchdog(&self) -> Option<Duration> {
         None
     }
 
-    /// The room is open.
+    /// Does nothing.
     pub const fn ready(&mut self) {}
 
-    /// One line about the room.
+    /// Does nothing.
     pub const fn status(&mut self, _: &str) {}
 
-    /// The loop goes round.
+    /// Does nothing.
     pub const fn alive(&mut self) {}
 
-    /// The server stops.
+    /// Does nothing.
     pub const fn stopping(&mut self) {}
 }

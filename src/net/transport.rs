@@ -1,4 +1,4 @@
-//! All that a connection needs of its socket: the one place to add another kind.
+//! The byte stream under a connection. Another kind of transport, such as TLS, implements [`Transport`].
 
 use mio::event::Source;
 use mio::unix::SourceFd;
@@ -7,44 +7,38 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// Tries of one interrupted call: a socket that is interrupted for ever is ended instead.
-const MOST_TRIES: usize = 10_000;
+/// Attempts of one call that signals interrupt. A socket that is interrupted more often is closed.
+const MAX_ATTEMPTS: usize = 10_000;
 
 /// A non-blocking stream of bytes in both directions.
 pub trait Transport {
-    /// Reads into `buffer`; 0 is the end of the peer's input.
+    /// Reads into `buffer` and returns the number of bytes; 0 = the peer ended its input.
     ///
     /// # Errors
-    /// `WouldBlock` where nothing is there yet; any other error ends the stream.
+    /// `WouldBlock` if no bytes have arrived; any other error ends the stream.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// The same, and leaves the bytes to be read again.
+    /// Writes `slices` with one call and returns the number of bytes written.
     ///
     /// # Errors
-    /// Those of [`read`](Self::read).
-    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// `WouldBlock` if no byte could be written; any other error ends the stream.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Writes from `slices` in one call; returns the bytes taken.
-    ///
-    /// # Errors
-    /// `WouldBlock` where nothing could be taken; any other error ends the stream.
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-
-    /// Tells the peer that nothing more comes. A peer that is gone already is no error.
+    /// Ends the output. It is no error if the peer has closed the connection.
     fn shutdown_write(&mut self);
 }
 
-/// A connected socket of the system, TCP or unix, which never blocks.
+/// A non-blocking TCP or unix socket.
 #[derive(Debug)]
 pub struct PlainStream(OwnedFd);
 
 impl PlainStream {
-    /// The socket of `descriptor`, connected or about to be, and not blocking.
+    /// Wraps a non-blocking socket that is connected or connecting.
     pub fn new(descriptor: impl Into<OwnedFd>) -> Self {
         Self(descriptor.into())
     }
 
-    /// Tells the peer that nothing more comes. A peer that is gone already is no error.
+    /// Ends the output. It is no error if the peer has closed the connection.
     pub fn shutdown_write(&self) {
         _ = shutdown(&self.0, Shutdown::Write);
     }
@@ -55,13 +49,9 @@ impl Transport for PlainStream {
         Ok(recv(&self.0, buffer, RecvFlags::empty())?.0)
     }
 
-    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(recv(&self.0, buffer, RecvFlags::PEEK)?.0)
-    }
-
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         Ok(match slices {
-            // A plain send is the cheaper call, and nearly every write is one slice.
+            // send(2) is cheaper than writev(2), and nearly every write has one slice.
             [slice] => send(&self.0, slice, SendFlags::NOSIGNAL)?,
             _ => rustix::io::writev(&self.0, slices)?,
         })
@@ -80,7 +70,7 @@ impl Read for PlainStream {
 
 impl Write for PlainStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Transport::write(self, &[IoSlice::new(bytes)])
+        Transport::write_vectored(self, &[IoSlice::new(bytes)])
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -108,9 +98,9 @@ impl Source for PlainStream {
     }
 }
 
-/// Makes a call again while it is interrupted, within bounds.
+/// Repeats a call that a signal interrupted, at most [`MAX_ATTEMPTS`] times.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    for _ in 1..MOST_TRIES {
+    for _ in 1..MAX_ATTEMPTS {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,

@@ -1,31 +1,30 @@
-//! Bytes held for a while: an unfinished line, or text that a client has not taken.
+//! A byte buffer for unfinished lines and unsent text.
 //!
-//! Few are in malloc's memory, as any vector. Many are in memory of their own, which goes back to the
-//! system with them: of a burst of long pieces malloc would keep nearly all, wherever a small one that is
-//! in use stands above them.
+//! Up to 1 KiB lives on the heap. Larger buffers get their own mapping (mmap), so that freeing them returns the
+//! memory to the system: malloc would keep it while any smaller block above is in use.
 
 use memmap2::MmapMut;
 use std::ops::Deref;
 
-/// More bytes than that have memory of their own, of which a part of a page is left unused.
-const FEW: usize = 1024;
-/// By so much a few grow at least, so that what is typed byte by byte is not moved for each.
+/// The largest buffer on the heap, in bytes. A mapping wastes up to a page of 4 KiB.
+const HEAP_MAX: usize = 1024;
+/// Bytes by which a buffer on the heap grows at least, so that input of single bytes does not reallocate for each.
 const GROWTH: usize = 64;
 
-/// A vector of bytes.
+/// A growable byte buffer.
 #[derive(Debug)]
 pub struct Buffer(Memory);
 
 #[derive(Debug)]
 enum Memory {
-    Few(Vec<u8>),
-    /// So many bytes at the start of the memory.
-    Many(MmapMut, usize),
+    Heap(Vec<u8>),
+    /// A mapping, and the number of bytes used at its start.
+    Mapped(MmapMut, usize),
 }
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self(Memory::Few(Vec::new()))
+        Self(Memory::Heap(Vec::new()))
     }
 }
 
@@ -34,8 +33,8 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Memory::Few(bytes) => bytes,
-            Memory::Many(memory, count) => &memory[..*count],
+            Memory::Heap(bytes) => bytes,
+            Memory::Mapped(memory, count) => &memory[..*count],
         }
     }
 }
@@ -43,10 +42,10 @@ impl Deref for Buffer {
 impl Buffer {
     /// Adds `bytes` at the end.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
-        self.make_room(bytes.len());
+        self.reserve(bytes.len());
         match &mut self.0 {
-            Memory::Few(few) => few.extend_from_slice(bytes),
-            Memory::Many(memory, count) => {
+            Memory::Heap(heap) => heap.extend_from_slice(bytes),
+            Memory::Mapped(memory, count) => {
                 memory[*count..*count + bytes.len()].copy_from_slice(bytes);
                 *count += bytes.len();
             }
@@ -57,49 +56,49 @@ impl Buffer {
     pub fn pop_if(&mut self, byte: u8) -> Option<u8> {
         self.last().copied().filter(|&last| last == byte)?;
         match &mut self.0 {
-            Memory::Few(few) => few.pop(),
-            Memory::Many(_, count) => {
+            Memory::Heap(bytes) => bytes.pop(),
+            Memory::Mapped(_, count) => {
                 *count -= 1;
                 Some(byte)
             }
         }
     }
 
-    /// Removes the first `gone` bytes.
-    pub fn drop_first(&mut self, gone: usize) {
+    /// Removes the first `count` bytes.
+    pub fn drop_first(&mut self, count: usize) {
         match &mut self.0 {
-            Memory::Few(few) => drop(few.drain(..gone)),
-            Memory::Many(memory, count) => {
-                memory.copy_within(gone..*count, 0);
-                *count -= gone;
+            Memory::Heap(bytes) => drop(bytes.drain(..count)),
+            Memory::Mapped(memory, len) => {
+                memory.copy_within(count..*len, 0);
+                *len -= count;
             }
         }
     }
 
-    fn make_room(&mut self, more: usize) {
+    fn reserve(&mut self, more: usize) {
         let least = self.len() + more;
-        let room = match &self.0 {
-            Memory::Few(few) => few.capacity(),
-            Memory::Many(memory, _) => memory.len(),
+        let capacity = match &self.0 {
+            Memory::Heap(bytes) => bytes.capacity(),
+            Memory::Mapped(memory, _) => memory.len(),
         };
-        if least <= room {
+        if least <= capacity {
             return;
         }
-        // Doubled, for memory that is not written to costs nothing.
-        if least > FEW
+        // Twice the size: pages that are not written to cost nothing.
+        if least > HEAP_MAX
             && let Ok(mut memory) = MmapMut::map_anon(least.max(2 * self.len()))
         {
             let count = self.len();
             memory[..count].copy_from_slice(self);
-            self.0 = Memory::Many(memory, count);
+            self.0 = Memory::Mapped(memory, count);
             return;
         }
-        if let Memory::Many(..) = self.0 {
-            self.0 = Memory::Few(self.to_vec());
+        if let Memory::Mapped(..) = self.0 {
+            self.0 = Memory::Heap(self.to_vec());
         }
-        if let Memory::Few(few) = &mut self.0 {
-            // Not doubled: half lines of many senders cost what they hold.
-            few.reserve_exact(more.max(GROWTH));
+        if let Memory::Heap(bytes) = &mut self.0 {
+            // Not twice the size: many senders may have an unfinished line.
+            bytes.reserve_exact(more.max(GROWTH));
         }
     }
 }
@@ -109,32 +108,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_held_as_they_were_given_however_many() {
+    fn a_buffer_has_the_bytes_that_were_added() {
         for piece in [1, 7, 63, 64, 65, 1000, 1024, 1025, 5000] {
-            let (mut held, mut twin) = (Buffer::default(), Vec::new());
+            let (mut buffer, mut twin) = (Buffer::default(), Vec::new());
             for number in 0..(10_000 / piece).max(3) {
                 let bytes = vec![number as u8; piece];
-                held.extend_from_slice(&bytes);
+                buffer.extend_from_slice(&bytes);
                 twin.extend_from_slice(&bytes);
-                assert_eq!(*held, twin[..]);
+                assert_eq!(*buffer, twin[..]);
                 if number % 3 == 0 {
-                    held.drop_first(piece / 2);
+                    buffer.drop_first(piece / 2);
                     twin.drain(..piece / 2);
                 }
                 let last = twin.last().copied().filter(|last| last % 2 == 0);
-                assert_eq!(held.pop_if(last.unwrap_or(1)), twin.pop_if(|byte| *byte == last.unwrap_or(1)));
-                assert_eq!(*held, twin[..]);
+                assert_eq!(buffer.pop_if(last.unwrap_or(1)), twin.pop_if(|byte| *byte == last.unwrap_or(1)));
+                assert_eq!(*buffer, twin[..]);
             }
         }
         assert_eq!(Buffer::default().pop_if(0), None);
     }
 
     #[test]
-    fn a_few_bytes_take_little_more_than_they_are() {
-        let mut held = Buffer::default();
-        for _ in 0..FEW {
-            held.extend_from_slice(b"x");
+    fn a_small_buffer_takes_little_more_memory_than_its_bytes() {
+        let mut buffer = Buffer::default();
+        for _ in 0..HEAP_MAX {
+            buffer.extend_from_slice(b"x");
         }
-        assert!(matches!(&held.0, Memory::Few(few) if few.capacity() < FEW + GROWTH));
+        assert!(matches!(&buffer.0, Memory::Heap(bytes) if bytes.capacity() < HEAP_MAX + GROWTH));
     }
 }

@@ -1,18 +1,17 @@
-//! Time as deadlines see it: milliseconds that the process could have used.
+//! The time that deadlines count: milliseconds in which the process could run.
 //!
-//! The wall clock is asked for the time of day that is shown, and for nothing else. Time in which the process was stopped (SIGSTOP, a frozen container)
-//! does not count, so that nobody is disconnected for what happened while we could not serve them.
+//! Time in which the process was stopped (SIGSTOP, a frozen container) does not count: the server did not serve
+//! its clients, so no timeout of theirs may pass. The wall clock is used only for the time of day that is shown.
 
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-/// How far a turn may overrun what it asked of poll before it counts as one in which the process was
-/// stopped.
+/// A turn that is longer than its poll timeout by more than this counts as one in which the process was stopped.
 const SLACK: Duration = Duration::from_secs(1);
-/// What a turn with a stop in it counts: too little to bring on a deadline that everyone could have met,
-/// and enough that deadlines come even where each turn is as slow as that.
+/// What a turn with a stop in it counts. Too little for a deadline to pass because of the stop; enough that
+/// deadlines still pass if every turn is that slow.
 const STOPPED_TURN: Duration = Duration::from_millis(100);
 
 /// A point in time: milliseconds since the clock started.
@@ -20,31 +19,33 @@ const STOPPED_TURN: Duration = Duration::from_millis(100);
 pub struct Moment(u64);
 
 impl Moment {
-    /// The moment `span` later.
+    /// The moment `span` later, in whole milliseconds.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The time since `earlier`, or zero where that is later.
+    /// The time since `earlier`; zero if that is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
     /// Milliseconds since the clock started, in 32 bits that wrap after 49 days.
-    #[expect(clippy::cast_possible_truncation, reason = "wraps, as its users expect")]
+    #[expect(clippy::cast_possible_truncation, reason = "wraps, as the name says")]
     pub const fn wrapping_millis(self) -> u32 {
         self.0 as u32
     }
 }
 
-/// The time of day in UTC, to the millisecond, as RFC 3339 has it: for people to read, and for no deadline.
+/// The format of RFC 3339, in UTC, to the millisecond. Its width is fixed: 24 characters.
+pub const TIME_FORMAT: &[BorrowedFormatItem<'static>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// The time of day as text, in [`TIME_FORMAT`]. Not for deadlines: the wall clock can be set.
 pub fn time_of_day() -> String {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::now_utc().format(FORMAT).unwrap_or_default()
+    OffsetDateTime::now_utc().format(TIME_FORMAT).unwrap_or_default()
 }
 
-/// Counts the time of the process.
+/// Counts the time in which the process could run.
 #[derive(Debug)]
 pub struct Clock {
     last: Instant,
@@ -52,23 +53,23 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that stands at the default [`Moment`].
+    /// Starts a clock at the default [`Moment`].
     pub const fn start(now: Instant) -> Self {
         Self { last: now, running: Duration::ZERO }
     }
 
-    /// The clock goes on to `now`, after a turn that was to sleep no longer than `asked`; `None` is a
-    /// sleep without a deadline. In a turn that was resumed, by SIGCONT, or that overran, the process
-    /// was stopped.
-    pub fn turn(&mut self, now: Instant, asked: Option<Duration>, resumed: bool) -> Moment {
+    /// Advances the clock to `now`, at the end of a poll with that timeout; `None` = no timeout.
+    ///
+    /// The process was stopped if it got SIGCONT (`continued`), or if the turn took much longer than the timeout.
+    pub fn turn(&mut self, now: Instant, timeout: Option<Duration>, continued: bool) -> Moment {
         let passed = now.saturating_duration_since(self.last);
         self.last = now;
-        let overran = asked.is_some_and(|asked| passed > asked.saturating_add(SLACK));
-        self.running += if resumed || overran { passed.min(STOPPED_TURN) } else { passed };
+        let overran = timeout.is_some_and(|timeout| passed > timeout.saturating_add(SLACK));
+        self.running += if continued || overran { passed.min(STOPPED_TURN) } else { passed };
         self.now()
     }
 
-    /// Whether so much has passed since the last turn that the process may have been stopped.
+    /// Whether the process may have been stopped since the last turn.
     pub fn is_long_since(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) > STOPPED_TURN
     }
@@ -87,24 +88,24 @@ mod tests {
     fn d5_time_in_which_the_process_was_stopped_does_not_count() {
         let start = Instant::now();
         let mut clock = Clock::start(start);
-        let asked = Duration::from_secs(5);
-        let before = clock.turn(start + Duration::from_secs(2), Some(asked), false);
+        let timeout = Duration::from_secs(5);
+        let before = clock.turn(start + Duration::from_secs(2), Some(timeout), false);
         assert_eq!(before.since(Moment::default()), Duration::from_secs(2));
-        let after = clock.turn(start + Duration::from_secs(3602), Some(asked), false);
+        let after = clock.turn(start + Duration::from_secs(3602), Some(timeout), false);
         assert_eq!(after.since(before), STOPPED_TURN, "it overran");
-        let resumed = clock.turn(start + Duration::from_secs(3605), Some(asked), true);
-        assert_eq!(resumed.since(after), STOPPED_TURN, "a signal said so");
+        let continued = clock.turn(start + Duration::from_secs(3605), Some(timeout), true);
+        assert_eq!(continued.since(after), STOPPED_TURN, "SIGCONT");
     }
 
     #[test]
-    fn the_time_of_day_is_told_in_utc_to_the_millisecond() {
-        let told = time_of_day();
-        let form = told.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
-        assert_eq!(String::from_utf8(form.collect()).as_deref(), Ok("0000-00-00T00:00:00.000Z"), "{told}");
+    fn the_time_of_day_is_in_utc_to_the_millisecond() {
+        let time = time_of_day();
+        let form = time.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+        assert_eq!(String::from_utf8(form.collect()).as_deref(), Ok("0000-00-00T00:00:00.000Z"), "{time}");
     }
 
     #[test]
-    fn a_sleep_without_a_deadline_counts_whole() {
+    fn a_poll_without_a_timeout_counts_whole() {
         let start = Instant::now();
         let mut clock = Clock::start(start);
         let later = clock.turn(start + Duration::from_secs(3600), None, false);

@@ -1,8 +1,8 @@
-//! The system's errors in the words that people know.
+//! Text of the system's errors.
 
 use std::io;
 
-/// What the system calls `error`, without the number that Rust adds.
+/// The system's text for `error`, without the number that Rust adds.
 pub fn text(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error ") {

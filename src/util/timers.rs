@@ -1,31 +1,32 @@
-//! Every deadline of the server, in one place, soonest first.
+//! A queue of timers.
 
 use crate::util::clock::Moment;
+use crate::util::trim::{self, TrimMemory};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::Hash;
 
-/// Deadlines whose memory is kept in any case.
-const KEPT: usize = 256;
+/// Timers for which memory is kept after a burst.
+const MIN_RETAINED: usize = 256;
 
-/// Deadlines by what they are for: each `K` has one at most, and costs nothing while it has none.
+/// Deadlines by key. Each key has at most one; a key without a deadline takes no memory.
 ///
-/// In memory of two pieces, which can be given back: of many small ones, malloc would keep all that stands
-/// below the last.
+/// Two large allocations, which can be returned to the system. Of many small ones, as in a tree, malloc would
+/// keep all that lie below one in use.
 #[derive(Debug)]
 pub struct Timers<K> {
     by_key: HashMap<K, Moment>,
-    /// Soonest first; some of others' deadlines that were moved or forgotten, but never at the top.
+    /// Soonest first. May have outdated entries (deadlines that were moved or cancelled), but never at the top.
     by_moment: BinaryHeap<Reverse<(Moment, K)>>,
 }
 
 impl<K: Ord + Copy + Hash> Timers<K> {
-    /// No deadline at all.
+    /// An empty queue.
     pub fn new() -> Self {
         Self { by_key: HashMap::new(), by_moment: BinaryHeap::new() }
     }
 
-    /// Sets the deadline of `key`, in place of one that it had.
+    /// Sets the deadline of `key`. Replaces an earlier one.
     pub fn set(&mut self, key: K, at: Moment) {
         let old = self.by_key.insert(key, at);
         if old != Some(at) {
@@ -41,7 +42,7 @@ impl<K: Ord + Copy + Hash> Timers<K> {
         }
     }
 
-    /// Forgets the deadline of `key`.
+    /// Removes the deadline of `key`, if it has one.
     pub fn cancel(&mut self, key: K) {
         if self.by_key.remove(&key).is_some() {
             self.drop_stale();
@@ -53,7 +54,7 @@ impl<K: Ord + Copy + Hash> Timers<K> {
         self.by_moment.peek().map(|&Reverse((at, _))| at)
     }
 
-    /// Takes the soonest of the deadlines that have come by `now`.
+    /// Removes the soonest deadline if it is not after `now`; returns its key.
     pub fn pop(&mut self, now: Moment) -> Option<K> {
         let &Reverse((at, key)) = self.by_moment.peek()?;
         if at > now {
@@ -63,28 +64,14 @@ impl<K: Ord + Copy + Hash> Timers<K> {
         Some(key)
     }
 
-    /// Whether it keeps much memory that once was needed.
-    pub fn has_slack(&self) -> bool {
-        let capacity = self.by_key.capacity().max(self.by_moment.capacity());
-        capacity > 2 * KEPT && self.by_key.len() < capacity / 4
-    }
-
-    /// Gives memory that is not needed back to the system.
-    pub fn trim_memory(&mut self) {
-        let kept = self.by_key.iter().map(|(&key, &at)| (key, at)).collect::<Vec<_>>();
-        // Freed first, and so not merely cut short where it stands.
-        *self = Self::new();
-        kept.into_iter().for_each(|(key, at)| self.set(key, at));
-    }
-
-    /// What was moved or forgotten never wakes anybody, nor outnumbers what was not.
+    /// Removes outdated entries from the top, and all of them if they outnumber the others.
     fn drop_stale(&mut self) {
         while let Some(Reverse((at, key))) = self.by_moment.peek()
             && self.by_key.get(key) != Some(at)
         {
             self.by_moment.pop();
         }
-        if self.by_moment.len() > 2 * self.by_key.len() + KEPT {
+        if self.by_moment.len() > 2 * self.by_key.len() + MIN_RETAINED {
             self.rebuild();
         }
     }
@@ -92,6 +79,19 @@ impl<K: Ord + Copy + Hash> Timers<K> {
     fn rebuild(&mut self) {
         let by_key = &self.by_key;
         self.by_moment.retain(|Reverse((at, key))| by_key.get(key) == Some(at));
+    }
+}
+
+impl<K: Ord + Copy + Hash> TrimMemory for Timers<K> {
+    fn has_slack(&self) -> bool {
+        let capacity = self.by_key.capacity().max(self.by_moment.capacity());
+        trim::is_mostly_unused(self.by_key.len(), capacity, MIN_RETAINED)
+    }
+
+    fn trim(&mut self) {
+        let deadlines = self.by_key.iter().map(|(&key, &at)| (key, at)).collect::<Vec<_>>();
+        *self = Self::new();
+        deadlines.into_iter().for_each(|(key, at)| self.set(key, at));
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_moved_again_and_again_come_once_and_are_not_heaped_up() {
+    fn deadlines_that_move_again_and_again_come_once_and_do_not_pile_up() {
         let mut timers = Timers::new();
         for round in 0..10_000 {
             for key in 0..10 {
@@ -149,7 +149,7 @@ mod tests {
             timers.cancel(round % 10);
             timers.set_if_none(round % 10, at(1000 + round));
         }
-        assert!(timers.by_moment.len() <= 2 * 10 + KEPT);
+        assert!(timers.by_moment.len() <= 2 * 10 + MIN_RETAINED);
         assert_eq!(timers.next(), Some(at(10_999)));
         let popped = std::iter::from_fn(|| timers.pop(at(11_000))).collect::<Vec<_>>();
         assert_eq!(popped, (0..10).collect::<Vec<_>>());
@@ -157,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_many_deadlines_is_given_back_when_few_are_left() {
+    fn memory_of_many_deadlines_is_returned_when_few_are_left() {
         let mut timers = Timers::new();
         (0..10_000).for_each(|key| timers.set(key, at(key)));
         (1..10_000).for_each(|key| timers.cancel(key));
         assert!(timers.has_slack());
-        timers.trim_memory();
+        timers.trim();
         assert!(!timers.has_slack());
         assert_eq!(timers.pop(at(0)), Some(0));
     }

@@ -1,33 +1,29 @@
-//! Text that cannot drive another person's terminal.
+//! Escaping of bytes that could control a reader's terminal.
 //!
-//! Valid UTF-8 and TAB pass unchanged. C0 controls, DEL, C1 controls and every byte that is not part
-//! of valid UTF-8 become `\xNN`, two upper-case hexadecimal digits: at most [`EXPANSION`] bytes for
-//! one.
+//! Valid UTF-8 and TAB pass unchanged. C0 controls, DEL, C1 controls and every byte that is not part of valid
+//! UTF-8 become `\xNN`, with two upper-case hexadecimal digits.
 
 use std::borrow::Cow;
 
-/// How many bytes one byte of input can become: `\xNN`.
+/// The most bytes that one byte of input becomes: `\xNN`.
 pub const EXPANSION: usize = 4;
 
-/// Makes `line` safe to show: borrowed where nothing needed to change.
-///
-/// Never fails and never shortens: what cannot be shown as text is shown as `\xNN`.
+/// Escapes `line`. Returns it borrowed if nothing needs to change. The result is never shorter.
 pub fn escape(line: &[u8]) -> Cow<'_, [u8]> {
     if is_printable_ascii(line) || is_safe_utf8(line) {
         return Cow::Borrowed(line);
     }
-    let mut shown = Vec::with_capacity(line.len() + EXPANSION * 4);
+    let mut escaped = Vec::with_capacity(line.len() + EXPANSION * 4);
     for chunk in line.utf8_chunks() {
-        show_valid(chunk.valid(), &mut shown);
+        escape_valid(chunk.valid(), &mut escaped);
         for &byte in chunk.invalid() {
-            show_byte(byte, &mut shown);
+            escape_byte(byte, &mut escaped);
         }
     }
-    Cow::Owned(shown)
+    Cow::Owned(escaped)
 }
 
-/// The common case in one pass that the compiler turns into vector instructions: no early exit
-/// inside a block.
+/// The common case. No early exit inside a block, so that the compiler uses vector instructions.
 fn is_printable_ascii(line: &[u8]) -> bool {
     line.chunks(64).all(|block| {
         block.iter().fold(true, |all, &byte| all & ((0x20..0x7F).contains(&byte) | (byte == b'\t')))
@@ -35,30 +31,30 @@ fn is_printable_ascii(line: &[u8]) -> bool {
 }
 
 fn is_safe_utf8(line: &[u8]) -> bool {
-    std::str::from_utf8(line).is_ok_and(|text| !text.chars().any(drives_terminals))
+    std::str::from_utf8(line).is_ok_and(|text| !text.chars().any(is_control))
 }
 
-/// C0 controls but TAB, DEL, and C1 controls (U+0080 to U+009F).
-fn drives_terminals(character: char) -> bool {
+/// C0 controls except TAB, DEL, and C1 controls (U+0080 to U+009F).
+fn is_control(character: char) -> bool {
     character.is_control() && character != '\t'
 }
 
-/// Runs of characters that need no change are copied whole.
-fn show_valid(text: &str, shown: &mut Vec<u8>) {
+/// Escapes valid UTF-8. Copies runs of unchanged characters at once.
+fn escape_valid(text: &str, escaped: &mut Vec<u8>) {
     let mut copied = 0;
-    for (at, character) in text.char_indices().filter(|&(_, c)| drives_terminals(c)) {
-        shown.extend_from_slice(&text.as_bytes()[copied..at]);
-        // Controls end at U+009F: the code point fits a byte.
-        show_byte(character as u8, shown);
+    for (at, character) in text.char_indices().filter(|&(_, c)| is_control(c)) {
+        escaped.extend_from_slice(&text.as_bytes()[copied..at]);
+        // Controls end at U+009F, so the code point fits a byte.
+        escape_byte(character as u8, escaped);
         copied = at + character.len_utf8();
     }
-    shown.extend_from_slice(&text.as_bytes()[copied..]);
+    escaped.extend_from_slice(&text.as_bytes()[copied..]);
 }
 
-fn show_byte(byte: u8, shown: &mut Vec<u8>) {
+fn escape_byte(byte: u8, escaped: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let (high, low) = (usize::from(byte >> 4), usize::from(byte & 0xF));
-    shown.extend_from_slice(&[b'\\', b'x', DIGITS[high], DIGITS[low]]);
+    escaped.extend_from_slice(&[b'\\', b'x', DIGITS[high], DIGITS[low]]);
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! socket, a clock or the log.
 
 pub use super::other_protocol::OtherProtocol;
-use super::other_protocol::{self as guard, Opening};
-use super::telnet::{IAC, Step, Talks, Telnet};
+use super::other_protocol::{self, SNIFF_BYTES, TlsSniff};
+use super::telnet::{IAC, Negotiation, Telnet, TelnetStep};
 use crate::util::buffer::Buffer;
 use memchr::{memchr, memchr3};
 use std::ops::ControlFlow;
@@ -33,6 +33,10 @@ pub enum Decoded<'a> {
     OtherProtocol(OtherProtocol),
 }
 
+/// The next line is longer than is allowed now: it stays in the input.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LineOverLimit;
+
 /// One sender's place in its stream of bytes: the unfinished line and what it is in the middle of.
 ///
 /// An idle sender owns nothing beyond this struct.
@@ -41,7 +45,7 @@ pub struct LineDecoder {
     /// The unfinished line; boxed, for nearly nobody has one and everybody has the pointer.
     partial: Option<Box<Buffer>>,
     telnet: Telnet,
-    talks: Talks,
+    negotiation: Option<Box<Negotiation>>,
     stage: Stage,
 }
 
@@ -71,11 +75,26 @@ impl LineDecoder {
         input: &mut &'input [u8],
         line: &'a mut Buffer,
     ) -> Option<Decoded<'a>> {
+        self.next_within(rules, usize::MAX, input, line).unwrap_or(None)
+    }
+
+    /// Like [`next`](Self::next), as long as no line has more than `longest` bytes.
+    ///
+    /// # Errors
+    /// [`LineOverLimit`] if the next line is longer; it stays in the input.
+    pub fn next_within<'a, 'input: 'a>(
+        &mut self,
+        rules: &LineRules,
+        longest: usize,
+        input: &mut &'input [u8],
+        line: &'a mut Buffer,
+    ) -> Result<Option<Decoded<'a>>, LineOverLimit> {
         loop {
             if let ControlFlow::Break(event) = self.read_to_text(rules, input) {
-                return event;
+                return Ok(event);
             }
             match find_stop(input, rules.raw, self.is_after_cr()) {
+                Stop::LineEnd(at) if self.is_line_over(at, longest) => return Err(LineOverLimit),
                 Stop::LineEnd(at) => {
                     let text = take_to(input, at);
                     match self.stage {
@@ -84,22 +103,27 @@ impl LineDecoder {
                             self.partial = None;
                             self.stage = Stage::Later;
                         }
-                        _ => return Some(self.end_line(text, rules, line)),
+                        _ => return Ok(Some(self.end_line(text, rules, line))),
                     }
                 }
                 Stop::Iac(at) => {
                     let text = take_to(input, at);
                     self.telnet.open();
                     if let Some(event) = self.hold(text, rules) {
-                        return Some(event);
+                        return Ok(Some(event));
                     }
                 }
                 Stop::None => {
                     let text = std::mem::take(input);
-                    return self.hold(text, rules);
+                    return Ok(self.hold(text, rules));
                 }
             }
         }
+    }
+
+    /// Whether the line that ends `len` bytes later is longer than `longest`, and is not dropped anyway.
+    fn is_line_over(&self, len: usize, longest: usize) -> bool {
+        !matches!(self.stage, Stage::Skipping { .. }) && self.held() + len > longest
     }
 
     /// Reads what is not text of a line: first bytes and telnet.
@@ -114,11 +138,11 @@ impl LineDecoder {
             if input.is_empty() {
                 return ControlFlow::Break(None);
             }
-            let event = match self.telnet.step(&mut self.talks, input, rules.max_line) {
-                Step::Silent => None,
-                Step::Answer(bytes) => Some(Decoded::TelnetReply(bytes)),
-                Step::Escaped | Step::NotACommand => self.hold(&[IAC], rules),
-                Step::TooLong => self.refuse(&[], false, rules),
+            let event = match self.telnet.step(&mut self.negotiation, input, rules.max_line) {
+                TelnetStep::Silent => None,
+                TelnetStep::Reply(bytes) => Some(Decoded::TelnetReply(bytes)),
+                TelnetStep::Escaped | TelnetStep::NotACommand => self.hold(&[IAC], rules),
+                TelnetStep::TooLong => self.refuse(&[], false, rules),
             };
             if event.is_some() {
                 return ControlFlow::Break(event);
@@ -179,13 +203,13 @@ impl LineDecoder {
         let mut first_bytes = self.partial.as_ref().map_or_else(Vec::new, |held| held.to_vec());
         while let Some((&byte, rest)) = input.split_first() {
             first_bytes.push(byte);
-            match guard::opening(&first_bytes) {
-                Opening::Tls => return ControlFlow::Break(Some(Decoded::OtherProtocol(OtherProtocol::Tls))),
-                Opening::Unsure => {
+            match other_protocol::sniff_tls(&first_bytes) {
+                TlsSniff::Tls => return ControlFlow::Break(Some(Decoded::OtherProtocol(OtherProtocol::Tls))),
+                TlsSniff::NeedMore => {
                     *input = rest;
                     self.partial.get_or_insert_default().extend_from_slice(&[byte]);
                 }
-                Opening::Other => {
+                TlsSniff::Other => {
                     self.stage = Stage::First;
                     // Two bytes are held unasked, and the longest line may be one.
                     return match (self.held() > rules.max_line).then(|| self.refuse(&[], false, rules)) {
@@ -243,7 +267,7 @@ impl LineDecoder {
         match std::mem::replace(&mut self.stage, Stage::Skipping { after_cr }) {
             Stage::Skipping { .. } => None,
             Stage::Opening | Stage::First => {
-                line.extend_from_slice(&text[..text.len().min(guard::TELLING)]);
+                line.extend_from_slice(&text[..text.len().min(SNIFF_BYTES)]);
                 Some(judge_long(&line, rules))
             }
             Stage::Later | Stage::Flushed { .. } => Some(Decoded::TooLong),
@@ -270,7 +294,7 @@ impl LineDecoder {
         let is_first = matches!(stage, Stage::Opening | Stage::First);
         if line.len() > rules.max_line {
             if is_first { judge_long(line, rules) } else { Decoded::TooLong }
-        } else if let Some(stranger) = is_first.then(|| guard::first_line(line)).flatten() {
+        } else if let Some(stranger) = is_first.then(|| other_protocol::sniff_line(line)).flatten() {
             Decoded::OtherProtocol(stranger)
         } else {
             Decoded::Line(line)
@@ -280,8 +304,8 @@ impl LineDecoder {
 
 /// A first line over the limit: too long, or a stranger's, by what came before the limit.
 fn judge_long(line: &[u8], rules: &LineRules) -> Decoded<'static> {
-    let beginning = &line[..line.len().min(rules.max_line).min(guard::TELLING)];
-    guard::beginning(beginning).map_or(Decoded::TooLong, Decoded::OtherProtocol)
+    let beginning = &line[..line.len().min(rules.max_line).min(SNIFF_BYTES)];
+    other_protocol::sniff_beginning(beginning).map_or(Decoded::TooLong, Decoded::OtherProtocol)
 }
 
 /// Takes what stands before the byte at `at`, and that byte too; returns what stood before it.

@@ -1,6 +1,6 @@
-//! First bytes that show a program which came to the wrong port.
+//! Detection of clients that speak another protocol, by their first bytes.
 
-/// What a stranger's first bytes were.
+/// A protocol that the server refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherProtocol {
     /// A TLS handshake record.
@@ -21,47 +21,47 @@ impl OtherProtocol {
         }
     }
 
-    /// What the stranger is told, without `* ` and the line end.
-    pub const fn told(self) -> &'static str {
+    /// The reply that refuses the client, without `* ` and the line end.
+    pub const fn refusal(self) -> &'static str {
         match self {
             Self::Tls => "this is a chat room without TLS: connect with nc or telnet",
-            Self::Http => "this is a chat room and not a web server: connect with nc or telnet",
-            Self::Ssh => "this is a chat room and not an SSH server: connect with nc or telnet",
+            Self::Http => "this is a chat room, not a web server: connect with nc or telnet",
+            Self::Ssh => "this is a chat room, not an SSH server: connect with nc or telnet",
         }
     }
 }
 
-/// How much the first bytes tell.
+/// Whether the first bytes start a TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Opening {
-    /// They open a TLS handshake.
+pub(super) enum TlsSniff {
+    /// They do.
     Tls,
-    /// They may open one: more are needed.
-    Unsure,
+    /// More bytes are needed to decide.
+    NeedMore,
     /// They do not.
     Other,
 }
 
-/// Looks for a TLS record: type 22 (handshake), version 3.x (RFC 8446, section 5.1). A hello need not
-/// hold a line end, so it is known by its bytes.
-pub(super) fn opening(first_bytes: &[u8]) -> Opening {
+/// Looks for a TLS record: type 22 (handshake), version 3.x (RFC 8446, section 5.1).
+///
+/// A TLS hello may have no line end, so the server does not wait for a line.
+pub(super) fn sniff_tls(first_bytes: &[u8]) -> TlsSniff {
     match first_bytes {
-        [0x16, 0x03, 0x00..=0x04, ..] => Opening::Tls,
-        [] | [0x16] | [0x16, 0x03] => Opening::Unsure,
-        _ => Opening::Other,
+        [0x16, 0x03, 0x00..=0x04, ..] => TlsSniff::Tls,
+        [] | [0x16] | [0x16, 0x03] => TlsSniff::NeedMore,
+        _ => TlsSniff::Other,
     }
 }
 
-/// The methods of RFC 9110 and PATCH: with less than a whole request line to go by, a capital word will
-/// not do.
+/// The methods of RFC 9110 and PATCH. In a part of a request line, any other upper-case word may be chat.
 const METHODS: [&[u8]; 9] =
     [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
 
-/// Bytes of a line that [`beginning`] looks at.
-pub(super) const TELLING: usize = 64;
+/// Bytes of a line that [`sniff_beginning`] looks at.
+pub(super) const SNIFF_BYTES: usize = 64;
 
-/// Looks at the beginning of a first line that is too long to be looked at whole.
-pub(super) fn beginning(line: &[u8]) -> Option<OtherProtocol> {
+/// Looks at the first [`SNIFF_BYTES`] of a first line that is too long to be stored.
+pub(super) fn sniff_beginning(line: &[u8]) -> Option<OtherProtocol> {
     if is_identification(line) {
         return Some(OtherProtocol::Ssh);
     }
@@ -70,8 +70,8 @@ pub(super) fn beginning(line: &[u8]) -> Option<OtherProtocol> {
     (METHODS.contains(&method) && is_address).then_some(OtherProtocol::Http)
 }
 
-/// Looks at a whole first line.
-pub(super) fn first_line(line: &[u8]) -> Option<OtherProtocol> {
+/// Looks at a complete first line.
+pub(super) fn sniff_line(line: &[u8]) -> Option<OtherProtocol> {
     if is_request_line(line) {
         Some(OtherProtocol::Http)
     } else if is_identification(line) {
@@ -81,7 +81,7 @@ pub(super) fn first_line(line: &[u8]) -> Option<OtherProtocol> {
     }
 }
 
-/// `METHOD SP TARGET SP HTTP/DIGIT…` (RFC 9112, section 3), methods in capitals as all in use are.
+/// `METHOD SP TARGET SP HTTP/DIGIT…` (RFC 9112, section 3). Methods are upper-case, as all registered ones.
 fn is_request_line(line: &[u8]) -> bool {
     let mut words = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -114,28 +114,28 @@ mod tests {
     #[test]
     fn a_request_line_is_http_and_get_out_is_chat() {
         for line in ["GET / HTTP/1.1", "POST /x?y HTTP/1.0", "PRI * HTTP/2.0", "M-SEARCH * HTTP/1.1"] {
-            assert_eq!(first_line(line.as_bytes()), Some(OtherProtocol::Http), "{line}");
+            assert_eq!(sniff_line(line.as_bytes()), Some(OtherProtocol::Http), "{line}");
         }
         for line in
             ["GET out", "GET", "get / HTTP/1.1", "GET / HTTP/", "GET  HTTP/1.1", "GET / HTTP/1.1 x", ""]
         {
-            assert_eq!(first_line(line.as_bytes()), None, "{line}");
+            assert_eq!(sniff_line(line.as_bytes()), None, "{line}");
         }
     }
 
     #[test]
     fn an_identification_string_is_ssh_and_a_word_is_chat() {
         for line in ["SSH-2.0-OpenSSH_9.2p1", "SSH-1.99-x"] {
-            assert_eq!(first_line(line.as_bytes()), Some(OtherProtocol::Ssh), "{line}");
+            assert_eq!(sniff_line(line.as_bytes()), Some(OtherProtocol::Ssh), "{line}");
         }
         for line in ["SSH-keys are lost", "SSH-2.0", "SSH-2-x", "SSH-2.0.1-x", "ssh-2.0-x"] {
-            assert_eq!(first_line(line.as_bytes()), None, "{line}");
+            assert_eq!(sniff_line(line.as_bytes()), None, "{line}");
         }
     }
 
     #[test]
-    fn a_long_first_line_is_told_by_its_beginning() {
-        for (line, stranger) in [
+    fn a_long_first_line_is_recognised_by_its_beginning() {
+        for (line, protocol) in [
             ("GET /aaaaaaaaaaaaaaaa", Some(OtherProtocol::Http)),
             ("POST http://example.org/aaa", Some(OtherProtocol::Http)),
             ("SSH-2.0-OpenSSH_9.2", Some(OtherProtocol::Ssh)),
@@ -146,16 +146,16 @@ mod tests {
             ("aaaaaaaaaaaaaa", None),
             ("", None),
         ] {
-            assert_eq!(beginning(line.as_bytes()), stranger, "{line}");
+            assert_eq!(sniff_beginning(line.as_bytes()), protocol, "{line}");
         }
     }
 
     #[test]
-    fn three_bytes_tell_tls() {
-        assert_eq!(opening(b"\x16\x03\x01\x02\x00"), Opening::Tls);
-        assert_eq!(opening(b"\x16\x03"), Opening::Unsure);
-        assert_eq!(opening(b""), Opening::Unsure);
-        assert_eq!(opening(b"\x16\x03\x09"), Opening::Other);
-        assert_eq!(opening(b"hello"), Opening::Other);
+    fn tls_is_recognised_by_three_bytes() {
+        assert_eq!(sniff_tls(b"\x16\x03\x01\x02\x00"), TlsSniff::Tls);
+        assert_eq!(sniff_tls(b"\x16\x03"), TlsSniff::NeedMore);
+        assert_eq!(sniff_tls(b""), TlsSniff::NeedMore);
+        assert_eq!(sniff_tls(b"\x16\x03\x09"), TlsSniff::Other);
+        assert_eq!(sniff_tls(b"hello"), TlsSniff::Other);
     }
 }

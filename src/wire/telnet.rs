@@ -1,11 +1,11 @@
-//! Telnet's in-band commands, taken out of the text and answered no more than they must be.
+//! Telnet commands: removed from the text, and each option refused once.
 //!
-//! Numbers and rules are those of RFC 854 (commands), 855 (options), 1143 (answer a request once) and
-//! 860 (TIMING-MARK).
+//! Numbers and rules are those of RFC 854 (commands), 855 (options), 1143 (answer a request once) and 860
+//! (TIMING-MARK).
 
 use memchr::memchr;
 
-/// Interpret As Command: opens every telnet sequence.
+/// Interpret As Command: starts every telnet sequence.
 pub(super) const IAC: u8 = 255;
 const DONT: u8 = 254;
 const DO: u8 = 253;
@@ -17,10 +17,10 @@ const SB: u8 = 250;
 const SE: u8 = 240;
 /// The lowest byte that is a command: EOF of RFC 1184.
 const LOWEST_COMMAND: u8 = 236;
-/// A telnet user's Ctrl-C sends `DO TIMING-MARK` and shows nothing more until it is answered.
+/// On Ctrl-C a telnet client sends `DO TIMING-MARK`, and shows nothing until the server replies.
 const TIMING_MARK: u8 = 6;
 
-/// Where in a sequence one sender's bytes stand.
+/// The position in a telnet sequence of one sender's input.
 #[derive(Debug, Default)]
 pub(super) struct Telnet(State);
 
@@ -38,119 +38,128 @@ enum State {
 enum Verb {
     Do,
     Will,
-    /// DONT or WONT: what they name is off already.
+    /// DONT or WONT: needs no reply, because all options are off.
     Off,
 }
 
-/// What a sender who negotiates has been refused already.
+/// The options that one sender was refused.
 #[derive(Debug, Default)]
 pub(super) struct Negotiation {
-    /// Bytes of the open subnegotiation so far.
+    /// Bytes of the current subnegotiation so far.
     sub_length: usize,
-    /// One bit an option, so that each DO is refused once.
+    /// One bit per option that a DO asked for.
     refused_to_do: [u64; 4],
-    /// The same for each WILL.
+    /// One bit per option that a WILL offered.
     refused_to_let: [u64; 4],
 }
 
-/// The negotiation of one sender: nearly nobody has one, and everybody has the pointer.
-pub(super) type Talks = Option<Box<Negotiation>>;
-
-/// What a byte or a run of bytes of a sequence came to.
+/// The result of a byte or a run of bytes of a sequence.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Nothing to say or to show.
+pub(super) enum TelnetStep {
+    /// No text and no reply.
     Silent,
     /// A doubled IAC: one byte 255 of text.
     Escaped,
-    /// No command after all: the IAC was text, and the byte after it is still to be read.
+    /// Not a command: the IAC was text, and the byte after it is not consumed.
     NotACommand,
-    /// To be sent back.
-    Answer([u8; 3]),
-    /// A subnegotiation longer than a line may be.
+    /// A reply to send.
+    Reply([u8; 3]),
+    /// A subnegotiation longer than the max_line line.
     TooLong,
 }
 
 impl Telnet {
-    /// An IAC was read from the text.
+    /// Starts a sequence, after an IAC in the text.
     pub(super) fn open(&mut self) {
         self.0 = State::Iac;
     }
 
-    /// Whether the next bytes belong to a sequence.
+    /// Whether the next byte belongs to a sequence.
     pub(super) fn is_open(&self) -> bool {
         self.0 != State::Text
     }
 
-    /// Ends an open sequence with the input; whether it was a lone IAC, which is text.
+    /// Ends the sequence at the end of the input. Returns whether it was a lone IAC, which is text.
     pub(super) fn close(&mut self) -> bool {
         std::mem::take(&mut self.0) == State::Iac
     }
 
-    /// Reads on in the open sequence; takes what it read from `input`, which is not empty.
-    pub(super) fn step(&mut self, talks: &mut Talks, input: &mut &[u8], longest: usize) -> Step {
-        let Some((&byte, rest)) = input.split_first() else { return Step::Silent };
+    /// Reads the next byte of the sequence, or a run of bytes. Removes them from `input`, which is not empty.
+    pub(super) fn step(
+        &mut self,
+        negotiation: &mut Option<Box<Negotiation>>,
+        input: &mut &[u8],
+        max_line: usize,
+    ) -> TelnetStep {
+        let Some((&byte, rest)) = input.split_first() else { return TelnetStep::Silent };
         match self.0 {
             State::Sub => {
-                // What is over the limit is no part of it, however much arrived at once.
-                let so_far = talks.as_ref().map_or(0, |talks| talks.sub_length);
-                let most = input.len().min(longest.saturating_sub(so_far).saturating_add(1));
+                // Stops one byte over the limit: the bytes after it are text, however many arrived at once.
+                let so_far = negotiation.as_ref().map_or(0, |negotiation| negotiation.sub_length);
+                let most = input.len().min(max_line.saturating_sub(so_far).saturating_add(1));
                 let end = memchr(IAC, &input[..most]);
                 let length = end.unwrap_or(most);
                 if end.is_some() {
                     self.0 = State::SubIac;
                 }
                 *input = &input[length + usize::from(end.is_some())..];
-                return self.grow(talks, length, longest);
+                return self.grow(negotiation, length, max_line);
             }
             State::Iac if byte < LOWEST_COMMAND => {
                 self.0 = State::Text;
-                return Step::NotACommand;
+                return TelnetStep::NotACommand;
             }
             _ => *input = rest,
         }
         let (state, step) = match (self.0, byte) {
-            (State::Iac, IAC) => (State::Text, Step::Escaped),
+            (State::Iac, IAC) => (State::Text, TelnetStep::Escaped),
             (State::Iac, SB) => {
-                talks.get_or_insert_default().sub_length = 0;
-                (State::Sub, Step::Silent)
+                negotiation.get_or_insert_default().sub_length = 0;
+                (State::Sub, TelnetStep::Silent)
             }
-            (State::Iac, DO) => (State::Verb(Verb::Do), Step::Silent),
-            (State::Iac, WILL) => (State::Verb(Verb::Will), Step::Silent),
-            (State::Iac, DONT | WONT) => (State::Verb(Verb::Off), Step::Silent),
-            (State::Verb(verb), option) => (State::Text, refuse(talks, verb, option)),
+            (State::Iac, DO) => (State::Verb(Verb::Do), TelnetStep::Silent),
+            (State::Iac, WILL) => (State::Verb(Verb::Will), TelnetStep::Silent),
+            (State::Iac, DONT | WONT) => (State::Verb(Verb::Off), TelnetStep::Silent),
+            (State::Verb(verb), option) => (State::Text, refuse(negotiation, verb, option)),
             (State::SubIac, byte) if byte != SE => {
                 self.0 = State::Sub;
-                return self.grow(talks, 2, longest);
+                return self.grow(negotiation, 2, max_line);
             }
-            _ => (State::Text, Step::Silent),
+            _ => (State::Text, TelnetStep::Silent),
         };
         self.0 = state;
         step
     }
 
-    fn grow(&mut self, talks: &mut Talks, bytes: usize, longest: usize) -> Step {
-        let length = &mut talks.get_or_insert_default().sub_length;
+    /// Counts bytes of the subnegotiation; ends it if it is too long.
+    fn grow(
+        &mut self,
+        negotiation: &mut Option<Box<Negotiation>>,
+        bytes: usize,
+        max_line: usize,
+    ) -> TelnetStep {
+        let length = &mut negotiation.get_or_insert_default().sub_length;
         *length = length.saturating_add(bytes);
-        if *length <= longest {
-            return Step::Silent;
+        if *length <= max_line {
+            return TelnetStep::Silent;
         }
         self.0 = State::Text;
-        Step::TooLong
+        TelnetStep::TooLong
     }
 }
 
-fn refuse(talks: &mut Talks, verb: Verb, option: u8) -> Step {
+/// The reply to a verb and its option: a refusal, once per option.
+fn refuse(negotiation: &mut Option<Box<Negotiation>>, verb: Verb, option: u8) -> TelnetStep {
     let refused = match verb {
-        Verb::Off => return Step::Silent,
-        Verb::Do if option == TIMING_MARK => return Step::Answer([IAC, WONT, option]),
-        Verb::Do => &mut talks.get_or_insert_default().refused_to_do,
-        Verb::Will => &mut talks.get_or_insert_default().refused_to_let,
+        Verb::Off => return TelnetStep::Silent,
+        Verb::Do if option == TIMING_MARK => return TelnetStep::Reply([IAC, WONT, option]),
+        Verb::Do => &mut negotiation.get_or_insert_default().refused_to_do,
+        Verb::Will => &mut negotiation.get_or_insert_default().refused_to_let,
     };
     let (word, bit) = (&mut refused[usize::from(option / 64)], 1 << (option % 64));
     if *word & bit != 0 {
-        return Step::Silent;
+        return TelnetStep::Silent;
     }
     *word |= bit;
-    Step::Answer([IAC, if verb == Verb::Do { WONT } else { DONT }, option])
+    TelnetStep::Reply([IAC, if verb == Verb::Do { WONT } else { DONT }, option])
 }

@@ -1,13 +1,13 @@
-//! The views in which a listener can show the room: their names, and what they have in common.
+//! The views of the room that a listener can have.
 
-/// How a listener shows the room. The rendering is in [`chat::view`](crate::chat::view).
+/// How a listener shows the room. The module `chat::view` renders events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum View {
     /// The welcome line, then other clients' lines and nothing else. For scripts.
     Plain,
     /// Names, notices and commands. For people.
     Named,
-    /// The same as `named`, one JSON object per line. For programs.
+    /// What `named` shows, as one JSON object per line. For programs.
     Json,
 }
 
@@ -34,7 +34,7 @@ impl View {
         Self::ALL.into_iter().find(|view| view.name() == name)
     }
 
-    /// Whether clients have names here, see joins and leaves, and can give commands.
+    /// Whether clients of this view have names, get notices and can use commands.
     pub const fn has_names(self) -> bool {
         !matches!(self, Self::Plain)
     }

@@ -1,6 +1,6 @@
-//! A terminal of the tests' own: keys in, and what is on its screen.
+//! A pseudo-terminal with a program on it: keys in, and what is on its screen.
 
-use crate::common::{eventually, signal, wait_for_end};
+use crate::common::{eventually, signal, time_limit, wait_for_end};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -8,137 +8,126 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::{Duration, Instant};
 
 pub(crate) const ROWS: u16 = 12;
 
-/// What the program wrote.
-struct Written {
+/// The output of the program.
+struct Output {
     bytes: Vec<u8>,
     screen: vt100::Parser,
 }
 
 /// A program that runs on a terminal.
 pub(crate) struct Terminal {
+    /// The controlling side.
     keyboard: File,
-    /// Held, so that its modes can be asked for when the program is gone.
-    programs: OwnedFd,
-    written: Arc<Mutex<Written>>,
+    /// The program's side. It stays open so that its modes can be read after the program has ended.
+    program_side: OwnedFd,
+    output: Arc<Mutex<Output>>,
     child: Child,
 }
 
 impl Terminal {
-    /// Runs `command` on a terminal that is so many columns wide.
+    /// Runs `command` on a terminal of [`ROWS`] rows and `columns` columns.
     #[track_caller]
     pub(crate) fn start(command: &Command, columns: u16) -> Self {
-        let side = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&side).unwrap();
-        unlockpt(&side).unwrap();
-        tcsetwinsize(&side, Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-        let name = ptsname(&side, Vec::new()).unwrap();
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&keyboard).unwrap();
+        unlockpt(&keyboard).unwrap();
+        tcsetwinsize(&keyboard, window(columns)).unwrap();
+        let name = ptsname(&keyboard, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let programs = rustix::fs::open(&*name, flags, Mode::empty()).unwrap();
-        // The terminal becomes the program's own, with all signals that it sends; a part of util-linux.
-        let mut on_it = Command::new("setsid");
-        on_it.arg("--ctty").arg(command.get_program()).args(command.get_args());
-        on_it.env("TERM", "xterm-256color").env_remove("NO_COLOR").env("TZ", "UTC0");
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => on_it.env(name, value),
-                None => on_it.env_remove(name),
-            };
-        }
-        let handle = || programs.try_clone().unwrap();
-        let child = on_it.stdin(handle()).stdout(handle()).stderr(handle()).spawn().unwrap();
-        let keyboard = File::from(side);
-        let written = Arc::new(Mutex::new(Written {
-            bytes: Vec::new(),
-            screen: vt100::Parser::new(size(ROWS), size(columns), 0),
-        }));
-        let (mut reader, into) = (keyboard.try_clone().unwrap(), Arc::clone(&written));
+        let program_side = rustix::fs::open(&*name, flags, Mode::empty()).unwrap();
+        let handle = || program_side.try_clone().unwrap();
+        let mut on_terminal = on_its_own_terminal(command);
+        let child = on_terminal.stdin(handle()).stdout(handle()).stderr(handle()).spawn().unwrap();
+        let keyboard = File::from(keyboard);
+        let screen = vt100::Parser::new(non_zero(ROWS), non_zero(columns), 0);
+        let output = Arc::new(Mutex::new(Output { bytes: Vec::new(), screen }));
+        let (mut reader, into) = (keyboard.try_clone().unwrap(), Arc::clone(&output));
         thread::spawn(move || {
             let mut buffer = [0; 65536];
             while let Ok(bytes @ 1..) = reader.read(&mut buffer) {
-                let mut written = into.lock().unwrap();
-                written.bytes.extend_from_slice(&buffer[..bytes]);
-                written.screen.process(&buffer[..bytes]);
+                let mut output = into.lock().unwrap();
+                output.bytes.extend_from_slice(&buffer[..bytes]);
+                output.screen.process(&buffer[..bytes]);
             }
         });
-        Self { keyboard, programs, written, child }
+        Self { keyboard, program_side, output, child }
     }
 
     /// Presses keys.
     #[track_caller]
-    pub(crate) fn types(&mut self, keys: &str) {
-        self.types_bytes(keys.as_bytes());
+    pub(crate) fn type_keys(&mut self, keys: &str) {
+        self.type_bytes(keys.as_bytes());
     }
 
-    /// Presses keys that may be no text.
+    /// Presses keys that may not be UTF-8.
     #[track_caller]
-    pub(crate) fn types_bytes(&mut self, keys: &[u8]) {
+    pub(crate) fn type_bytes(&mut self, keys: &[u8]) {
         self.keyboard.write_all(keys).unwrap();
     }
 
-    /// Makes it so many columns wide, of which the program is told by a signal.
+    /// Changes the width, which the kernel signals to the program.
     #[track_caller]
-    pub(crate) fn resizes(&self, columns: u16) {
-        let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&self.keyboard, size).unwrap();
-        self.written.lock().unwrap().screen.screen_mut().set_size(self::size(ROWS), self::size(columns));
+    pub(crate) fn resize(&self, columns: u16) {
+        tcsetwinsize(&self.keyboard, window(columns)).unwrap();
+        self.lock().screen.screen_mut().set_size(non_zero(ROWS), non_zero(columns));
     }
 
-    /// Waits until exactly `lines` are on the screen, blanks at their ends aside.
+    /// Waits until exactly `rows` are on the screen, trailing blanks aside.
     #[track_caller]
-    pub(crate) fn shows(&self, lines: &[&str]) {
-        self.waits_for(lines, |screen| rows(screen) == lines);
+    pub(crate) fn expect_screen(&self, rows: &[&str]) {
+        self.wait_for(rows, |screen| rows_of(screen) == rows);
     }
 
-    /// The same, with the cursor in that row and column, counted from 0.
+    /// Waits for `rows` and for the cursor at (row, column), counted from 0.
     #[track_caller]
-    pub(crate) fn shows_with_cursor(&self, lines: &[&str], cursor: (u16, u16)) {
-        self.waits_for(lines, |screen| rows(screen) == lines && screen.cursor_position() == cursor);
+    pub(crate) fn expect_screen_and_cursor(&self, rows: &[&str], cursor: (u16, u16)) {
+        self.wait_for(rows, |screen| rows_of(screen) == rows && screen.cursor_position() == cursor);
     }
 
-    /// Waits until `lines` are the last on the screen.
+    /// Waits until `rows` are the last rows on the screen.
     #[track_caller]
-    pub(crate) fn shows_at_the_end(&self, lines: &[&str]) {
-        self.waits_for(lines, |screen| {
-            rows(screen).ends_with(&lines.iter().map(ToString::to_string).collect::<Vec<_>>())
-        });
+    pub(crate) fn expect_last_rows(&self, rows: &[&str]) {
+        let expected = rows.iter().map(ToString::to_string).collect::<Vec<_>>();
+        self.wait_for(rows, |screen| rows_of(screen).ends_with(&expected));
     }
 
     #[track_caller]
-    fn waits_for(&self, what: &[&str], is_there: impl Fn(&vt100::Screen) -> bool) {
-        let seen = || self.written.lock().unwrap();
-        let deadline = std::time::Instant::now() + crate::common::DEADLINE;
-        while !is_there(seen().screen.screen()) {
-            let screen = seen().screen.screen().clone();
-            let late = std::time::Instant::now() >= deadline;
-            assert!(!late, "not {what:#?}, but {:#?} {:?}", rows(&screen), screen.cursor_position());
-            thread::park_timeout(std::time::Duration::from_millis(2));
+    fn wait_for(&self, expected: &[&str], is_shown: impl Fn(&vt100::Screen) -> bool) {
+        let deadline = Instant::now() + time_limit();
+        while !is_shown(self.lock().screen.screen()) {
+            let screen = self.lock().screen.screen().clone();
+            let (shown, cursor) = (rows_of(&screen), screen.cursor_position());
+            assert!(Instant::now() < deadline, "expected {expected:#?}, shown {shown:#?}, cursor {cursor:?}");
+            // The output of another process can only be polled.
+            thread::park_timeout(Duration::from_millis(2));
         }
     }
 
-    /// All that was written, with what moves the cursor and colours.
-    pub(crate) fn written(&self) -> String {
-        String::from_utf8_lossy(&self.written.lock().unwrap().bytes).into_owned()
+    /// All output so far, escape sequences included.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&self.lock().bytes).into_owned()
     }
 
-    /// Waits until `text` was written, with what moves the cursor and colours.
+    /// Waits until the output contains `text`.
     #[track_caller]
-    pub(crate) fn writes(&self, text: &str) {
-        eventually(&format!("{text:?} is written"), || self.written().contains(text).then_some(()));
+    pub(crate) fn expect_output(&self, text: &str) {
+        eventually(&format!("{text:?} is written"), || self.output().contains(text).then_some(()));
     }
 
-    /// Whether lines are edited by the terminal itself, and echoed, as it was found.
-    pub(crate) fn is_as_found(&self) -> bool {
-        let modes = tcgetattr(&self.programs).unwrap().local_modes;
+    /// Whether the terminal itself edits and echoes lines, as before the program started.
+    pub(crate) fn is_restored(&self) -> bool {
+        let modes = tcgetattr(&self.program_side).unwrap().local_modes;
         modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
-    /// How many threads the program has.
+    /// The number of threads of the program.
     #[track_caller]
     pub(crate) fn threads(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
@@ -150,12 +139,16 @@ impl Terminal {
         signal(self.child.id(), name);
     }
 
-    /// Waits for the end of the program, which leaves the terminal as it was found; its status.
+    /// Waits for the end of the program, which must have restored the terminal.
     #[track_caller]
-    pub(crate) fn ends(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = wait_for_end(&mut self.child);
-        assert!(self.is_as_found(), "the terminal is left in another mode");
+        assert!(self.is_restored(), "the terminal is left in another mode");
         status
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap()
     }
 }
 
@@ -166,8 +159,23 @@ impl Drop for Terminal {
     }
 }
 
-/// The lines on a screen, without the empty ones below.
-fn rows(screen: &vt100::Screen) -> Vec<String> {
+/// `command`, started so that its standard input becomes its controlling terminal, which sends it signals.
+fn on_its_own_terminal(command: &Command) -> Command {
+    // A part of util-linux.
+    let mut setsid = Command::new("setsid");
+    setsid.arg("--ctty").arg(command.get_program()).args(command.get_args());
+    setsid.env("TERM", "xterm-256color").env_remove("NO_COLOR").env("TZ", "UTC0");
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => setsid.env(name, value),
+            None => setsid.env_remove(name),
+        };
+    }
+    setsid
+}
+
+/// The rows on a screen, without the empty ones at the bottom.
+fn rows_of(screen: &vt100::Screen) -> Vec<String> {
     let (_, columns) = screen.size();
     let mut rows = screen.rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect::<Vec<_>>();
     while rows.last().is_some_and(String::is_empty) {
@@ -176,6 +184,10 @@ fn rows(screen: &vt100::Screen) -> Vec<String> {
     rows
 }
 
-fn size(count: u16) -> NonZero<u16> {
+const fn window(columns: u16) -> Winsize {
+    Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+fn non_zero(count: u16) -> NonZero<u16> {
     NonZero::new(count).unwrap()
 }

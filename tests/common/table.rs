@@ -2,13 +2,12 @@
 
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
-use hubbub::clients::{ClientLimits, Clients, Timer};
+use hubbub::clients::{ClientLimits, Clients};
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::peer::Peer;
 use hubbub::net::transport::Transport;
 use hubbub::util::clock::Moment;
 use hubbub::util::id_slab::ClientId;
-use hubbub::util::timers::Timers;
 use hubbub::wire::line_decoder::LineRules;
 use hubbub::wire::view::View;
 use std::cell::{Ref, RefCell, RefMut};
@@ -63,7 +62,6 @@ pub struct Script {
     pub takes: VecDeque<Take>,
     pub then_takes: Take,
     pub reads: usize,
-    pub peeks: usize,
     pub writes: usize,
     pub heard: Vec<u8>,
     pub is_shut: bool,
@@ -125,22 +123,7 @@ impl Transport for FakeSocket {
         Ok(read?)
     }
 
-    fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.borrow_mut().peeks += 1;
-        let script = self.0.borrow();
-        if let (Some(Ok(bytes)), None) = (script.input.front(), script.read_always_fails)
-            && !bytes.is_empty()
-        {
-            let count = bytes.len().min(buffer.len());
-            buffer[..count].copy_from_slice(&bytes[..count]);
-            return Ok(count);
-        }
-        drop(script);
-        // The end is told as by a read, and the system tells an error once.
-        self.read(buffer)
-    }
-
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut script = self.0.borrow_mut();
         let wrote = script.write(slices);
         script.note(wrote.map_or_else(Done::WriteFailed, |bytes| {
@@ -234,7 +217,7 @@ pub fn config(feed: usize) -> RoomConfig {
 /// No limit that a test would meet.
 pub const fn limits() -> ClientLimits {
     ClientLimits {
-        places: ConnectionBudget { clients: 1000, refusals: 32 },
+        connections: ConnectionBudget { clients: 1000, refusals: 32 },
         per_network: None,
         idle_timeout: None,
         flush_after: None,
@@ -245,7 +228,6 @@ pub const fn limits() -> ClientLimits {
 /// A clients, and the part of the server that calls its steps.
 pub struct Table {
     pub clients: Clients<FakeSocket>,
-    pub timers: Timers<Timer>,
     pub now: Moment,
 }
 
@@ -257,7 +239,7 @@ impl Table {
     /// Nobody yet, in a room of those manners and limits.
     pub fn with(config: RoomConfig, limits: ClientLimits) -> Self {
         let clients = Clients::new(Room::new(config).unwrap(), limits);
-        Self { clients, timers: Timers::new(), now: Moment::default() }
+        Self { clients, now: Moment::default() }
     }
 
     /// A crowd of `N` who were told no welcome.
@@ -289,25 +271,21 @@ impl Table {
         let socket = FakeSocket::default();
         let peer = Peer::from(SocketAddr::from((address, 1)));
         let watch = |_: &mut FakeSocket, _| Ok(());
-        let key = self.clients.admit(socket.clone(), view, peer, &mut self.timers, self.now, watch).unwrap();
+        let key = self.clients.admit(socket.clone(), view, peer, self.now, watch).unwrap();
         Client { key, socket }
     }
 
     /// The steps of one turn of the server, in its order.
     pub fn turn(&mut self) {
-        while let Some(timer) = self.timers.pop(self.now) {
-            if let Timer::Client(key, due) = timer {
-                self.clients.deadline(key, due, &mut self.timers, self.now);
-            }
-        }
-        self.clients.read(&mut self.timers, self.now);
+        self.clients.run_timers(self.now);
+        self.clients.read(self.now);
         self.write();
-        self.clients.disconnect_stalled(&mut self.timers, self.now);
-        self.clients.sweep(&mut self.timers, self.now);
+        self.clients.disconnect_stalled(self.now);
+        self.clients.sweep(self.now);
     }
 
     pub fn write(&mut self) {
-        self.clients.write(&mut self.timers, self.now);
+        self.clients.write(self.now);
     }
 
     /// Turns until there is no work that waits for no report.
@@ -330,11 +308,11 @@ impl Table {
     }
 
     pub fn is_readable(&mut self, client: &Client) {
-        assert!(self.clients.note(client.key, true, false, self.now));
+        assert!(self.clients.mark_ready(client.key, true, false, self.now));
     }
 
     pub fn is_writable(&mut self, client: &Client) {
-        assert!(self.clients.note(client.key, false, true, self.now));
+        assert!(self.clients.mark_ready(client.key, false, true, self.now));
     }
 
     /// `client` sends `bytes`, and everything that follows from that is done.
@@ -362,7 +340,7 @@ impl Table {
     }
 
     pub fn ended(&self, close_reason: CloseReason) -> u64 {
-        self.clients.stats.ended[close_reason.index()]
+        self.clients.stats.closed[close_reason.index()]
     }
 
     pub fn stalled(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! Texts of the server that several tests assert.
 
+use hubbub::util::plural::count;
+
 /// The welcome line by default.
 pub const WELCOME: &str = "Welcome to the anonymous chat room.";
 
@@ -11,72 +13,75 @@ pub fn renamed(name: &str) -> String {
 }
 
 /// Replies to commands and refusals of lines, without the `* ` of the named view.
-pub const HELP: &str = "6 commands: /nick NAME";
+pub const HELP: &str = "6 commands; to send a line that begins with /, write // instead:";
 /// Lines of the reply to `/help`, of which `HELP` begins the first.
-pub const HELP_LINES: usize = 1;
-pub const ME_NEEDS_TEXT: &str = "/me needs what you do";
-pub const MSG_NEEDS_TEXT: &str = "/msg needs a name and what to say";
-pub const LINE_TOO_LONG: &str = "that line was too long and nobody saw it";
+pub const HELP_LINES: usize = 7;
+pub const ME_NEEDS_TEXT: &str = "/me needs a text, for example /me waves";
+pub const MSG_NEEDS_TEXT: &str = "/msg needs a name and a text, for example /msg alice hi";
+pub const LINE_TOO_LONG: &str = "line too long: nothing was sent";
 
 pub fn line_too_long(limit: usize) -> String {
-    format!("{LINE_TOO_LONG}: {limit} bytes is the most")
+    format!("{LINE_TOO_LONG}; the limit is {limit} bytes")
 }
-pub fn invalid_name(_name: &str) -> String {
-    "a name is of letters, digits".to_owned()
+pub fn invalid_name(name: &str) -> String {
+    format!("invalid name \"{name}\": use letters, digits, _ - and . (at most 24), for example /nick alice")
 }
 pub fn name_taken(name: &str) -> String {
-    format!("{name} is somebody else's name: choose another")
+    format!("the name \"{name}\" is taken: choose another")
 }
 pub fn name_reserved(name: &str) -> String {
-    format!("names like {name} are given to newcomers")
+    format!("the name \"{name}\" is reserved: choose another")
 }
 pub fn nobody_named(name: &str) -> String {
-    format!("nobody here is called {name}")
+    format!("nobody here is named \"{name}\": /who lists who is here")
 }
 pub fn in_plain_view(name: &str) -> String {
-    format!("{name} sees plain lines alone")
+    format!("{name} did not get your message: they are in the plain view, which has no private messages")
 }
 
 /// Refusals and disconnections, without the `* ` of the named view.
-pub const NO_DESCRIPTOR: &str = "the server is full, for it can open no more connections: try again later";
+pub const NO_DESCRIPTOR: &str = "the server has no free file descriptor: try again later";
 pub const OTHER_PROTOCOL: &str = "this is a chat room";
 
 pub fn room_full(clients: usize) -> String {
-    format!("the room is full, with {clients} in it: try again later")
+    format!("the room is full ({clients} clients): try again later")
 }
 pub fn too_many_from_address(clients: usize) -> String {
-    format!("too many from your address, with {clients} here: try again later")
+    format!("too many connections from your address ({clients}): try again later")
 }
 pub fn idle_for(seconds: &str) -> String {
-    format!("you said nothing for {seconds} s")
+    format!("disconnected: nothing sent for {seconds} s")
 }
 
 /// Close reasons in the log.
-pub const DISCONNECTED: &str = " cut: ";
-pub const READ_TOO_SLOWLY: &str = "cut: read too slowly";
-pub const DID_NOT_READ_THE_REST: &str = "did not take the rest in time";
-pub const CANNOT_REGISTER: &str = "refused: its socket cannot be watched";
+pub const DISCONNECTED: &str = " disconnected: ";
+pub const READ_TOO_SLOWLY: &str = "disconnected: read too slowly while others waited";
+pub const DID_NOT_READ_THE_REST: &str = "did not read the rest in time";
+pub const CANNOT_REGISTER: &str = "refused: cannot register its socket";
 
 /// Parts of the log line with the counters.
-pub const CLIENT_OF_ANOTHER_PROTOCOL: &str = "of another protocol";
-pub const CONNECTION_LOST: &str = "broken";
-pub const REGISTER_FAILED: &str = "unwatched";
+pub const CLIENT_OF_ANOTHER_PROTOCOL: &str = "other protocol";
+pub const CONNECTION_LOST: &str = "lost";
+pub const REGISTER_FAILED: &str = "not registered";
 pub const LEFT: &str = "left";
-pub const SERVER_STOPPING: &str = "stopping";
+pub const SERVER_STOPPING: &str = "stopped";
 
 /// The end of a log line about the descriptor limit, and the error when it is too low.
 pub fn limit_allows(allowed: usize, wanted: usize) -> String {
-    format!("the limit of open files allows {allowed} clients, not {wanted}")
+    format!(
+        "--max-clients \"{wanted}\": the limit of open files allows only {allowed} clients: \
+         raise it with ulimit -n"
+    )
 }
 pub const LIMIT_TOO_LOW: &str =
-    "hubbub: the limit of 20 open files leaves room for 7 clients: raise it with ulimit -n\n";
+    "hubbub: the limit of 20 open files allows 7 clients: raise it with ulimit -n\n";
 pub const NO_MEMORY_FOR_FEED: &str =
-    "hubbub: cannot have a feed of 1073741824 bytes: Cannot allocate memory\n";
+    "hubbub: --feed \"1073741824\": cannot allocate the feed: Cannot allocate memory\n";
 
 /// The text that the log shows instead of a private message.
-pub const PRIVATE_IN_LOG: &str = "something for one alone";
+pub const PRIVATE_IN_LOG: &str = "a private message";
 
 /// `1 line`, `2 lines`.
 pub fn lines(number: u64) -> String {
-    if number == 1 { "1 line".to_owned() } else { format!("{number} lines") }
+    count(number, "line")
 }

@@ -68,7 +68,7 @@ impl Model {
         let online = self.members.values().filter(|other| other.is_member).count();
         let here = self.members.values().filter(|other| other.is_member && other.address == person.address);
         let here = here.count();
-        let clients = self.limits.places.clients;
+        let clients = self.limits.connections.clients;
         if online >= clients {
             let told = format!("the room is full, with {clients} in it: try again later");
             person.is_refused(&told, CloseReason::RoomFull, now);
@@ -85,7 +85,7 @@ impl Model {
     /// Whether as many linger who were turned away as may.
     pub(crate) fn is_porch_full(&self) -> bool {
         let refusals = self.members.values().filter(|person| !person.is_member).count();
-        refusals >= self.limits.places.refusals
+        refusals >= self.limits.connections.refusals
     }
 
     /// Does what the diary tells of since the last call.
@@ -170,7 +170,7 @@ impl Model {
                     }
                 }
                 Said::OtherProtocol(stranger) => {
-                    person.is_refused(stranger.told(), CloseReason::OtherProtocol(stranger), now);
+                    person.is_refused(stranger.refusal(), CloseReason::OtherProtocol(stranger), now);
                 }
             }
         }
@@ -204,7 +204,7 @@ impl Model {
                 if self.config.rate.is_some() && person.stage == Stage::Deaf(kind) => {}
             _ => person.check_goodbye(number, close_reason, self.stopped, now),
         }
-        self.stats.ended[close_reason.index()] += 1;
+        self.stats.closed[close_reason.index()] += 1;
         self.stats.torn += u64::from(person.twin.unfinished() > 0);
     }
 
@@ -232,7 +232,7 @@ impl Model {
             "lines, bytes and refusals"
         );
         assert_eq!(clients.stats, self.stats);
-        let ended = clients.stats.ended.iter().sum::<u64>();
+        let ended = clients.stats.closed.iter().sum::<u64>();
         assert_eq!(clients.stats.accepted, self.members.len() as u64 + ended, "each is here or was counted");
         let online = self.members.values().filter(|person| person.is_member).count();
         assert_eq!((clients.online(), clients.is_empty()), (online, self.members.is_empty()));

@@ -67,7 +67,7 @@ impl Model {
     pub(crate) fn comes(&mut self, mut person: Person) {
         let here = self.members().count();
         let near = self.members().filter(|other| other.address == person.address).count();
-        if here >= self.limits.places.clients {
+        if here >= self.limits.connections.clients {
             person.expect_refusal("the room is full");
         } else if self.limits.per_network.is_some_and(|most| near >= most) {
             person.expect_refusal("too many from your address");
@@ -99,7 +99,7 @@ impl Model {
 
     /// Whether as many linger who were turned away as may.
     pub(crate) fn is_porch_full(&self) -> bool {
-        self.members.len() - self.members().count() >= self.limits.places.refusals
+        self.members.len() - self.members().count() >= self.limits.connections.refusals
     }
 
     /// All are told of it.

@@ -99,7 +99,7 @@ impl Person {
     /// The system reports what changed since its last report.
     pub(crate) fn is_reported(&mut self, table: &mut Table) {
         let (readable, writable) = std::mem::take(&mut self.reports);
-        assert!(table.clients.note(self.client.key, readable, writable, table.now));
+        assert!(table.clients.mark_ready(self.client.key, readable, writable, table.now));
     }
 
     pub(crate) const fn is_heard(&self) -> bool {

@@ -1,58 +1,60 @@
-//! Standard input that is said.
+//! Standard input, which is sent to the server.
 
-use crate::speech::Speech;
+use crate::send::SendBuffer;
 use hubbub::util::os_error;
 use rustix::io::Errno;
 use std::io::{self, IsTerminal, Stdin};
 
-/// Bytes read at once.
-const READ: usize = 64 * 1024;
+/// Bytes per read.
+const READ_SIZE: usize = 64 * 1024;
 
-/// Standard input, while it is read.
+/// Standard input while it is open.
 #[derive(Debug)]
 pub(crate) struct Input {
     stdin: Stdin,
-    /// Whoever types gets a line out of the terminal at a time.
-    is_typed: bool,
-    /// Whether the last byte read was no line end.
+    /// A terminal yields one line per read, so `exit` can be recognised.
+    is_terminal: bool,
+    /// Whether the last byte read was not a line end.
     is_mid_line: bool,
 }
 
 impl Input {
     pub(crate) fn new() -> Self {
         let stdin = io::stdin();
-        Self { is_typed: stdin.is_terminal(), stdin, is_mid_line: false }
+        Self { is_terminal: stdin.is_terminal(), stdin, is_mid_line: false }
     }
 
-    /// What is to be waited for before [`read`](Self::read).
+    /// Returns the descriptor to poll before [`read`](Self::read).
     pub(crate) const fn descriptor(&self) -> &Stdin {
         &self.stdin
     }
 
-    /// Reads once; whether there may be more.
+    /// Reads once into `buffer`; returns false at the end of the input.
+    ///
+    /// `exit` and `/quit` on a terminal end the input too.
     ///
     /// # Errors
-    /// One line that says why it cannot be read.
-    pub(crate) fn read(&mut self, speech: &mut Speech) -> Result<bool, String> {
-        let mut buffer = [0; READ];
-        let bytes = match rustix::io::read(&self.stdin, &mut buffer) {
-            Ok(bytes) => &buffer[..bytes],
+    /// One line that says why standard input cannot be read.
+    pub(crate) fn read(&mut self, buffer: &mut SendBuffer) -> Result<bool, String> {
+        let mut bytes = [0; READ_SIZE];
+        let bytes = match rustix::io::read(&self.stdin, &mut bytes) {
+            Ok(count) => &bytes[..count],
             Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
             Err(error) => {
                 let why = os_error::text(&io::Error::from(error));
                 return Err(format!("cannot read standard input: {why}"));
             }
         };
-        let is_farewell = self.is_typed && !self.is_mid_line && matches!(bytes, b"exit\n" | b"/quit\n");
-        if !(is_farewell && bytes == b"exit\n") {
-            speech.say(bytes);
+        let leaves = self.is_terminal && !self.is_mid_line && matches!(bytes, b"exit\n" | b"/quit\n");
+        if !(leaves && bytes == b"exit\n") {
+            buffer.push(bytes);
         }
         if let Some(last) = bytes.last() {
             self.is_mid_line = *last != b'\n';
-            return Ok(!is_farewell);
+            return Ok(!leaves);
         }
         if self.is_mid_line {
-            speech.say(b"\n");
+            buffer.push(b"\n");
         }
         Ok(false)
     }

@@ -1,75 +1,67 @@
-//! hubbub-client: talks in a room, on a terminal or from a script.
+//! hubbub-client: takes part in a chat room, on a terminal or from a script.
 //!
 //! ```text
-//!  options ──► script (poll): input ──► speech ──► connect ──► the server
-//!          │                 output ◄── hearing, look ◄──────────────┘│
-//!          │                                                           │
-//!          └► terminal: keys ──► link (poll, a thread): speech, hearing, look ◄──┘
-//!                       screen ◄──┘  (its bell is a thread that may wait)
+//! script (one poll loop)
+//!   standard input  ──► input  ──► send (SendBuffer) ─────────────► server
+//!   standard output ◄── output ◄── style ◄── receive (LineReceiver) ◄──┘
+//!
+//! terminal (three threads)
+//!   main thread:        rustyline with keys ──► SharedState
+//!   connection_thread:  SharedState ──► send ─────────────────────► server
+//!                       screen ◄── style ◄── receive ◄─────────────────┘
+//!   redraw thread:      makes rustyline draw the lines in screen
 //! ```
+//!
+//! Both use `connect` at the start, `leave` at the end and `backoff` between two connections.
 
+mod backoff;
 mod connect;
-mod goodbye;
-mod hearing;
+mod connection_thread;
 mod input;
 mod keys;
-mod link;
-mod look;
+mod leave;
 mod options;
 mod output;
-mod pause;
-mod ready;
+mod poll;
+mod receive;
 mod screen;
 mod script;
+mod send;
 mod signals;
-mod speech;
+mod style;
 mod terminal;
 
 use hubbub::cli::args;
-use look::{Look, wants_colour};
-use options::{Asked, Options};
-use std::io::{IsTerminal, Write};
+use options::Options;
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use style::{Style, wants_colour};
 
-const WENT_WRONG: u8 = 1;
-const WRONG_COMMAND_LINE: u8 = 2;
+/// The name in error messages.
+const NAME: &str = "hubbub-client";
 
 fn main() -> ExitCode {
-    let options = match options::parse(std::env::args_os().skip(1)) {
-        Ok(Asked::Talk(options)) => options,
-        Ok(Asked::Print(text)) => {
-            // Whoever closed the pipe does not want to read it.
-            _ = std::io::stdout().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
-        }
-        Err(why) => {
-            return fail(&format!("{why} (hubbub-client --help tells the options)"), WRONG_COMMAND_LINE);
-        }
-    };
-    match talk(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => fail(&why, WENT_WRONG),
-    }
+    args::run(NAME, options::parse, |options| {
+        run(&options)?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
-fn talk(options: &Options) -> Result<(), String> {
-    let on_terminal = std::io::stdout().is_terminal();
+fn run(options: &Options) -> Result<(), String> {
+    let is_output_terminal = std::io::stdout().is_terminal();
+    let is_interactive = is_output_terminal && std::io::stdin().is_terminal() && !options.has_script_option();
     let term = std::env::var_os("TERM");
-    let is_typed = on_terminal && std::io::stdin().is_terminal() && terminal::can_edit(term.as_deref());
-    let look = Look {
-        // Nobody wants their terminal driven by strangers.
-        raw: options.raw && !on_terminal,
+    let can_edit = terminal::can_edit(term.as_deref());
+    let style = Style {
+        // Control characters from other clients must not reach a terminal.
+        raw: options.raw && !is_output_terminal,
         timestamps: options.timestamps,
-        colour: on_terminal && wants_colour(std::env::var_os("NO_COLOR"), term),
+        colour: is_output_terminal && wants_colour(std::env::var_os("NO_COLOR"), term),
     };
-    if is_typed && !options.is_for_scripts() {
-        terminal::run(options, look)
+    let address = options.address_or_default(is_interactive);
+    if is_interactive && can_edit {
+        terminal::run(options, address, style)
     } else {
-        script::run(options, look)
+        script::run(options, address, style)
     }
-}
-
-fn fail(why: &str, status: u8) -> ExitCode {
-    args::complain("hubbub-client", why);
-    ExitCode::from(status)
 }

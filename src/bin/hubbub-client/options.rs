@@ -2,24 +2,17 @@
 
 use getopts::{Matches, Options as Parser};
 use hubbub::cli::address::Address;
-use hubbub::cli::args::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, value};
+use hubbub::cli::args::{
+    A_MILLISECOND, A_YEAR, Invocation, parse_count, parse_options, parse_seconds, value,
+};
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// What the command line asked for.
-#[derive(Debug)]
-pub(crate) enum Asked {
-    /// To be in the room.
-    Talk(Options),
-    /// To print this and leave.
-    Print(String),
-}
-
-/// Which room, and how to be in it.
+/// The options of the client.
 #[derive(Debug)]
 pub(crate) struct Options {
-    pub(crate) address: Address,
-    /// Lines to say instead of what is on standard input.
+    pub(crate) address: Option<Address>,
+    /// Lines to send instead of standard input.
     pub(crate) send: Vec<String>,
     pub(crate) follow: bool,
     pub(crate) count: Option<usize>,
@@ -30,30 +23,38 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Whether a script says what is on standard input.
-    pub(crate) const fn reads(&self) -> bool {
+    /// Returns whether a script sends its standard input.
+    pub(crate) const fn sends_input(&self) -> bool {
         self.send.is_empty() && !self.follow
     }
 
-    /// Whether an option was given that only a script needs: then nobody is asked to type.
-    pub(crate) const fn is_for_scripts(&self) -> bool {
+    /// Returns whether there is an option that only scripts need. It turns the prompt off.
+    pub(crate) const fn has_script_option(&self) -> bool {
         self.follow || self.count.is_some() || self.timeout.is_some() || !self.send.is_empty()
+    }
+
+    /// Returns the given address or the default: the named view for users, the plain view for scripts.
+    pub(crate) fn address_or_default(&self, is_interactive: bool) -> Address {
+        self.address.clone().unwrap_or_else(|| match is_interactive {
+            true => Address::default_named(),
+            false => Address::default(),
+        })
     }
 }
 
-/// Reads the arguments that follow the program's name.
+/// Parses the arguments after the program's name.
 ///
 /// # Errors
 /// One line that says what is wrong.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
-    let matches = parser().parse(args::texts(arguments)?).map_err(|fail| fail.to_string())?;
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation<Options>, String> {
+    let matches = parse_options(&parser(), arguments)?;
     if matches.opt_present("help") {
-        return Ok(Asked::Print(help()));
+        return Ok(Invocation::Print(help()));
     }
     if matches.opt_present("version") {
-        return Ok(Asked::Print(format!("hubbub-client {}\n", env!("CARGO_PKG_VERSION"))));
+        return Ok(Invocation::Print(format!("hubbub-client {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    options(&matches).map(Asked::Talk)
+    options(&matches).map(Invocation::Run)
 }
 
 fn parser() -> Parser {
@@ -73,58 +74,71 @@ fn parser() -> Parser {
 fn help() -> String {
     format!(
         "\
-Talks in a chat room: what you type is said when you press Enter, what others say is shown above it.
+Takes part in a hubbub chat room. On a terminal, Enter sends the line that you
+type, and received lines appear above it.
 
 Usage: hubbub-client [OPTIONS] [ADDR]
 
-ADDR is HOST:PORT, HOST, PORT, [IPV6]:PORT or unix:PATH [{}]
+ADDR is HOST:PORT, HOST, PORT, [IPV6]:PORT or unix:PATH. Without a port, the
+port is 9090. The default ADDR is
+  {named}  on a terminal: the named view
+  {plain}  in a pipe or with a script option: the plain view
 
 Options:
-  -t, --timestamps      put the local time of day before each line
-  -r, --reconnect       when the connection is lost or cannot be made, connect again after 1 s, then after pauses
-                        that grow to 30 s; what is being typed, or is on standard input, is kept. With --send,
-                        --count or --timeout only beside --follow
-  -h, --help            print this and leave
-  -V, --version         print the version and leave
+  -t, --timestamps      start each line with the local time of day
+  -r, --reconnect       connect again when connecting fails or the connection
+                        is lost: after 1 s, then after pauses that double up
+                        to 30 s. Unsent input is kept. With --send, --count or
+                        --timeout it also needs --follow
+  -h, --help            print this help and exit
+  -V, --version         print the version and exit
 
-For scripts; with one of these, or where standard input or output is no terminal, there is no prompt:
-  -s, --send TEXT       say one line instead of what is on standard input; may be repeated
-  -f, --follow          do not read standard input, and stay until the server ends the connection
-  -n, --count N         leave with status 0 after N lines; each one received counts, the welcome too
-      --timeout SECS    leave with status 1 when so much time is over first
-      --raw             pass on lines as they come; else, and on a terminal always, what could drive a
-                        terminal is shown as \\xNN
+Script options:
+  -s, --send TEXT       send TEXT as one line instead of standard input; may be
+                        repeated
+  -f, --follow          do not read standard input; run until the server closes
+                        the connection
+  -n, --count N         exit with status 0 after N received lines; the welcome
+                        line counts
+      --timeout SECS    exit with status 1 if not done after SECS; SECS may have
+                        a fraction
+      --raw             write received bytes unchanged. Without --raw, and on a
+                        terminal always, control characters become \\xNN
 
-At the end of its input, and after the lines of --send, it prints what the server still owes (the welcome,
-answers, what others said meanwhile) and leaves; with --follow or --count it stays. 'exit' or '/quit' alone,
-or Ctrl-D, leaves a terminal; Ctrl-C clears the line, and leaves where that is empty. NO_COLOR is honoured.
+The first four script options turn the prompt off, and so does a pipe. Then
+standard input is sent line by line, and received lines go to standard output.
+At the end of the input, or after the lines of --send, the client writes what
+the server still sends and exits. With --follow or --count it stays.
 
-Leaving waits for up to 30 s until the server has heard what was said; on a terminal Ctrl-C then leaves at once.
+On a terminal, exit or Ctrl-D leaves, and /quit is sent and leaves. Ctrl-C
+clears the line, and leaves if the line is empty. If NO_COLOR is set, there are
+no colours. Before it exits, the client waits up to 30 s for the server to read
+the last lines; Ctrl-C ends this wait.
 
-Exit status: 0 when it left as asked; 1 when the connection was lost or never made, the server took nobody in,
---timeout was over, what was said last may not have arrived, or standard input or output failed; 2 for a wrong
-command line.
+Exit status:
+  0  done as asked
+  1  no connection, connection lost or refused, --timeout over, the last lines
+     may not have arrived, or standard input or output failed
+  2  wrong command line
 
 Try it: run hubbub, then hubbub-client in two other terminals.
 ",
-        Address::default()
+        named = Address::default_named(),
+        plain = Address::default(),
     )
 }
 
 fn options(matches: &Matches) -> Result<Options, String> {
     if let Some(extra) = matches.free.get(1) {
-        return Err(format!("unexpected argument '{extra}'"));
+        return Err(format!("unexpected argument \"{extra}\": give at most one ADDR"));
     }
-    let address = match matches.free.first() {
-        Some(text) => Address::parse(text).map_err(|why| format!("ADDR '{text}': {why}"))?,
-        None => Address::default(),
-    };
+    let parse_address = |text: &String| Address::parse(text).map_err(|why| format!("ADDR \"{text}\": {why}"));
     let send = matches.opt_strs("send");
-    if send.iter().any(|text| text.contains(['\n', '\r'])) {
-        return Err("--send: must be one line".to_owned());
+    if let Some(text) = send.iter().find(|text| text.contains(['\n', '\r'])) {
+        return Err(format!("--send \"{text}\": must be one line; repeat --send for more lines"));
     }
     let options = Options {
-        address,
+        address: matches.free.first().map(parse_address).transpose()?,
         send,
         follow: matches.opt_present("follow"),
         count: value(matches, "count", |text| parse_count(text, 1, usize::MAX))?,
@@ -133,8 +147,8 @@ fn options(matches: &Matches) -> Result<Options, String> {
         reconnect: matches.opt_present("reconnect"),
         raw: matches.opt_present("raw"),
     };
-    if options.reconnect && options.is_for_scripts() && !options.follow {
-        return Err("--reconnect goes with --send, --count and --timeout only beside --follow".to_owned());
+    if options.reconnect && options.has_script_option() && !options.follow {
+        return Err("--reconnect with --send, --count or --timeout also needs --follow".to_owned());
     }
     Ok(options)
 }
@@ -145,42 +159,58 @@ mod tests {
 
     fn parsed(arguments: &[&str]) -> Result<Options, String> {
         match parse(arguments.iter().map(OsString::from)) {
-            Ok(Asked::Talk(options)) => Ok(options),
-            Ok(asked) => panic!("{arguments:?} was taken as {asked:?}"),
+            Ok(Invocation::Run(options)) => Ok(options),
+            Ok(invocation) => panic!("{arguments:?} gives {invocation:?}"),
             Err(why) => Err(why),
         }
     }
 
     #[test]
-    fn without_options_it_is_a_talk_at_the_default_address() {
+    fn the_default_address_is_the_named_view_for_users_and_the_plain_view_for_scripts() {
         let options = parsed(&[]).unwrap();
-        assert_eq!(options.address, Address::default());
-        assert!(!options.is_for_scripts() && !options.reconnect && !options.raw);
+        assert!(!options.has_script_option() && !options.reconnect && !options.raw);
+        assert_eq!(options.address_or_default(true).to_string(), "127.0.0.1:9091");
+        assert_eq!(options.address_or_default(false).to_string(), "127.0.0.1:9090");
+        let given = parsed(&["localhost:7"]).unwrap();
+        for is_interactive in [true, false] {
+            assert_eq!(given.address_or_default(is_interactive).to_string(), "localhost:7");
+        }
     }
 
     #[test]
-    fn an_option_for_scripts_makes_it_one() {
+    fn an_option_for_scripts_is_recognised() {
         for arguments in [&["-f"][..], &["-n", "1"], &["--timeout", "1"], &["-s", "hi"]] {
-            assert!(parsed(arguments).unwrap().is_for_scripts(), "{arguments:?}");
+            assert!(parsed(arguments).unwrap().has_script_option(), "{arguments:?}");
+        }
+        for arguments in [&["-t"][..], &["-r"], &["--raw"]] {
+            assert!(!parsed(arguments).unwrap().has_script_option(), "{arguments:?}");
         }
         assert_eq!(parsed(&["-s", "one", "-s", ""]).unwrap().send, ["one", ""]);
     }
 
     #[test]
-    fn a_wrong_value_is_told_with_its_option() {
-        for (arguments, part) in [
-            (&["--count", "0"][..], "--count 0: must be"),
-            (&["--timeout", "0"], "--timeout 0: must be"),
-            (&["--timeout", "NaN"], "--timeout NaN: must be"),
-            (&["--send", "two\nlines"], "--send: must be one line"),
-            (&["--reconnect", "--send", "hi"], "--follow"),
-            (&["--loud"], "loud"),
-            (&["host:"], "ADDR 'host:': must end in a port"),
-            (&[""], "ADDR '': must not be empty"),
-            (&["one", "two"], "unexpected argument 'two'"),
+    fn an_error_names_the_option_and_its_value() {
+        for (arguments, parts) in [
+            (&["--count", "0"][..], &["--count \"0\": must be"][..]),
+            (&["--timeout", "0"], &["--timeout \"0\": must be"]),
+            (&["--timeout", "NaN"], &["--timeout \"NaN\": must be"]),
+            (&["--send", "two\nlines"], &["--send \"two\nlines\": must be one line"]),
+            (&["--reconnect", "--send", "hi"], &["--reconnect", "--send", "--follow"]),
+            (&["--loud"], &["unknown option \"--loud\""]),
+            (&["host:"], &["ADDR \"host:\": ", "port"]),
+            (&[""], &["ADDR \"\": must not be empty"]),
+            (&["one", "two"], &["unexpected argument \"two\""]),
         ] {
-            let told = parsed(arguments).expect_err(part);
-            assert!(told.contains(part), "{arguments:?}: {told}");
+            let error = parsed(arguments).expect_err(parts[0]);
+            let is_named = parts.iter().all(|part| error.contains(part));
+            assert!(is_named, "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_fits_into_80_columns() {
+        for line in help().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
         }
     }
 }

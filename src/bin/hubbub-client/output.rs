@@ -1,16 +1,16 @@
-//! Standard output that may be slow, full or closed.
+//! Standard output, which may be slow, full or closed.
 
 use hubbub::util::os_error;
 use rustix::io::Errno;
 use std::io::{self, Stdout};
 
-/// A pipe that takes anything takes so many bytes (`PIPE_BUF`, pipe(7)); more could block.
-const AT_ONCE: usize = 4096;
+/// Bytes per write: a pipe that is ready takes `PIPE_BUF` bytes (pipe(7)); a larger write could block.
+const WRITE_SIZE: usize = 4096;
 
-/// So much may be written and still be kept, and room for so much is.
-const KEPT: usize = 256 * 1024;
+/// Written bytes stay at the front of the buffer up to this size, and its capacity does too.
+const MAX_WRITTEN: usize = 256 * 1024;
 
-/// Lines on their way to standard output.
+/// Bytes that are to be written to standard output.
 #[derive(Debug)]
 pub(crate) struct Output {
     stdout: Stdout,
@@ -23,37 +23,32 @@ impl Output {
         Self { stdout: io::stdout(), bytes: Vec::new(), written: 0 }
     }
 
-    /// What is to be waited for before [`write`](Self::write).
+    /// Returns the descriptor to poll before [`write`](Self::write).
     pub(crate) const fn descriptor(&self) -> &Stdout {
         &self.stdout
     }
 
-    /// What is to be written is appended here.
+    /// Returns the buffer to append to.
     pub(crate) const fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// How many bytes are to be written.
-    pub(crate) const fn owed(&self) -> usize {
+    /// Returns how many bytes are still to be written.
+    pub(crate) const fn pending(&self) -> usize {
         self.bytes.len() - self.written
     }
 
-    /// Whether anything is to be written.
-    pub(crate) const fn is_owed(&self) -> bool {
-        self.owed() > 0
-    }
-
-    /// Writes a piece at once, past the buffer of the standard library; false where nobody reads it any more.
+    /// Writes once, past the buffer of the standard library; returns false if the reader has closed the pipe.
     ///
     /// # Errors
-    /// One line that says why it cannot be written.
+    /// One line that says why standard output cannot be written.
     pub(crate) fn write(&mut self) -> Result<bool, String> {
-        // It stirs with nothing to write where its reader is gone.
         let piece = &self.bytes[self.written..];
         if piece.is_empty() {
+            // Poll reports a descriptor with nothing to write only if its reader is gone.
             return Ok(false);
         }
-        match rustix::io::write(&self.stdout, &piece[..piece.len().min(AT_ONCE)]) {
+        match rustix::io::write(&self.stdout, &piece[..piece.len().min(WRITE_SIZE)]) {
             Ok(bytes) => self.written += bytes,
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(Errno::PIPE) => return Ok(false),
@@ -62,10 +57,10 @@ impl Output {
                 return Err(format!("cannot write to standard output: {why}"));
             }
         }
-        // What is written is dropped when it is more than what is left, which that moves.
-        if self.owed() == 0 || self.written >= self.owed().max(KEPT) {
+        // Drops written bytes only if they are more than the rest, which drain moves.
+        if self.pending() == 0 || self.written >= self.pending().max(MAX_WRITTEN) {
             self.bytes.drain(..self.written);
-            self.bytes.shrink_to(KEPT);
+            self.bytes.shrink_to(MAX_WRITTEN);
             self.written = 0;
         }
         Ok(true)

@@ -1,9 +1,9 @@
-//! The screen that two share: the editor of the line that is typed, and what others say above it.
+//! Received lines, shown above the line that is edited.
 //!
-//! The editing library asks for the prompt whenever it draws the line, and what others said goes before
-//! that: written by the one thread that writes, in one order, and never in the middle of a line. Where
-//! nobody types, a bell makes it draw: an empty text for its external printer, which may have to wait for
-//! the library, and so has a thread of its own.
+//! rustyline asks for the prompt each time it draws the line. The received lines are put before the prompt, so
+//! one thread writes everything in one order, and never in the middle of a line. If no key is pressed, an empty
+//! text for rustyline's external printer triggers a drawing. The external printer may block while rustyline is
+//! busy, so it has a thread of its own, the redraw thread.
 
 use rustyline::ExternalPrinter;
 use std::io::Write;
@@ -11,30 +11,32 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// While so many bytes wait to be shown, the server is not read.
-const ENOUGH: usize = 256 * 1024;
-/// Drawing takes no time, unless the library is busy, as while its history is searched.
-const DRAWING: Duration = Duration::from_millis(100);
-/// The library moves down a row after a text that does not end in a line end, as the bell's; back up again.
-const UP: &str = "\x1b[A";
+/// The server is not read while this many bytes wait to be shown.
+const MAX_PENDING: usize = 256 * 1024;
+/// A drawing takes less time than this, unless rustyline is busy, for example with a history search.
+const DRAW_TIME: Duration = Duration::from_millis(100);
+/// Moves the cursor up one row. The external printer moves it down after a text without a line end, and the
+/// text of the redraw thread is empty.
+const CURSOR_UP: &str = "\x1b[A";
 
-/// What is to be shown above the line that is typed.
+/// The lines that are to be shown above the edited line.
 #[derive(Debug)]
 pub(crate) struct Screen {
     state: Mutex<State>,
     changed: Condvar,
-    /// A byte here wakes the connection's thread.
+    /// A byte here wakes the connection thread.
     waker: UnixStream,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whole lines that are not shown.
-    waiting: String,
-    is_bell_wanted: bool,
-    /// The library is about to draw the line, and not because of the bell.
-    is_announced: bool,
-    /// No more lines will be typed.
+    /// Complete lines that are not shown yet.
+    pending: String,
+    /// Whether the redraw thread is to trigger a drawing.
+    needs_redraw: bool,
+    /// Whether the next drawing is for a key, not for the redraw thread.
+    is_draw_announced: bool,
+    /// Whether no more lines are edited.
     is_closed: bool,
 }
 
@@ -43,104 +45,99 @@ impl Screen {
         Self { state: Mutex::default(), changed: Condvar::new(), waker }
     }
 
-    /// Shows whole lines above the line that is typed, as soon as that is drawn.
-    pub(crate) fn show(&self, text: &str) {
+    /// Shows complete lines at the next drawing, and triggers one.
+    pub(crate) fn show(&self, lines: &str) {
         self.change(|state| {
-            // Where something waits, the bell was rung for that.
-            state.is_bell_wanted |= state.waiting.is_empty();
-            state.waiting.push_str(text);
+            // If lines are pending already, a drawing was triggered for these.
+            state.needs_redraw |= state.pending.is_empty();
+            state.pending.push_str(lines);
         });
     }
 
-    /// Whether so much waits to be shown that no more is to be read; the waker tells when that is over.
+    /// Returns whether the server is not to be read; the waker signals the end of this state.
     pub(crate) fn is_full(&self) -> bool {
-        self.state().waiting.len() >= ENOUGH
+        self.state().pending.len() >= MAX_PENDING
     }
 
-    /// Rings for the editor until no more lines are typed.
-    pub(crate) fn ring(&self, printer: &mut impl ExternalPrinter) {
+    /// Triggers drawings until the screen is closed. Runs on the redraw thread.
+    pub(crate) fn redraw_loop(&self, printer: &mut impl ExternalPrinter) {
         loop {
-            let waiting =
-                self.changed.wait_while(self.state(), |state| !state.is_bell_wanted && !state.is_closed);
-            let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
+            let state =
+                self.changed.wait_while(self.state(), |state| !state.needs_redraw && !state.is_closed);
+            let mut state = state.unwrap_or_else(PoisonError::into_inner);
             if state.is_closed {
                 return;
             }
-            state.is_bell_wanted = false;
+            state.needs_redraw = false;
             drop(state);
-            // Between two lines it does nothing, and the next one is drawn anyway. It fails where the editor
-            // is gone.
+            // Does nothing between two lines, and the next line is drawn anyway. Fails if the editor is gone.
             if printer.print(String::new()).is_err() {
                 return;
             }
         }
     }
 
-    /// The library is about to draw the line for a key.
-    pub(crate) fn announce(&self) {
-        self.change(|state| state.is_announced = true);
+    /// Announces that the next drawing is for a key.
+    pub(crate) fn announce_draw(&self) {
+        self.change(|state| state.is_draw_announced = true);
     }
 
-    /// The line is being drawn: what is to be written before it.
+    /// Returns the text to write before the prompt, because the line is being drawn.
     pub(crate) fn draw(&self) -> String {
         let mut before = String::new();
         self.change(|state| {
-            if !std::mem::take(&mut state.is_announced) {
-                // Where a key was faster and nothing waits any more, and the line was at the bottom of the
-                // screen, a row below it stays empty until the next text.
-                before.push_str(UP);
+            if !std::mem::take(&mut state.is_draw_announced) {
+                // If a key has drawn the pending lines first, and the line is at the bottom of the screen, an
+                // empty row stays below it until the next text.
+                before.push_str(CURSOR_UP);
             }
-            before.push_str(&state.take());
+            before.push_str(&state.take_pending());
         });
-        self.wake_after(&before);
+        if before.len() >= MAX_PENDING {
+            // Fails only if the socket is full; then the thread wakes anyway.
+            _ = (&self.waker).write(b"w");
+        }
         before
     }
 
-    /// Waits for a moment until all is shown.
-    pub(crate) fn settle(&self) {
-        drop(self.wait_briefly(DRAWING, |state| !state.waiting.is_empty()));
+    /// Waits until everything is shown, for [`DRAW_TIME`] at most.
+    pub(crate) fn wait_until_shown(&self) {
+        drop(self.wait_while(DRAW_TIME, |state| !state.pending.is_empty()));
     }
 
-    /// What was not shown, and will not be.
-    pub(crate) fn rest(&self) -> String {
-        self.state().take()
+    /// Returns the lines that were not shown, and forgets them.
+    pub(crate) fn take_pending(&self) -> String {
+        self.state().take_pending()
     }
 
-    /// No more lines will be typed.
+    /// Records that no more lines are edited.
     pub(crate) fn close(&self) {
         self.change(|state| state.is_closed = true);
     }
 
-    /// Waits for a moment; whether no more lines will be typed.
-    pub(crate) fn closes_within(&self, moment: Duration) -> bool {
-        self.wait_briefly(moment, |state| !state.is_closed).is_closed
-    }
-
-    fn wake_after(&self, shown: &str) {
-        if shown.len() >= ENOUGH {
-            // Where it is full, there are bytes enough.
-            _ = (&self.waker).write(b"w");
-        }
+    /// Waits until the screen is closed, for `timeout` at most; returns whether it is.
+    pub(crate) fn is_closed_within(&self, timeout: Duration) -> bool {
+        self.wait_while(timeout, |state| !state.is_closed).is_closed
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, how: impl FnOnce(&mut State)) {
-        how(&mut self.state());
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
         self.changed.notify_all();
     }
 
-    fn wait_briefly(&self, longest: Duration, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let waited = self.changed.wait_timeout_while(self.state(), longest, |state| condition(state));
+    fn wait_while(&self, timeout: Duration, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waited = self.changed.wait_timeout_while(self.state(), timeout, |state| condition(state));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
 impl State {
-    fn take(&mut self) -> String {
-        self.is_bell_wanted = false;
-        std::mem::take(&mut self.waiting)
+    fn take_pending(&mut self) -> String {
+        self.needs_redraw = false;
+        std::mem::take(&mut self.pending)
     }
 }

@@ -1,18 +1,20 @@
-//! Talk without a person: standard input is said, what is heard goes to standard output.
+//! The client without a user: standard input is sent, received lines are written to standard output.
 //!
-//! One loop waits for the server, standard input and standard output together, so that whichever is slow
-//! holds up only what depends on it.
+//! One loop polls the connection, standard input and standard output together, so that a slow one delays only
+//! what depends on it.
 
-use crate::connect::Place;
-use crate::goodbye;
-use crate::hearing::{Hearing, TOO_LONG};
+use crate::NAME;
+use crate::backoff::Backoff;
+use crate::connect::{Target, with_advice};
 use crate::input::Input;
-use crate::look::Look;
+use crate::leave;
 use crate::options::Options;
 use crate::output::Output;
-use crate::pause::Pause;
-use crate::ready::{self, is_passing};
-use crate::speech::Speech;
+use crate::poll::{self, is_retryable};
+use crate::receive::{LineReceiver, TOO_LONG};
+use crate::send::SendBuffer;
+use crate::style::Style;
+use hubbub::cli::address::Address;
 use hubbub::cli::args;
 use hubbub::net::transport::PlainStream;
 use hubbub::util::os_error;
@@ -20,48 +22,50 @@ use rustix::event::{PollFd, PollFlags};
 use std::io::{self, Read};
 use std::time::Instant;
 
-/// Bytes read at once.
-const READ: usize = 64 * 1024;
-/// While so many bytes wait to be said or shown, no more are read.
-const ENOUGH: usize = 256 * 1024;
+/// Bytes per read.
+const READ_SIZE: usize = 64 * 1024;
+/// While this many bytes are pending in one direction, no more are read for it.
+const MAX_PENDING: usize = 256 * 1024;
 
-/// How it ended, if not as asked.
+/// Why a run failed.
 #[derive(Debug)]
 enum Failure {
-    /// There is no connection, or no more.
+    /// There is no connection: connecting again may help.
     Lost(String),
-    /// Nothing that connecting again would help.
+    /// Connecting again cannot help.
     Other(String),
 }
 
-/// One run, whichever connections it takes.
+/// What outlives a connection.
 #[derive(Debug)]
 struct Script<'a> {
     options: &'a Options,
-    look: Look,
+    target: Target,
+    style: Style,
     deadline: Option<Instant>,
     input: Option<Input>,
-    speech: Speech,
+    buffer: SendBuffer,
     output: Output,
-    wanted: Option<usize>,
+    /// How many more lines to receive (`--count`); `None` = no limit.
+    remaining: Option<usize>,
 }
 
-/// Talks as `options` ask, to the end.
+/// Runs the client until it ends as `options` ask.
 ///
 /// # Errors
 /// One line that says why it did not end as asked.
-pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
-    let mut script = Script::new(options, look);
-    let mut pause = Pause::new();
+pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(), String> {
+    let mut script = Script::new(options, address, style);
+    let mut backoff = Backoff::new();
     loop {
         let mut since = None;
-        match script.connect_and_talk(&mut since) {
+        match script.connect_and_run(&mut since) {
             Ok(()) => return Ok(()),
             Err(Failure::Lost(why)) if options.reconnect && !script.is_late() => {
-                let pause = pause.next(since.map(|since: Instant| since.elapsed()).unwrap_or_default());
-                let again = format!("{why}; connecting again in {} s", pause.as_secs());
-                args::complain("hubbub-client", &again);
-                if script.rest_until(Instant::now() + pause)? {
+                let pause = backoff.next(since.map(|since: Instant| since.elapsed()).unwrap_or_default());
+                let note = format!("{why}; connecting again in {} s", pause.as_secs());
+                args::complain(NAME, &note);
+                if script.is_output_closed_before(Instant::now() + pause)? {
                     return Ok(());
                 }
             }
@@ -71,20 +75,21 @@ pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
 }
 
 impl<'a> Script<'a> {
-    fn new(options: &'a Options, look: Look) -> Self {
-        let mut speech = Speech::default();
+    fn new(options: &'a Options, address: Address, style: Style) -> Self {
+        let mut buffer = SendBuffer::default();
         for line in &options.send {
-            speech.say(line.as_bytes());
-            speech.say(b"\n");
+            buffer.push(line.as_bytes());
+            buffer.push(b"\n");
         }
         Self {
             options,
-            look,
+            target: Target { address, sends_input: options.sends_input() },
+            style,
             deadline: options.timeout.map(|timeout| Instant::now() + timeout),
-            input: options.reads().then(Input::new),
-            speech,
+            input: options.sends_input().then(Input::new),
+            buffer,
             output: Output::new(),
-            wanted: options.count,
+            remaining: options.count,
         }
     }
 
@@ -92,84 +97,84 @@ impl<'a> Script<'a> {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Waits; true where nobody reads standard output any more.
-    fn rest_until(&self, end: Instant) -> Result<bool, String> {
+    /// Waits until `end`; returns true as soon as the reader of standard output is gone.
+    fn is_output_closed_before(&self, end: Instant) -> Result<bool, String> {
         let end = self.deadline.map_or(end, |deadline| deadline.min(end));
-        ready::wait(&mut [PollFd::new(self.output.descriptor(), PollFlags::empty())], Some(end))
+        poll::wait(&mut [PollFd::new(self.output.descriptor(), PollFlags::empty())], Some(end))
     }
 
-    fn connect_and_talk(&mut self, since: &mut Option<Instant>) -> Result<(), Failure> {
+    fn connect_and_run(&mut self, since: &mut Option<Instant>) -> Result<(), Failure> {
         if self.is_late() {
-            return Err(self.too_late());
+            return Err(self.timed_out());
         }
-        let place = Place { address: self.options.address.clone(), is_fed: self.options.reads() };
-        let stream = match place.connect(self.deadline) {
+        let stream = match self.target.connect(self.deadline) {
             Ok(stream) => stream,
-            Err(_) if self.is_late() => return Err(self.too_late()),
-            Err(why) => return Err(Failure::Lost(why)),
+            Err(_) if self.is_late() => return Err(self.timed_out()),
+            Err(why) if self.options.reconnect => return Err(Failure::Lost(why)),
+            Err(why) => return Err(Failure::Lost(with_advice(&why))),
         };
         *since = Some(Instant::now());
-        let talk = Talk {
+        let connection = Connection {
             stream,
-            hearing: Hearing::new(self.look, self.wanted),
-            has_ended: false,
-            is_deaf: false,
+            receiver: LineReceiver::new(self.style, self.remaining),
+            is_shut_down: false,
+            has_write_failed: false,
             end: None,
             script: self,
         };
-        talk.run()
+        connection.run()
     }
 
-    fn too_late(&self) -> Failure {
+    fn timed_out(&self) -> Failure {
         let seconds = self.options.timeout.unwrap_or_default().as_secs_f64();
-        Failure::Other(format!("timed out after {seconds} s"))
+        Failure::Other(format!("timed out after {seconds} s (--timeout)"))
     }
 }
 
-/// One connection of it.
+/// One connection.
 #[derive(Debug)]
-struct Talk<'a, 'b> {
+struct Connection<'a, 'b> {
     script: &'a mut Script<'b>,
     stream: PlainStream,
-    hearing: Hearing,
-    /// We have said that we say no more.
-    has_ended: bool,
-    /// The server takes nothing more; what it said before is still to be read.
-    is_deaf: bool,
-    /// How the server's side ended.
+    receiver: LineReceiver,
+    /// Whether the sending side is shut down.
+    is_shut_down: bool,
+    /// Whether a write failed. The server may have sent its reason before, so the socket is still read.
+    has_write_failed: bool,
+    /// How the server closed the connection.
     end: Option<Result<(), io::Error>>,
 }
 
-/// What may be done now.
+/// What to wait for.
 #[derive(Debug, Clone, Copy)]
-struct Wants {
-    hears: bool,
-    speaks: bool,
-    reads: bool,
+struct Interest {
+    receive: bool,
+    send: bool,
+    input: bool,
 }
 
-/// What can be done now, or has ended.
+/// Which descriptors are ready.
 #[derive(Debug, Clone, Copy)]
-struct Stirs {
+struct Ready {
     output: bool,
     server: bool,
     input: bool,
 }
 
-impl Talk<'_, '_> {
+impl Connection<'_, '_> {
     fn run(mut self) -> Result<(), Failure> {
         loop {
-            self.end_if_all_is_said();
-            if !self.script.output.is_owed() {
-                if self.hearing.wanted() == Some(0) {
-                    // Of one who was turned away nothing was heard.
-                    if self.hearing.was_turned_away() {
-                        return self.ended(Ok(()));
+            self.shut_down_if_all_is_sent();
+            if self.script.output.pending() == 0 {
+                if self.receiver.remaining() == Some(0) {
+                    // A refusal fails the run, even if it completes the count.
+                    if self.receiver.was_refused() {
+                        return self.on_close(Ok(()));
                     }
                     break;
                 }
                 if let Some(end) = self.end.take() {
-                    return self.ended(end);
+                    return self.on_close(end);
                 }
             }
             if !self.turn()? {
@@ -177,113 +182,116 @@ impl Talk<'_, '_> {
             }
         }
         let script = self.script;
-        let left = goodbye::leave(self.stream, std::mem::take(&mut script.speech), script.deadline, None);
-        left.map_err(|why| if script.is_late() { script.too_late() } else { Failure::Other(why) })
+        let left = leave::leave(self.stream, std::mem::take(&mut script.buffer), script.deadline, None);
+        left.map_err(|why| if script.is_late() { script.timed_out() } else { Failure::Other(why) })
     }
 
-    fn end_if_all_is_said(&mut self) {
+    fn shut_down_if_all_is_sent(&mut self) {
         let stays = self.script.options.follow || self.script.options.count.is_some();
-        let is_silent = self.script.input.is_none() && self.script.speech.owed() == 0;
-        if is_silent && !stays && !self.has_ended {
+        let is_all_sent = self.script.input.is_none() && self.script.buffer.pending() == 0;
+        if is_all_sent && !stays && !self.is_shut_down {
             self.stream.shutdown_write();
-            self.has_ended = true;
+            self.is_shut_down = true;
         }
     }
 
-    /// The server ended the connection, and all that it said is shown.
-    fn ended(&mut self, end: io::Result<()>) -> Result<(), Failure> {
-        self.script.wanted = self.hearing.wanted();
-        let has_quit = self.hearing.has_name() && self.script.speech.has_quit();
-        let was_let_go = self.has_ended || has_quit;
-        self.script.speech.begin_line_again();
+    /// Returns the result of the connection that the server has closed. Everything received is written.
+    fn on_close(&mut self, end: io::Result<()>) -> Result<(), Failure> {
+        self.script.remaining = self.receiver.remaining();
+        let has_quit = self.receiver.has_name() && self.script.buffer.has_sent_quit();
+        let is_expected = self.is_shut_down || has_quit;
+        self.script.buffer.rewind_line();
         match end {
-            _ if self.hearing.was_turned_away() => {
-                Err(Failure::Lost("connection lost: the server took nobody in".to_owned()))
+            _ if self.receiver.was_refused() => {
+                Err(Failure::Lost("the server refused the connection; its message says why".to_owned()))
             }
-            Ok(()) if was_let_go && self.script.wanted.is_none() => Ok(()),
-            Ok(()) => Err(Failure::Lost("connection lost: the server ended it".to_owned())),
+            Ok(()) if is_expected && self.script.remaining.is_none() => Ok(()),
+            Ok(()) => Err(Failure::Lost("connection lost: the server closed it".to_owned())),
             Err(error) => Err(Failure::Lost(format!("connection lost: {}", os_error::text(&error)))),
         }
     }
 
-    /// Waits for what can be done, and does each once; false where nobody reads standard output any more.
+    /// Waits, then reads and writes each ready descriptor once; returns false if the reader of standard output
+    /// is gone.
     fn turn(&mut self) -> Result<bool, Failure> {
-        let wants = self.wants();
-        let stirs = self.wait(wants)?;
-        if stirs.input {
-            self.read()?;
+        let interest = self.interest();
+        let ready = self.wait(interest)?;
+        if ready.input {
+            self.read_input()?;
         }
-        if stirs.server && wants.speaks && self.script.speech.send(&mut self.stream).is_err() {
-            self.is_deaf = true;
+        if ready.server && interest.send && self.script.buffer.send(&mut self.stream).is_err() {
+            self.has_write_failed = true;
         }
-        if stirs.server && wants.hears {
-            self.hear();
+        if ready.server && interest.receive {
+            self.receive();
         }
-        if stirs.output { self.script.output.write().map_err(Failure::Other) } else { Ok(true) }
+        if ready.output { self.script.output.write().map_err(Failure::Other) } else { Ok(true) }
     }
 
-    fn wants(&self) -> Wants {
+    fn interest(&self) -> Interest {
         let script = &self.script;
-        let takes = !self.is_deaf && self.end.is_none();
-        let has_room = script.output.owed() < ENOUGH && self.hearing.wanted() != Some(0);
-        Wants {
-            hears: self.end.is_none() && has_room,
-            speaks: takes && script.speech.owed() > 0,
-            reads: takes && script.speech.owed() < ENOUGH,
+        let can_send = !self.has_write_failed && self.end.is_none();
+        let has_space = script.output.pending() < MAX_PENDING && self.receiver.remaining() != Some(0);
+        Interest {
+            receive: self.end.is_none() && has_space,
+            send: can_send && script.buffer.pending() > 0,
+            input: can_send && script.buffer.pending() < MAX_PENDING,
         }
     }
 
-    /// Waits until something of that can be done; what stirs.
-    fn wait(&self, wants: Wants) -> Result<Stirs, Failure> {
+    fn wait(&self, interest: Interest) -> Result<Ready, Failure> {
         let script = &self.script;
-        let mut talk = PollFlags::empty();
-        talk.set(PollFlags::IN, wants.hears);
-        talk.set(PollFlags::OUT, wants.speaks);
-        let shows = if script.output.is_owed() { PollFlags::OUT } else { PollFlags::empty() };
-        // What nothing is wanted of would still report its end, again and again: standard output, whose end
-        // is always of interest, stands in for it.
-        let output = |wanted| PollFd::new(script.output.descriptor(), wanted);
-        let server = if talk.is_empty() { output(talk) } else { PollFd::new(&self.stream, talk) };
+        let mut server_flags = PollFlags::empty();
+        server_flags.set(PollFlags::IN, interest.receive);
+        server_flags.set(PollFlags::OUT, interest.send);
+        let output_flags = if script.output.pending() > 0 { PollFlags::OUT } else { PollFlags::empty() };
+        // poll(2) reports a closed descriptor even without interest, and the loop would spin. Standard output,
+        // whose close is always of interest, takes its place.
+        let output = |flags| PollFd::new(script.output.descriptor(), flags);
+        let server = match server_flags.is_empty() {
+            true => output(PollFlags::empty()),
+            false => PollFd::new(&self.stream, server_flags),
+        };
         let input = match &script.input {
-            Some(input) if wants.reads => PollFd::new(input.descriptor(), PollFlags::IN),
+            Some(input) if interest.input => PollFd::new(input.descriptor(), PollFlags::IN),
             _ => output(PollFlags::empty()),
         };
-        let mut descriptors = [output(shows), server, input];
-        let in_time = ready::wait(&mut descriptors, script.deadline).map_err(Failure::Other)?;
-        if !in_time || script.is_late() {
-            return Err(script.too_late());
+        let mut descriptors = [output(output_flags), server, input];
+        let is_ready = poll::wait(&mut descriptors, script.deadline).map_err(Failure::Other)?;
+        if !is_ready || script.is_late() {
+            return Err(script.timed_out());
         }
         let [output, server, input] = descriptors.map(|descriptor| !descriptor.revents().is_empty());
-        Ok(Stirs {
+        Ok(Ready {
             output,
-            server: server && !talk.is_empty(),
-            input: input && wants.reads && script.input.is_some(),
+            server: server && !server_flags.is_empty(),
+            input: input && interest.input && script.input.is_some(),
         })
     }
 
-    fn read(&mut self) -> Result<(), Failure> {
-        let Script { input, speech, .. } = &mut *self.script;
+    fn read_input(&mut self) -> Result<(), Failure> {
+        let Script { input, buffer, .. } = &mut *self.script;
         if let Some(open) = input
-            && !open.read(speech).map_err(Failure::Other)?
+            && !open.read(buffer).map_err(Failure::Other)?
         {
             *input = None;
         }
         Ok(())
     }
 
-    fn hear(&mut self) {
-        let mut buffer = [0; READ];
-        match self.stream.read(&mut buffer) {
+    fn receive(&mut self) {
+        let mut bytes = [0; READ_SIZE];
+        match self.stream.read(&mut bytes) {
             Ok(0) => {
-                self.hearing.finish(self.script.output.buffer());
+                self.receiver.finish(self.script.output.buffer());
                 self.end = Some(Ok(()));
             }
-            Ok(bytes) => self.hearing.hear(&buffer[..bytes], self.script.output.buffer()),
-            Err(error) if is_passing(&error) => {}
+            Ok(count) => self.receiver.receive(&bytes[..count], self.script.output.buffer()),
+            Err(error) if is_retryable(&error) => {}
             Err(error) => self.end = Some(Err(error)),
         }
-        for _ in 0..self.hearing.too_long() {
-            args::complain("hubbub-client", TOO_LONG);
+        for _ in 0..self.receiver.take_too_long() {
+            args::complain(NAME, TOO_LONG);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Signals while the terminal is not as it was found: it is put back before they take effect.
+//! Signals, delayed until the terminal is restored.
 
 use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -8,60 +8,59 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Which signals came.
+/// The signals that have arrived.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Signals {
-    /// The last that ends the process; 0 for none.
-    last: Arc<AtomicUsize>,
+    /// The last signal that is to end the process; 0 = none.
+    fatal: Arc<AtomicUsize>,
     is_interrupted: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// From now on signals are noted, and `waker` gets a byte for each.
+    /// Starts to record signals, and writes a byte to `waker` for each.
     pub(crate) fn watch(waker: &UnixStream) -> io::Result<Self> {
         let signals = Self::default();
         for signal in [SIGTERM, SIGHUP] {
-            flag::register_usize(signal, Arc::clone(&signals.last), signal.unsigned_abs() as usize)?;
+            flag::register_usize(signal, Arc::clone(&signals.fatal), signal.unsigned_abs() as usize)?;
             low_level::pipe::register(signal, waker.try_clone()?)?;
         }
-        // While a line is typed it is the editing library's; else it is not to end the process.
+        // While a line is edited, rustyline handles SIGINT itself. At other times it must not end the process.
         flag::register(SIGINT, Arc::clone(&signals.is_interrupted))?;
         low_level::pipe::register(SIGINT, waker.try_clone()?)?;
         Ok(signals)
     }
 
-    /// Whether one came that ends the process.
-    pub(crate) fn came(&self) -> bool {
-        self.last.load(Ordering::Relaxed) != 0
+    /// Returns whether a signal that is to end the process has arrived.
+    pub(crate) fn has_fatal(&self) -> bool {
+        self.fatal.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether Ctrl-C was pressed while no line was typed, since it was forgotten.
-    pub(crate) fn was_interrupted(&self) -> bool {
+    /// Returns whether SIGINT arrived while no line was edited, since [`clear_interrupt`](Self::clear_interrupt).
+    pub(crate) fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::Relaxed)
     }
 
-    /// Whatever interrupted until now was meant otherwise.
-    pub(crate) fn forget_interrupt(&self) {
+    pub(crate) fn clear_interrupt(&self) {
         self.is_interrupted.store(false, Ordering::Relaxed);
     }
 
-    /// An interrupt came that is to end the process.
-    pub(crate) fn interrupt_came(&self) {
-        self.last.store(SIGINT.unsigned_abs() as usize, Ordering::Relaxed);
+    /// Records SIGINT as a signal that is to end the process.
+    pub(crate) fn make_interrupt_fatal(&self) {
+        self.fatal.store(SIGINT.unsigned_abs() as usize, Ordering::Relaxed);
     }
 
-    /// Ends the process by the signal that came, if one did.
-    pub(crate) fn take_effect(&self) {
-        let signal = i32::try_from(self.last.load(Ordering::Relaxed)).unwrap_or_default();
+    /// Ends the process by the recorded signal, if there is one.
+    pub(crate) fn raise_fatal(&self) {
+        let signal = i32::try_from(self.fatal.load(Ordering::Relaxed)).unwrap_or_default();
         if signal != 0 {
-            // It fails for what is no signal.
+            // Fails only for a number that is no signal.
             _ = low_level::emulate_default_handler(signal);
         }
     }
 
-    /// Interrupts the waiting for keys.
-    pub(crate) fn interrupt(&self) {
-        // This process is there.
+    /// Sends SIGINT to this process, which ends rustyline's wait for a key.
+    pub(crate) fn interrupt_editor(&self) {
+        // The process exists, so this cannot fail.
         _ = kill_process(getpid(), Signal::INT);
     }
 }

@@ -1,14 +1,14 @@
-//! Talk on a terminal: a line is typed below what others say.
+//! The interactive client: the user edits a line below the received lines.
 
-use crate::connect::Place;
-use crate::keys::{self, Watch};
-use crate::link::{Desk, Link};
-use crate::look::Look;
+use crate::connect::{Target, with_advice};
+use crate::connection_thread::{ConnectionThread, SharedState};
+use crate::keys::{self, EditorHelper};
 use crate::options::Options;
 use crate::screen::Screen;
+use crate::send::{SendBuffer, is_quit};
 use crate::signals::Signals;
-use crate::speech::Speech;
-use crate::speech::is_quit;
+use crate::style::Style;
+use hubbub::cli::address::Address;
 use hubbub::util::os_error;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -22,152 +22,165 @@ use std::thread;
 use std::time::Duration;
 
 const PROMPT: &str = ":";
-/// Lines of the session that the arrow keys bring back.
-const HISTORY: usize = 1000;
-/// How long it may take to leave until it is told why.
-const LEAVING: Duration = Duration::from_millis(1500);
-/// Terminals on which the editing library does not edit.
+/// Sent lines that the arrow keys bring back.
+const HISTORY_LINES: usize = 1000;
+/// After this time, a note explains why the client has not ended yet.
+const QUIET_LEAVE: Duration = Duration::from_millis(1500);
+/// Terminals on which rustyline does not edit.
 const WITHOUT_EDITING: [&str; 3] = ["dumb", "cons25", "emacs"];
 
-/// Whether a line can be edited on a terminal of that name.
+type LineEditor = Editor<EditorHelper, DefaultHistory>;
+
+/// Returns whether rustyline can edit a line on a terminal with this value of `TERM`.
 pub(crate) fn can_edit(term: Option<&OsStr>) -> bool {
     let is_without = |term: &OsStr| WITHOUT_EDITING.iter().any(|without| term.eq_ignore_ascii_case(without));
     !term.is_some_and(is_without)
 }
 
-/// Talks as `options` ask, to the end.
+/// Runs the client until the user leaves or the connection is lost for good.
 ///
 /// # Errors
 /// One line that says why it did not end as asked.
-pub(crate) fn run(options: &Options, look: Look) -> Result<(), String> {
-    let place = Place { address: options.address.clone(), is_fed: false };
-    let connected = place.connect(None);
-    let connected = if options.reconnect { connected } else { Ok(connected?) };
-    let cannot = |error: &io::Error| format!("cannot use the terminal: {}", os_error::text(error));
-    let (waker, wake) = pair().map_err(|error| cannot(&error))?;
-    let signals = Signals::watch(&waker).map_err(|error| cannot(&error))?;
-    let screen = Arc::new(Screen::new(waker.try_clone().map_err(|error| cannot(&error))?));
-    let unfit = |error: ReadlineError| cannot(&io::Error::other(error));
-    let mut editor = editor(&screen).map_err(unfit)?;
-    let mut printer = editor.create_external_printer().map_err(unfit)?;
-    let link = Link {
-        place,
+pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(), String> {
+    let target = Target { address, sends_input: false };
+    let mut connected = target.connect(None);
+    if !options.reconnect {
+        connected = Ok(connected.map_err(|why| with_advice(&why))?);
+    }
+    let (waker, wake) = wake_pair().map_err(|error| terminal_error(&error))?;
+    let signals = Signals::watch(&waker).map_err(|error| terminal_error(&error))?;
+    let screen = Arc::new(Screen::new(waker.try_clone().map_err(|error| terminal_error(&error))?));
+    let mut editor = new_editor(&screen).map_err(editor_error)?;
+    let mut printer = editor.create_external_printer().map_err(editor_error)?;
+    let shared = Arc::new(SharedState::new(waker, connected.is_ok()));
+    let connection = ConnectionThread {
+        target,
         reconnect: options.reconnect,
-        look,
-        desk: Arc::new(Desk::new(waker, connected.is_ok())),
+        style,
+        shared: Arc::clone(&shared),
         screen: Arc::clone(&screen),
         signals: signals.clone(),
         wake,
-        speech: Speech::default(),
+        buffer: SendBuffer::default(),
     };
-    let desk = Arc::clone(&link.desk);
-    let (done, left) = channel();
-    let talk = move || _ = done.send(link.run(connected));
-    let bell = Arc::clone(&screen);
-    thread::Builder::new().spawn(move || bell.ring(&mut printer)).map_err(|error| cannot(&error))?;
-    thread::Builder::new().spawn(talk).map_err(|error| cannot(&error))?;
-    let ended = type_lines(&mut editor, &desk, &screen, &signals);
+    let (sender, result) = channel();
+    let redraw_screen = Arc::clone(&screen);
+    spawn(move || redraw_screen.redraw_loop(&mut printer))?;
+    spawn(move || _ = sender.send(connection.run(connected)))?;
+    let edited = edit_lines(&mut editor, &shared, &screen, &signals);
     screen.close();
-    // A bell that waits for it now fails.
+    // Ends a print of the redraw thread that waits for the editor.
     drop(editor);
-    signals.take_effect();
-    ended?;
-    signals.forget_interrupt();
-    desk.leave();
-    let ended = wait_for_goodbye(&left);
-    signals.take_effect();
-    ended
+    signals.raise_fatal();
+    edited?;
+    signals.clear_interrupt();
+    shared.leave();
+    let left = wait_for_leave(&result);
+    signals.raise_fatal();
+    left
 }
 
-/// Waits until the connection's thread has left.
-fn wait_for_goodbye(left: &Receiver<Result<(), String>>) -> Result<(), String> {
-    let ended = match left.recv_timeout(LEAVING) {
+/// Waits for the result of the connection thread.
+fn wait_for_leave(result: &Receiver<Result<(), String>>) -> Result<(), String> {
+    let left = match result.recv_timeout(QUIET_LEAVE) {
         Err(RecvTimeoutError::Timeout) => {
-            tell("hubbub-client: waiting until the server has heard what was said; Ctrl-C leaves at once\n");
-            left.recv().ok()
+            print("hubbub-client: waiting for the server to read the last lines; Ctrl-C leaves at once\n");
+            result.recv().ok()
         }
-        ended => ended.ok(),
+        left => left.ok(),
     };
-    ended.unwrap_or_else(|| Err("the connection's thread is gone".to_owned()))
+    left.unwrap_or_else(|| Err("internal error: the connection thread has panicked".to_owned()))
 }
 
-fn pair() -> io::Result<(UnixStream, UnixStream)> {
+fn spawn(run: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    thread::Builder::new().spawn(run).map_err(|error| terminal_error(&error))?;
+    Ok(())
+}
+
+fn terminal_error(error: &io::Error) -> String {
+    format!("cannot use the terminal: {}", os_error::text(error))
+}
+
+fn editor_error(error: ReadlineError) -> String {
+    terminal_error(&io::Error::other(error))
+}
+
+fn wake_pair() -> io::Result<(UnixStream, UnixStream)> {
     let (waker, wake) = UnixStream::pair()?;
     waker.set_nonblocking(true)?;
     wake.set_nonblocking(true)?;
     Ok((waker, wake))
 }
 
-fn editor(screen: &Arc<Screen>) -> rustyline::Result<Editor<Watch, DefaultHistory>> {
-    // It asks about colours where it draws, also where nothing gets one.
+fn new_editor(screen: &Arc<Screen>) -> rustyline::Result<LineEditor> {
+    // Forced: rustyline calls the highlighter, which writes the received lines, only with colours on.
     let config = Config::builder().color_mode(ColorMode::Forced);
     let config = config
-        .keyseq_timeout(Some(keys::SEQUENCE_MS))
+        .keyseq_timeout(Some(keys::SEQUENCE_TIMEOUT_MS))
         .auto_add_history(true)
-        .max_history_size(HISTORY)?
+        .max_history_size(HISTORY_LINES)?
         .build();
     let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(Watch::new(Arc::clone(screen))));
+    editor.set_helper(Some(EditorHelper::new(Arc::clone(screen))));
     keys::bind(&mut editor);
     Ok(editor)
 }
 
-/// Says each line that is typed, until one leaves.
-fn type_lines(
-    editor: &mut Editor<Watch, DefaultHistory>,
-    desk: &Desk,
+/// Sends each typed line, until the user leaves.
+fn edit_lines(
+    editor: &mut LineEditor,
+    shared: &SharedState,
     screen: &Screen,
     signals: &Signals,
 ) -> Result<(), String> {
+    // The text to edit next, before and after the cursor.
     let mut kept = (String::new(), String::new());
     loop {
-        let typed = editor.readline_with_initial(PROMPT, (&kept.0, &kept.1));
-        if let Some(why) = desk.lost() {
-            tell(&screen.rest());
+        let read = editor.readline_with_initial(PROMPT, (&kept.0, &kept.1));
+        if let Some(why) = shared.lost() {
+            print(&screen.take_pending());
             return Err(why);
         }
         kept = (String::new(), String::new());
-        match typed {
+        match read {
             Ok(line) if line.trim() == "exit" => return Ok(()),
-            // Nobody says nothing by pressing Enter once more.
+            // In the plain view, an empty line would be a message to everyone.
             Ok(line) if line.is_empty() => {}
             Ok(line) => {
-                let is_said = desk.say(&line);
+                let is_sent = shared.send(&line);
                 if line.lines().any(|line| is_quit(line.as_bytes())) {
                     return Ok(());
                 }
-                if !is_said {
-                    tell("hubbub-client: not connected, so this was not said\n");
+                if !is_sent {
+                    print("hubbub-client: not connected: the line was not sent\n");
                     kept.0 = line;
                 }
             }
             Err(ReadlineError::Eof) => return Ok(()),
             Err(ReadlineError::Interrupted) => {
-                // Ctrl-C would have cleared it: the interrupt came from elsewhere.
-                if editor.helper().is_some_and(|watch| !watch.is_empty()) {
-                    signals.interrupt_came();
+                // With text in the line, Ctrl-C only clears it: this SIGINT came from another process.
+                if editor.helper().is_some_and(|helper| !helper.is_empty()) {
+                    signals.make_interrupt_fatal();
                 }
                 return Ok(());
             }
             Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
-                // The library drops what it has read ahead, and does not say whether that was anything.
-                tell(
-                    "hubbub-client: a key that is not UTF-8 was dropped, with what came in one go behind it\n",
-                );
-                kept = editor.helper().map(Watch::line).unwrap_or_default();
+                // rustyline drops its read-ahead too, without saying whether there was any.
+                print("hubbub-client: dropped a key that is not UTF-8, and the keys right after it\n");
+                kept = editor.helper().map(EditorHelper::line).unwrap_or_default();
             }
-            // The window changed in the middle of a key.
+            // The window was resized in the middle of a key sequence.
             Err(ReadlineError::Signal(_)) => {
-                kept = editor.helper().map(Watch::line).unwrap_or_default();
+                kept = editor.helper().map(EditorHelper::line).unwrap_or_default();
             }
             Err(error) => return Err(format!("cannot read the terminal: {error}")),
         }
     }
 }
 
-/// Writes to the terminal while no line is typed.
-fn tell(text: &str) {
+/// Writes to the terminal while no line is edited.
+fn print(text: &str) {
     let mut out = io::stdout();
-    // Where there is no terminal any more, the next line cannot be read either.
+    // If the terminal is gone, the next read fails too.
     _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

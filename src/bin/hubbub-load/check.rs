@@ -1,129 +1,129 @@
-//! Whether every reader hears every line once, in its sender's order, and all in one order.
+//! Checks that each reader receives each line once, in the sender's order, and all readers in one order.
 //!
-//! Line `n` of all is sender `n % senders`' line `n / senders`. The order that all have to agree on is
-//! the one in which the witness hears, a client that says nothing and so hears everything.
+//! Line `n` of the run is line `n / senders` of sender `n % senders`. The order to agree on is that of the
+//! reference reader, a client that sends nothing and so receives every line.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// The place of a line that the witness has not heard; others count from 1.
+/// The position of a line that the reference reader has not received; others count from 1.
 const UNKNOWN: u32 = 0;
 
-/// What became of a line at one reader.
+/// How a line arrived at one reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It came, and after all earlier ones of its sender.
+    /// After all earlier lines of its sender.
     InOrder,
-    /// It came, but after a later one of its sender.
+    /// After a later line of its sender.
     Late,
-    /// It had come before.
-    Again,
+    /// A second time.
+    Duplicate,
 }
 
-/// What each of all readers has heard.
+/// What each reader has received.
 #[derive(Debug)]
-pub(crate) struct Check {
+pub(crate) struct OrderCheck {
     senders: usize,
-    witness: usize,
-    /// Each reader's next line of each sender.
+    reference: usize,
+    /// For each reader, the next line of each sender.
     next: Vec<u32>,
-    /// Where in the witness's order each line stands, from 1; memory only where one was heard.
-    places: Vec<u32>,
-    heard_by_witness: u32,
+    /// The position of each line in the reference order. Untouched zeros take no memory.
+    positions: Vec<u32>,
+    reference_count: u32,
     readers: Vec<Reader>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct Reader {
-    /// Lines of a sender that were skipped, and may still come.
+    /// Lines of a sender that were skipped and may still arrive.
     skipped: Vec<(usize, Range<u32>)>,
-    /// Heard, but not yet by the witness.
+    /// Received here, but not yet by the reference reader.
     ahead: VecDeque<u32>,
-    /// The place of the last line in the witness's order.
+    /// The position of the last compared line in the reference order.
     reached: u32,
-    /// Lines that came after one which the witness heard later.
-    disagreed: u64,
+    /// Lines that arrived after a line that follows them in the reference order.
+    misplaced: u64,
 }
 
-impl Check {
-    /// Of `readers`, the first `senders` of which say `lines` lines in all; `witness` says none.
-    pub(crate) fn new(readers: usize, senders: usize, lines: usize, witness: usize) -> Self {
+impl OrderCheck {
+    /// Starts a check: the first `senders` of `readers` send `lines` lines in total, `reference` sends none.
+    pub(crate) fn new(readers: usize, senders: usize, lines: usize, reference: usize) -> Self {
         Self {
             senders,
-            witness,
+            reference,
             next: vec![0; readers * senders],
-            places: vec![0; lines],
-            heard_by_witness: 0,
+            positions: vec![0; lines],
+            reference_count: 0,
             readers: vec![Reader::default(); readers],
         }
     }
 
-    /// Notes that `reader` heard line `number`.
-    pub(crate) fn hear(&mut self, reader: usize, number: u32) -> Verdict {
+    /// Records that `reader` received line `number`.
+    pub(crate) fn record(&mut self, reader: usize, number: u32) -> Verdict {
         let sender = number as usize % self.senders;
-        let turn = number / self.senders as u32;
+        let index = number / self.senders as u32;
         let next = &mut self.next[reader * self.senders + sender];
-        let verdict = match turn.cmp(next) {
+        let verdict = match index.cmp(next) {
             Ordering::Equal => {
                 *next += 1;
                 Verdict::InOrder
             }
             Ordering::Greater => {
-                self.readers[reader].skipped.push((sender, *next..turn));
-                *next = turn + 1;
+                self.readers[reader].skipped.push((sender, *next..index));
+                *next = index + 1;
                 Verdict::InOrder
             }
-            Ordering::Less if self.readers[reader].take_skipped(sender, turn) => Verdict::Late,
-            Ordering::Less => return Verdict::Again,
+            Ordering::Less if self.readers[reader].take_skipped(sender, index) => Verdict::Late,
+            Ordering::Less => return Verdict::Duplicate,
         };
-        if reader == self.witness {
-            self.heard_by_witness += 1;
-            self.places[number as usize] = self.heard_by_witness;
+        if reader == self.reference {
+            self.reference_count += 1;
+            self.positions[number as usize] = self.reference_count;
         } else if verdict == Verdict::InOrder {
-            // What is late is known to be out of order already.
-            self.readers[reader].place(number, &self.places);
+            // A late line is already counted as out of order.
+            self.readers[reader].compare(number, &self.positions);
         }
         verdict
     }
 
-    /// Lines that came to somebody in another order than to the witness.
-    pub(crate) fn disagreed(&mut self) -> u64 {
+    /// Returns how many lines arrived at a reader in another order than at the reference reader.
+    pub(crate) fn misplaced(&mut self) -> u64 {
         for reader in &mut self.readers {
-            // What the witness never heard has no place to compare.
-            reader.ahead.retain(|&number| self.places[number as usize] != UNKNOWN);
-            reader.catch_up(&self.places);
+            // A line that the reference reader never received has no position to compare.
+            reader.ahead.retain(|&number| self.positions[number as usize] != UNKNOWN);
+            reader.catch_up(&self.positions);
         }
-        self.readers.iter().map(|reader| reader.disagreed).sum()
+        self.readers.iter().map(|reader| reader.misplaced).sum()
     }
 }
 
 impl Reader {
-    /// Whether the line was skipped and is so no longer.
-    fn take_skipped(&mut self, sender: usize, turn: u32) -> bool {
-        let is_it = |(by, turns): &(usize, Range<u32>)| *by == sender && turns.contains(&turn);
-        let Some(found) = self.skipped.iter().rposition(is_it) else { return false };
-        let (_, turns) = self.skipped.swap_remove(found);
-        let around = [turns.start..turn, turn + 1..turns.end];
-        self.skipped.extend(around.into_iter().filter(|part| !part.is_empty()).map(|part| (sender, part)));
+    /// Returns whether the line had been skipped, and removes it from the skipped lines.
+    fn take_skipped(&mut self, sender: usize, index: u32) -> bool {
+        let contains = |(by, range): &(usize, Range<u32>)| *by == sender && range.contains(&index);
+        let Some(found) = self.skipped.iter().rposition(contains) else { return false };
+        let (_, range) = self.skipped.swap_remove(found);
+        let parts = [range.start..index, index + 1..range.end];
+        self.skipped.extend(parts.into_iter().filter(|part| !part.is_empty()).map(|part| (sender, part)));
         true
     }
 
-    fn place(&mut self, number: u32, places: &[u32]) {
+    fn compare(&mut self, number: u32, positions: &[u32]) {
         self.ahead.push_back(number);
-        self.catch_up(places);
+        self.catch_up(positions);
     }
 
-    fn catch_up(&mut self, places: &[u32]) {
-        while let Some(place) = self.ahead.front().map(|&number| places[number as usize]) {
-            if place == UNKNOWN {
+    fn catch_up(&mut self, positions: &[u32]) {
+        while let Some(position) = self.ahead.front().map(|&number| positions[number as usize]) {
+            if position == UNKNOWN {
                 return;
             }
             self.ahead.pop_front();
-            if place < self.reached {
-                self.disagreed += 1;
+            if position < self.reached {
+                self.misplaced += 1;
             } else {
-                self.reached = place;
+                self.reached = position;
             }
         }
     }
@@ -133,51 +133,51 @@ impl Reader {
 mod tests {
     use super::*;
 
-    /// Two senders, clients 0 and 1, say ten lines; clients 2 and 3 only listen, and 3 is the witness.
-    fn check() -> Check {
-        Check::new(4, 2, 10, 3)
+    /// Two senders, clients 0 and 1, send ten lines; clients 2 and 3 only receive, and 3 is the reference.
+    fn check() -> OrderCheck {
+        OrderCheck::new(4, 2, 10, 3)
     }
 
-    fn hear_all(check: &mut Check, reader: usize, numbers: &[u32]) -> Vec<Verdict> {
-        numbers.iter().map(|&number| check.hear(reader, number)).collect()
+    fn record_all(check: &mut OrderCheck, reader: usize, numbers: &[u32]) -> Vec<Verdict> {
+        numbers.iter().map(|&number| check.record(reader, number)).collect()
     }
 
     #[test]
-    fn what_comes_once_and_in_one_order_is_fine_also_for_those_who_do_not_hear_themselves() {
+    fn lines_that_arrive_once_and_in_one_order_are_fine_also_at_readers_that_send() {
         let mut check = check();
         let (all, of_0, of_1) = ([0, 1, 3, 2, 4], [0, 2, 4], [1, 3]);
-        for (reader, heard) in [(2, &all[..]), (0, &of_1), (3, &all), (1, &of_0)] {
-            let verdicts = hear_all(&mut check, reader, heard);
+        for (reader, received) in [(2, &all[..]), (0, &of_1), (3, &all), (1, &of_0)] {
+            let verdicts = record_all(&mut check, reader, received);
             assert!(verdicts.iter().all(|&verdict| verdict == Verdict::InOrder), "{reader}: {verdicts:?}");
         }
-        assert_eq!(check.disagreed(), 0);
+        assert_eq!(check.misplaced(), 0);
     }
 
     #[test]
-    fn a_line_that_comes_twice_is_told_from_one_that_comes_late() {
+    fn a_duplicate_line_is_distinguished_from_a_late_line() {
         let mut check = check();
-        use Verdict::{Again, InOrder, Late};
+        use Verdict::{Duplicate, InOrder, Late};
         assert_eq!(
-            hear_all(&mut check, 2, &[0, 6, 4, 4, 6, 2, 2, 0, 8]),
-            [InOrder, InOrder, Late, Again, Again, Late, Again, Again, InOrder]
+            record_all(&mut check, 2, &[0, 6, 4, 4, 6, 2, 2, 0, 8]),
+            [InOrder, InOrder, Late, Duplicate, Duplicate, Late, Duplicate, Duplicate, InOrder]
         );
     }
 
     #[test]
-    fn another_order_of_two_senders_lines_is_noticed_whoever_hears_first() {
+    fn lines_of_two_senders_in_another_order_are_counted_whichever_reader_is_first() {
         for readers in [[2, 3], [3, 2]] {
             let mut check = check();
-            hear_all(&mut check, readers[0], &[0, 1, 2]);
-            hear_all(&mut check, readers[1], &[1, 0, 2]);
-            assert_eq!(check.disagreed(), 1);
+            record_all(&mut check, readers[0], &[0, 1, 2]);
+            record_all(&mut check, readers[1], &[1, 0, 2]);
+            assert_eq!(check.misplaced(), 1);
         }
     }
 
     #[test]
-    fn lines_that_one_of_two_never_hears_do_not_make_another_order() {
+    fn lines_that_only_one_of_two_readers_receives_do_not_change_the_order() {
         let mut check = check();
-        hear_all(&mut check, 2, &[0, 1, 2, 4]);
-        hear_all(&mut check, 3, &[1, 2, 3, 4]);
-        assert_eq!(check.disagreed(), 0);
+        record_all(&mut check, 2, &[0, 1, 2, 4]);
+        record_all(&mut check, 3, &[1, 2, 3, 4]);
+        assert_eq!(check.misplaced(), 0);
     }
 }

@@ -1,28 +1,28 @@
-//! One connection to the server: what has come in part, and what is still to be sent.
+//! One connection to the server: its incomplete input and its unsent output.
 
-use crate::protocol::{Protocol, Told};
+use crate::protocol::{Protocol, Received};
 use hubbub::net::transport::PlainStream;
 use std::io::{ErrorKind, Read, Write};
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The server has not answered.
+    /// The server has not accepted the connection yet.
     Connecting,
-    /// Connected, and not known to be in the room.
+    /// Connected, but not yet known to receive lines.
     Connected,
-    /// It hears what others say.
-    In,
-    /// It was ended or broken.
-    Gone,
+    /// Receives the lines of the others.
+    Joined,
+    /// Closed or broken.
+    Closed,
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// So many bytes of the buffer are to be told; whether there may be more right now.
+pub(crate) enum ReadResult {
+    /// The buffer holds this many bytes to decode; the flag says whether another read may find more.
     Bytes(usize, bool),
-    /// Nothing until the next report.
+    /// No bytes until the next event.
     Nothing,
 }
 
@@ -32,78 +32,79 @@ pub(crate) struct Client {
     stream: PlainStream,
     pub(crate) state: State,
     partial: Vec<u8>,
-    out: Vec<u8>,
+    output: Vec<u8>,
     sent: usize,
 }
 
 impl Client {
-    /// A client that says `hello` as soon as it is connected.
-    pub(crate) fn new(stream: PlainStream, hello: &[u8]) -> Self {
-        Self { stream, state: State::Connecting, partial: Vec::new(), out: hello.to_vec(), sent: 0 }
+    /// Creates a client that sends `handshake` as soon as it is connected.
+    pub(crate) fn new(stream: PlainStream, handshake: &[u8]) -> Self {
+        Self { stream, state: State::Connecting, partial: Vec::new(), output: handshake.to_vec(), sent: 0 }
     }
 
-    /// Its stream.
+    /// Returns the stream.
     pub(crate) const fn stream(&mut self) -> &mut PlainStream {
         &mut self.stream
     }
 
-    /// Whether it is connected.
-    pub(crate) const fn is_up(&self) -> bool {
-        matches!(self.state, State::Connected | State::In)
+    /// Whether the client is connected.
+    pub(crate) const fn is_connected(&self) -> bool {
+        matches!(self.state, State::Connected | State::Joined)
     }
 
-    /// What it is to send next is appended here.
-    pub(crate) const fn out(&mut self) -> &mut Vec<u8> {
-        &mut self.out
+    /// Returns the pending output, to append to.
+    pub(crate) const fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
     }
 
-    /// Sends what it can; whether all is sent.
-    pub(crate) fn send(&mut self) -> bool {
-        while self.is_up() && self.sent < self.out.len() {
-            match self.stream.write(&self.out[self.sent..]) {
+    /// Sends as much output as the socket takes; returns whether all is sent.
+    pub(crate) fn flush(&mut self) -> bool {
+        while self.is_connected() && self.sent < self.output.len() {
+            match self.stream.write(&self.output[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                // What was said to it before is still to be read.
+                // Input that arrived earlier can still be read.
                 Err(_) => break,
             }
         }
-        self.out.clear();
+        self.output.clear();
         self.sent = 0;
         true
     }
 
-    /// Reads once into `buffer`, after what is there in part.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Received {
+    /// Reads once into `buffer`, behind the incomplete message of the last read.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> ReadResult {
         let kept = self.partial.len();
         buffer[..kept].copy_from_slice(&self.partial);
         match self.stream.read(&mut buffer[kept..]) {
-            Ok(0) => self.state = State::Gone,
-            Ok(bytes) => return Received::Bytes(kept + bytes, kept + bytes == buffer.len()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Received::Bytes(kept, true),
+            Ok(0) => self.state = State::Closed,
+            Ok(bytes) => return ReadResult::Bytes(kept + bytes, kept + bytes == buffer.len()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return ReadResult::Bytes(kept, true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => self.state = State::Gone,
+            Err(_) => self.state = State::Closed,
         }
-        Received::Nothing
+        ReadResult::Nothing
     }
 
-    /// Hands on all that `input` tells, and keeps what is there in part.
-    pub(crate) fn tell(
+    /// Passes each message in `input` to `on_message`, replies to pings, and keeps an incomplete message.
+    ///
+    /// An incomplete message of `capacity` bytes or more is dropped: the load sends no message that long.
+    pub(crate) fn decode(
         &mut self,
         mut input: &[u8],
         protocol: Protocol,
-        room: usize,
-        mut hear: impl FnMut(Told<'_>),
+        capacity: usize,
+        mut on_message: impl FnMut(Received<'_>),
     ) {
-        while let Some(told) = protocol.next(&mut input) {
-            if let Told::Asked(answer) = told {
-                self.out.extend_from_slice(answer);
+        while let Some(message) = protocol.decode(&mut input) {
+            if let Received::Ping(reply) = message {
+                self.output.extend_from_slice(reply);
             }
-            hear(told);
+            on_message(message);
         }
         self.partial.clear();
-        // What does not end within the buffer is nothing of ours.
-        if input.len() < room {
+        if input.len() < capacity {
             self.partial.extend_from_slice(input);
         }
     }

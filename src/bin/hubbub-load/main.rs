@@ -1,63 +1,63 @@
-//! hubbub-load: measures a chat server under load, and checks that everyone hears everything.
+//! hubbub-load: measures a chat server under load and checks that every client receives every line.
 //!
 //! ```text
-//!  options ──► run ──► swarm (poll) ──► client, extras ──► target ──► the server
-//!               │        │    talk, schedule: what is due     │
-//!               │        └──► ledger ◄── protocol ◄───────────┘
-//!               ▼             line, check: what a line is, who heard it in which order
-//!            report ◄── usage: what the server's process used
+//!  options ──► run ──► clients (poll) ──► client, side_load ──► target ──► the server
+//!               │         │    sender, schedule: what is due        │
+//!               │         └──► recorder ◄── protocol ◄──────────────┘
+//!               ▼              line, check: what a line is, which reader got it in which order
+//!            report ◄── process: what the server's process used
 //! ```
 
 mod check;
 mod client;
-mod extras;
-mod ledger;
+mod clients;
+mod evenness;
 mod line;
 mod options;
+mod process;
 mod protocol;
+mod recorder;
 mod report;
 mod run;
 mod schedule;
-mod slowest;
-mod swarm;
-mod talk;
+mod sender;
+mod side_load;
+mod slowest_reader;
 mod target;
-mod usage;
 
 use hubbub::cli::args;
 use hubbub::util::os_error;
-use options::{Asked, Options};
+use options::{Invocation, Options};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use target::Target;
 
-const WENT_WRONG: u8 = 1;
+const FAILED: u8 = 1;
 const WRONG_COMMAND_LINE: u8 = 2;
 
 fn main() -> ExitCode {
     let options = match options::parse(std::env::args_os().skip(1)) {
-        Ok(Asked::Run(options)) => options,
-        Ok(Asked::Print(text)) => {
+        Ok(Invocation::Run(options)) => options,
+        Ok(Invocation::Print(text)) => {
             return match print(&text) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(why) => fail(&why, WENT_WRONG),
+                Err(why) => fail(&why, FAILED),
             };
         }
-        Err(why) => {
-            return fail(&format!("{why} (hubbub-load --help tells the options)"), WRONG_COMMAND_LINE);
-        }
+        Err(why) => return fail(&format!("{why} (see hubbub-load --help)"), WRONG_COMMAND_LINE),
     };
-    let target = match Target::find(&options.address, options.anywhere) {
+    let target = match Target::resolve(&options.address, options.allow_remote) {
         Ok(target) => target,
         Err((why, status)) => return fail(&why, status),
     };
     match load(&options, target) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(WENT_WRONG),
-        Err(why) => fail(&why, WENT_WRONG),
+        Ok(false) => ExitCode::from(FAILED),
+        Err(why) => fail(&why, FAILED),
     }
 }
 
+/// Runs the load and prints the result; returns whether all is fine.
 fn load(options: &Options, target: Target) -> Result<bool, String> {
     run::run(options, target, |report| {
         let text = if options.json { format!("{}\n", report.json()) } else { report.to_string() };
@@ -65,7 +65,7 @@ fn load(options: &Options, target: Target) -> Result<bool, String> {
     })
 }
 
-/// Says it on standard output. Whoever closed the pipe does not want to read it, and misses nothing.
+/// Writes to standard output. A closed pipe is no error: its reader does not want the rest.
 fn print(text: &str) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::line::Text;
+use crate::line::LineTemplate;
 use crate::protocol::Protocol;
 use getopts::{Matches, Options as Parser};
 use hubbub::cli::address::Address;
@@ -13,21 +13,21 @@ const SENDERS: usize = 10;
 const LINES: usize = 10_000;
 const BYTES: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// As many as fit the 16 bits that a line has for its sender, the last of which means nobody.
-const MOST_CLIENTS: usize = u16::MAX as usize - 1;
-const MOST_LINES: usize = 1_000_000_000;
-const LONGEST_LINE: usize = 1024 * 1024;
+/// A line has 16 bits for its sender's number; the last number marks a probe.
+const MAX_CLIENTS: usize = u16::MAX as usize - 1;
+const MAX_LINES: usize = 1_000_000_000;
+const MAX_BYTES: usize = 1024 * 1024;
 
-/// What the command line asked for.
+/// What the command line asks for.
 #[derive(Debug)]
-pub(crate) enum Asked {
-    /// To run a load.
+pub(crate) enum Invocation {
+    /// Run a load.
     Run(Box<Options>),
-    /// To print this and leave.
+    /// Print this text and exit.
     Print(String),
 }
 
-/// Which load, and where.
+/// The load and its target.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) address: Address,
@@ -35,11 +35,14 @@ pub(crate) struct Options {
     pub(crate) senders: usize,
     pub(crate) lines: u32,
     pub(crate) bytes: usize,
+    /// Lines per second; 0 = as fast as possible.
     pub(crate) rate: u32,
+    /// The most lines that not every client has received yet; 0 = no limit.
     pub(crate) window: u32,
     pub(crate) stuck: usize,
-    /// Bytes a second of the slow reader, if there is one.
+    /// Bytes per second of the slow reader, if there is one.
     pub(crate) slow: Option<usize>,
+    /// Connections per second; 0 = off.
     pub(crate) churn: u32,
     pub(crate) idle: Duration,
     pub(crate) timeout: Duration,
@@ -48,22 +51,22 @@ pub(crate) struct Options {
     pub(crate) protocol: Protocol,
     pub(crate) pid: Option<u32>,
     pub(crate) json: bool,
-    pub(crate) anywhere: bool,
+    pub(crate) allow_remote: bool,
 }
 
-/// Reads the arguments that follow the program's name.
+/// Parses the arguments after the program's name.
 ///
 /// # Errors
 /// One line that says what is wrong.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
     let matches = parser().parse(args::texts(arguments)?).map_err(|fail| fail.to_string())?;
     if matches.opt_present("help") {
-        return Ok(Asked::Print(help()));
+        return Ok(Invocation::Print(help()));
     }
     if matches.opt_present("version") {
-        return Ok(Asked::Print(format!("hubbub-load {}\n", env!("CARGO_PKG_VERSION"))));
+        return Ok(Invocation::Print(format!("hubbub-load {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    options(&matches).map(Box::new).map(Asked::Run)
+    options(&matches).map(Box::new).map(Invocation::Run)
 }
 
 fn parser() -> Parser {
@@ -84,80 +87,86 @@ fn parser() -> Parser {
 }
 
 fn help() -> String {
-    let timeout = TIMEOUT.as_secs();
+    let (address, timeout) = (Address::default(), TIMEOUT.as_secs());
     format!(
         "\
-Measures a chat server under load, and checks that everyone hears everything.
+Measures a chat server under load and checks that every client receives every
+line of the other clients.
 
 Usage: hubbub-load [OPTIONS] [ADDR]
 
-ADDR is HOST:PORT, HOST, PORT, [IPV6]:PORT or unix:PATH          [{}]
+ADDR is HOST:PORT, HOST, PORT, [IPV6]:PORT or unix:PATH. The default is
+{address}. With hubbub, it must be a listener in the plain view.
 
-Options:
-  -c, --clients N       connections that hear everything         [{CLIENTS}]
-  -s, --senders N       so many of them also speak               [{SENDERS}, or all where there are fewer]
-  -n, --lines N         lines said in all                        [{LINES}]
-  -b, --bytes N         bytes of a line, its end included        [{BYTES}]
-      --rate N          lines a second in all, 0 is as fast as they go; latency then counts from when
-                        a line was due                           [0]
-      --window N        lines that not all have heard, 0 is no bound [0]
-      --stuck N         so many more connections that never read [0]
-      --slow BYTES      one more connection, that reads so many bytes a second
-      --churn N         connections a second that are made and ended at once [0]
-      --idle SECS       first stay silent for so long, and see what that costs [0]
-      --timeout SECS    give up after so long without a delivery [{timeout}]
-      --verify          check that each reader hears each line of each other sender once, unaltered and
-                        in order, and all in one order; at least one client then only listens.
-                        Without it lines are counted, and one too many makes up for one that was lost
-      --others          with --verify: others may talk in the room; else a line of nobody here is wrong
-      --protocol NAME   lines, nats or redis                     [lines]
-      --pid PID         the server's process: tells its CPU time and memory
+Options (default values in brackets):
+  -c, --clients N       connections that receive every line [{CLIENTS}]
+  -s, --senders N       clients that also send [{SENDERS}, or all if there are fewer]
+  -n, --lines N         lines to send in total [{LINES}]
+  -b, --bytes N         bytes of each line, including the line end [{BYTES}]
+      --rate N          lines per second in total, 0 = as fast as possible; with
+                        a rate, latency counts from the time a line was due [0]
+      --window N        the most lines that are sent but not yet received by
+                        every client, 0 = no limit [0]
+      --stuck N         add N connections that never read [0]
+      --slow BYTES      add one connection that reads BYTES bytes per second
+      --churn N         open and close N more connections per second [0]
+      --idle SECS       before the first line, send nothing for SECS seconds and
+                        measure the idle server [0]
+      --timeout SECS    give up after SECS seconds without a delivery [{timeout}]
+      --verify          check that each client receives every line of the others
+                        once and unchanged, and all clients in the same order;
+                        at least one client then sends nothing. Without --verify
+                        lines are only counted: a duplicate can hide a loss
+      --others          with --verify: allow lines from outside this run;
+                        without --others they count as errors
+      --protocol NAME   lines (as hubbub), nats or redis [lines]
+      --pid PID         also measure CPU time and memory of this server process
       --json            print the result as one line of JSON
-      --i-own-this-host allow addresses that are not loopback ones
-  -h, --help            print this and leave
-  -V, --version         print the version and leave
+      --i-own-this-host allow an ADDR that is not on this machine
+  -h, --help            print this help
+  -V, --version         print the version
 
-Exit status: 0 when all was heard, 1 when anything was lost or wrong, 2 for a wrong command line.
+Exit status: 0 = every line arrived, 1 = something was lost or wrong,
+2 = wrong command line.
 
-Try it: run hubbub, then 'hubbub-load --verify' in another terminal.
-",
-        Address::default()
+Try it: start hubbub, then run 'hubbub-load --verify' in another terminal.
+"
     )
 }
 
 fn options(matches: &Matches) -> Result<Options, String> {
     if let Some(extra) = matches.free.get(1) {
-        return Err(format!("unexpected argument '{extra}'"));
+        return Err(format!("unexpected argument \"{extra}\": only one address is allowed"));
     }
     let address = match matches.free.first() {
-        Some(text) => Address::parse(text).map_err(|why| format!("{text}: {why}"))?,
+        Some(text) => Address::parse(text).map_err(|why| format!("address \"{text}\": {why}"))?,
         None => Address::default(),
     };
     let count = |name, least, most| value(matches, name, |text| parse_count(text, least, most));
-    let number = |name| Ok::<_, String>(count(name, 0, MOST_LINES)?.unwrap_or(0) as u32);
+    let number = |name| Ok::<_, String>(count(name, 0, MAX_LINES)?.unwrap_or(0) as u32);
     let seconds = |name, least| value(matches, name, |text| parse_seconds(text, least..=A_YEAR));
     let verify = matches.opt_present("verify");
-    let mut clients = count("clients", 1, MOST_CLIENTS)?.unwrap_or(CLIENTS);
-    let senders = count("senders", 1, MOST_CLIENTS)?.unwrap_or(SENDERS.min(clients));
+    let mut clients = count("clients", 1, MAX_CLIENTS)?.unwrap_or(CLIENTS);
+    let senders = count("senders", 1, MAX_CLIENTS)?.unwrap_or(SENDERS.min(clients));
     if senders > clients {
         return Err(format!(
-            "--senders {senders} is more than the {clients} clients: it needs --clients {senders}"
+            "--senders \"{senders}\": there are only {clients} clients: add --clients {senders}"
         ));
     }
     if verify && senders == clients {
-        // What the others hear is compared with what a client hears that says nothing.
+        // The order check needs a client that sends nothing: only that one receives every line.
         clients += 1;
     }
     Ok(Options {
         address,
         clients,
         senders,
-        lines: count("lines", 0, MOST_LINES)?.unwrap_or(LINES) as u32,
-        bytes: count("bytes", Text::SHORTEST, LONGEST_LINE)?.unwrap_or(BYTES),
+        lines: count("lines", 0, MAX_LINES)?.unwrap_or(LINES) as u32,
+        bytes: count("bytes", LineTemplate::MIN_BYTES, MAX_BYTES)?.unwrap_or(BYTES),
         rate: number("rate")?,
         window: number("window")?,
-        stuck: count("stuck", 0, MOST_CLIENTS)?.unwrap_or(0),
-        slow: count("slow", 1, MOST_LINES)?,
+        stuck: count("stuck", 0, MAX_CLIENTS)?.unwrap_or(0),
+        slow: count("slow", 1, MAX_LINES)?,
         churn: number("churn")?,
         idle: seconds("idle", Duration::ZERO)?.unwrap_or(Duration::ZERO),
         timeout: seconds("timeout", A_MILLISECOND)?.unwrap_or(TIMEOUT),
@@ -166,11 +175,23 @@ fn options(matches: &Matches) -> Result<Options, String> {
         protocol: value(matches, "protocol", parse_protocol)?.unwrap_or(Protocol::Lines),
         pid: count("pid", 1, u32::MAX as usize)?.and_then(|pid| u32::try_from(pid).ok()),
         json: matches.opt_present("json"),
-        anywhere: matches.opt_present("i-own-this-host"),
+        allow_remote: matches.opt_present("i-own-this-host"),
     })
 }
 
 fn parse_protocol(text: &str) -> Result<Protocol, String> {
     let found = Protocol::ALL.into_iter().find(|protocol| protocol.name() == text);
     found.ok_or_else(|| "must be lines, nats or redis".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_the_help_is_longer_than_80_columns() {
+        for line in help().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
 }

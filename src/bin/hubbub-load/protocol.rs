@@ -1,42 +1,42 @@
-//! How a line is sent and heard: as it is, or in the words of a message broker.
+//! How a line is sent and received: as it is, or in the protocol of a message broker.
 
 use memchr::memchr;
 
-/// What servers are spoken to in.
+/// The protocol of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// Lines that end at LF: hubbub and what is like it.
+    /// Lines that end in LF, as in hubbub.
     Lines,
     /// The client protocol of NATS, on one subject:
     /// <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
     Nats,
-    /// Redis publish and subscribe, on one channel, in RESP3, which lets one connection do both:
+    /// Redis publish and subscribe, on one channel; RESP3 lets one connection do both:
     /// <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
     Redis,
 }
 
-/// What a server told.
+/// One message from the server.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Told<'a> {
-    /// A line, without its end.
+pub(crate) enum Received<'a> {
+    /// A line, without its line end.
     Line(&'a [u8]),
-    /// That we hear from now on.
+    /// The subscription is active: the client receives from now on.
     Joined,
-    /// Something to be answered with this.
-    Asked(&'static [u8]),
-    /// That something is wrong.
-    Refused(&'a [u8]),
-    /// Nothing that matters here.
+    /// A ping that needs this reply.
+    Ping(&'static [u8]),
+    /// An error message.
+    Error(&'a [u8]),
+    /// A message without meaning for the load.
     Other,
 }
 
-/// How deep a broker's answer may nest: more is no answer to what was asked.
-const DEEPEST: usize = 8;
+/// Nesting levels of a RESP3 reply: no reply to the commands sent here needs more.
+const MAX_DEPTH: usize = 8;
 
 impl Protocol {
     pub(crate) const ALL: [Self; 3] = [Self::Lines, Self::Nats, Self::Redis];
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Lines => "lines",
@@ -45,8 +45,8 @@ impl Protocol {
         }
     }
 
-    /// What is sent first, to hear everything.
-    pub(crate) const fn hello(self) -> &'static [u8] {
+    /// Returns what a client sends first, to receive every line.
+    pub(crate) const fn handshake(self) -> &'static [u8] {
         match self {
             Self::Lines => b"",
             Self::Nats => {
@@ -56,13 +56,13 @@ impl Protocol {
         }
     }
 
-    /// Whether the server tells a sender its own lines, and cannot be asked not to.
+    /// Whether the server always sends a client its own lines back.
     pub(crate) const fn echoes(self) -> bool {
         matches!(self, Self::Redis)
     }
 
-    /// Appends what says a line, which `write` appends without its end, `length` bytes.
-    pub(crate) fn say(self, length: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends the message that sends a line. `write` appends the line itself: `length` bytes, no line end.
+    pub(crate) fn encode(self, length: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         let end: &[u8] = match self {
             Self::Lines => b"\n",
             Self::Nats => {
@@ -79,93 +79,93 @@ impl Protocol {
         out.extend_from_slice(end);
     }
 
-    /// Takes what was told next off `input`, or nothing where that is not all there yet.
-    pub(crate) fn next<'a>(self, input: &mut &'a [u8]) -> Option<Told<'a>> {
-        let (told, length) = match self {
+    /// Takes the next message off `input`; none if it is not complete yet.
+    pub(crate) fn decode<'a>(self, input: &mut &'a [u8]) -> Option<Received<'a>> {
+        let (message, length) = match self {
             Self::Lines => {
-                let line = line(input)?;
-                (Told::Line(line), line.len() + 1)
+                let line = lf_line(input)?;
+                (Received::Line(line), line.len() + 1)
             }
-            Self::Nats => nats(input)?,
-            Self::Redis => redis(input)?,
+            Self::Nats => decode_nats(input)?,
+            Self::Redis => decode_redis(input)?,
         };
         *input = &input[length..];
-        Some(told)
+        Some(message)
     }
 }
 
-/// What stands before the first LF.
-fn line(input: &[u8]) -> Option<&[u8]> {
+/// Returns the bytes before the first LF.
+fn lf_line(input: &[u8]) -> Option<&[u8]> {
     memchr(b'\n', input).map(|end| &input[..end])
 }
 
-/// What stands before the first CR LF, and its length with them.
-fn control_line(input: &[u8]) -> Option<(&[u8], usize)> {
-    let line = line(input)?;
+/// Returns the bytes before the first CR LF, and their length with the CR LF.
+fn crlf_line(input: &[u8]) -> Option<(&[u8], usize)> {
+    let line = lf_line(input)?;
     Some((line.strip_suffix(b"\r").unwrap_or(line), line.len() + 1))
 }
 
-fn number(digits: &[u8]) -> Option<usize> {
+fn parse_number(digits: &[u8]) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn nats(input: &[u8]) -> Option<(Told<'_>, usize)> {
-    let (line, length) = control_line(input)?;
+fn decode_nats(input: &[u8]) -> Option<(Received<'_>, usize)> {
+    let (line, length) = crlf_line(input)?;
     if line.starts_with(b"MSG ") {
-        let Some(size) = line.rsplit(|&byte| byte == b' ').next().and_then(number) else {
-            return Some((Told::Refused(line), length));
+        let Some(size) = line.rsplit(|&byte| byte == b' ').next().and_then(parse_number) else {
+            return Some((Received::Error(line), length));
         };
         let end = length.checked_add(size)?;
         let payload = input.get(length..end)?;
-        return (input.len() >= end + 2).then_some((Told::Line(payload), end + 2));
+        return (input.len() >= end + 2).then_some((Received::Line(payload), end + 2));
     }
-    let told = match line {
-        b"PING" => Told::Asked(b"PONG\r\n"),
-        b"PONG" => Told::Joined,
-        _ if line.starts_with(b"-ERR") => Told::Refused(line),
-        _ => Told::Other,
+    let message = match line {
+        b"PING" => Received::Ping(b"PONG\r\n"),
+        b"PONG" => Received::Joined,
+        _ if line.starts_with(b"-ERR") => Received::Error(line),
+        _ => Received::Other,
     };
-    Some((told, length))
+    Some((message, length))
 }
 
-fn redis(input: &[u8]) -> Option<(Told<'_>, usize)> {
-    let (head, length) = control_line(input)?;
+fn decode_redis(input: &[u8]) -> Option<(Received<'_>, usize)> {
+    let (head, length) = crlf_line(input)?;
     match head.split_first() {
-        Some((b'-', _)) => Some((Told::Refused(head), length)),
+        Some((b'-', _)) => Some((Received::Error(head), length)),
         Some((b'>', _)) => {
-            let end = element_end(input, DEEPEST)?;
-            Some((pushed(&input[length..end]).unwrap_or(Told::Other), end))
+            let end = element_end(input, MAX_DEPTH)?;
+            Some((decode_push(&input[length..end]).unwrap_or(Received::Other), end))
         }
-        _ => Some((Told::Other, element_end(input, DEEPEST)?)),
+        _ => Some((Received::Other, element_end(input, MAX_DEPTH)?)),
     }
 }
 
-/// What the elements of a push tell, where they are strings as they should be.
-fn pushed(elements: &[u8]) -> Option<Told<'_>> {
-    let (kind, rest) = bulk(elements)?;
+/// Decodes the elements of a push message; none if they are not strings.
+fn decode_push(elements: &[u8]) -> Option<Received<'_>> {
+    let (kind, rest) = bulk_string(elements)?;
     match kind {
         b"message" => {
-            let (_channel, rest) = bulk(rest)?;
-            bulk(rest).map(|(payload, _)| Told::Line(payload))
+            let (_channel, rest) = bulk_string(rest)?;
+            bulk_string(rest).map(|(payload, _)| Received::Line(payload))
         }
-        b"subscribe" => Some(Told::Joined),
+        b"subscribe" => Some(Received::Joined),
         _ => None,
     }
 }
 
-/// A string with its length before it, and what follows.
-fn bulk(input: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (head, start) = control_line(input)?;
-    let end = start.checked_add(number(head.strip_prefix(b"$")?)?)?;
+/// Splits off a bulk string, which has its length in front; returns it and the rest.
+fn bulk_string(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, start) = crlf_line(input)?;
+    let end = start.checked_add(parse_number(head.strip_prefix(b"$")?)?)?;
     Some((input.get(start..end)?, input.get(end.checked_add(2)?..)?))
 }
 
-/// Where the element at the start of `input` ends, if all of it is there.
+/// Returns where the element at the start of `input` ends; none if it is not complete yet.
 fn element_end(input: &[u8], depth: usize) -> Option<usize> {
-    let (head, mut end) = control_line(input)?;
+    let (head, mut end) = crlf_line(input)?;
     let (kind, digits) = head.split_first()?;
-    // No length, or a null's: the line is all of it.
-    let count = number(digits).unwrap_or(0);
+    // Without a length, or with that of a null, the element is this line alone.
+    let count = parse_number(digits).unwrap_or(0);
     let elements = match kind {
         b'$' | b'=' | b'!' if digits != b"-1" => {
             let end = end.checked_add(count)?.checked_add(2)?;
@@ -188,88 +188,88 @@ fn element_end(input: &[u8], depth: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// All that is told by `input`, when it arrives whole and when it arrives byte by byte.
-    fn told(protocol: Protocol, input: &[u8]) -> Vec<Told<'_>> {
+    /// Decodes `input` whole, then byte by byte, and checks that both give the same messages.
+    fn decode_all(protocol: Protocol, input: &[u8]) -> Vec<Received<'_>> {
         let mut rest = input;
-        let whole = std::iter::from_fn(|| protocol.next(&mut rest)).collect::<Vec<_>>();
-        assert!(rest.is_empty(), "{:?} is left", String::from_utf8_lossy(rest));
+        let whole = std::iter::from_fn(|| protocol.decode(&mut rest)).collect::<Vec<_>>();
+        assert!(rest.is_empty(), "{:?} remains", String::from_utf8_lossy(rest));
         let mut start = 0;
-        let mut pieces = 0;
+        let mut count = 0;
         for end in 0..=input.len() {
             let mut rest = &input[start..end];
-            while let Some(told) = protocol.next(&mut rest) {
-                assert_eq!(told, whole[pieces]);
-                pieces += 1;
+            while let Some(message) = protocol.decode(&mut rest) {
+                assert_eq!(message, whole[count]);
+                count += 1;
             }
             start = end - rest.len();
         }
-        assert_eq!(pieces, whole.len());
+        assert_eq!(count, whole.len());
         whole
     }
 
     #[test]
-    fn lines_are_what_stands_between_line_ends() {
-        let lines = told(Protocol::Lines, b"one\n\nthree\n");
-        assert_eq!(lines, [Told::Line(b"one"), Told::Line(b""), Told::Line(b"three")]);
+    fn lines_are_separated_by_line_ends() {
+        let lines = decode_all(Protocol::Lines, b"one\n\nthree\n");
+        assert_eq!(lines, [Received::Line(b"one"), Received::Line(b""), Received::Line(b"three")]);
     }
 
     #[test]
-    fn nats_tells_messages_of_a_given_length_and_asks_whether_we_are_there() {
+    fn nats_messages_have_a_length_and_pings_need_a_reply() {
         let input =
             b"INFO {\"server_id\":\"x\"}\r\nPONG\r\nMSG room 1 5\r\na\r\nb!\r\nPING\r\n-ERR 'slow'\r\n";
-        let all = told(Protocol::Nats, input);
+        let all = decode_all(Protocol::Nats, input);
         assert_eq!(
             all,
             [
-                Told::Other,
-                Told::Joined,
-                Told::Line(b"a\r\nb!"),
-                Told::Asked(b"PONG\r\n"),
-                Told::Refused(b"-ERR 'slow'"),
+                Received::Other,
+                Received::Joined,
+                Received::Line(b"a\r\nb!"),
+                Received::Ping(b"PONG\r\n"),
+                Received::Error(b"-ERR 'slow'"),
             ]
         );
     }
 
     #[test]
-    fn redis_tells_pushes_and_answers_of_any_shape() {
+    fn redis_pushes_and_replies_of_any_form_are_decoded() {
         let input = b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nmodules\r\n*0\r\n\
             >3\r\n$9\r\nsubscribe\r\n$4\r\nroom\r\n:1\r\n\
             >3\r\n$7\r\nmessage\r\n$4\r\nroom\r\n$4\r\na\r\nb\r\n:1000\r\n_\r\n-ERR no\r\n";
-        let all = told(Protocol::Redis, input);
+        let all = decode_all(Protocol::Redis, input);
         assert_eq!(
             all,
             [
-                Told::Other,
-                Told::Joined,
-                Told::Line(b"a\r\nb"),
-                Told::Other,
-                Told::Other,
-                Told::Refused(b"-ERR no"),
+                Received::Other,
+                Received::Joined,
+                Received::Line(b"a\r\nb"),
+                Received::Other,
+                Received::Other,
+                Received::Error(b"-ERR no"),
             ]
         );
     }
 
     #[test]
-    fn a_push_that_is_none_of_ours_is_passed_over() {
+    fn an_unknown_push_message_is_skipped() {
         for push in [">0\r\n", ">1\r\n+x\r\n", ">1\r\n$7\r\nmessage\r\n", ">2\r\n$4\r\nnews\r\n:1\r\n"] {
-            assert_eq!(told(Protocol::Redis, push.as_bytes()), [Told::Other], "{push:?}");
+            assert_eq!(decode_all(Protocol::Redis, push.as_bytes()), [Received::Other], "{push:?}");
         }
-        // What would be a string goes on beyond the end of what is there.
+        // The string's end has not arrived yet.
         let mut input = &b">0\r\n$7\r\nmessage"[..];
-        assert_eq!(Protocol::Redis.next(&mut input), Some(Told::Other));
-        assert_eq!(Protocol::Redis.next(&mut input), None);
+        assert_eq!(Protocol::Redis.decode(&mut input), Some(Received::Other));
+        assert_eq!(Protocol::Redis.decode(&mut input), None);
     }
 
     #[test]
-    fn a_line_is_said_in_the_words_of_each() {
-        for (protocol, said) in [
+    fn each_protocol_encodes_a_line_in_its_form() {
+        for (protocol, encoded) in [
             (Protocol::Lines, "hi\n"),
             (Protocol::Nats, "PUB room 2\r\nhi\r\n"),
             (Protocol::Redis, "*3\r\n$7\r\nPUBLISH\r\n$4\r\nroom\r\n$2\r\nhi\r\n"),
         ] {
             let mut out = Vec::new();
-            protocol.say(2, &mut out, |out| out.extend_from_slice(b"hi"));
-            assert_eq!(String::from_utf8_lossy(&out), said);
+            protocol.encode(2, &mut out, |out| out.extend_from_slice(b"hi"));
+            assert_eq!(String::from_utf8_lossy(&out), encoded);
         }
     }
 }

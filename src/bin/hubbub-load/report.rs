@@ -1,71 +1,68 @@
-//! What a run came to: as a table for people, and as JSON for scripts.
+//! The result of a run, as a table for people and as JSON for scripts.
 
-use crate::extras::Fates;
-use crate::ledger::Faults;
 use crate::options::Options;
-use crate::usage::Usage;
+use crate::process::Usage;
+use crate::recorder::Faults;
+use crate::side_load::Outcomes;
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::time::Duration;
 
-/// The quantiles of the latency that are told.
+/// The quantiles of the latency that are reported.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// What the server's process used, phase by phase.
+/// A label and its value.
+type Row = (&'static str, String);
+
+/// What the server's process used in each phase.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Spent {
-    /// While everyone connected.
+pub(crate) struct ResourceUse {
+    /// While the clients connected.
     pub(crate) connecting: Usage,
-    /// KiB that everyone who connected made resident.
+    /// Growth of the resident memory while the clients connected, in KiB.
     pub(crate) grown: u64,
-    /// While everyone was silent.
+    /// While no client sent anything.
     pub(crate) idle: Usage,
-    /// While the lines were said and heard.
-    pub(crate) talking: Usage,
+    /// While the lines were sent and received.
+    pub(crate) sending: Usage,
 }
 
-/// The result.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) options: &'a Options,
-    /// All connections made at the start.
+    /// Connections made before the first line: clients, stuck readers and the slow reader.
     pub(crate) connections: usize,
     pub(crate) connecting: Duration,
-    pub(crate) talking: Duration,
-    /// Lines said, which are fewer than asked for where a server does not read.
-    pub(crate) said: u32,
+    pub(crate) sending: Duration,
+    /// Lines sent: fewer than requested if the server stopped reading.
+    pub(crate) sent: u32,
     pub(crate) deliveries: u64,
     /// Deliveries that there had to be.
     pub(crate) expected: u64,
     pub(crate) latency: &'a Histogram<u64>,
     pub(crate) evenness: Option<f64>,
     pub(crate) faults: Faults,
-    pub(crate) cut: usize,
+    pub(crate) disconnected: usize,
     pub(crate) foreign: u64,
-    pub(crate) fates: Fates,
-    pub(crate) spent: Option<Spent>,
-    /// What the server said first itself, or that something was wrong.
-    pub(crate) server_said: Option<String>,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) resource_use: Option<ResourceUse>,
+    /// The first error or notice of the server.
+    pub(crate) server_message: Option<String>,
 }
 
 impl Report<'_> {
-    /// Whether everyone heard everything as it was said.
+    /// Whether every line was sent, and every client received every line unchanged.
     pub(crate) fn is_fine(&self) -> bool {
-        self.faults == Faults::default() && self.cut == 0 && self.said == self.options.lines
+        self.faults == Faults::default() && self.disconnected == 0 && self.sent == self.options.lines
     }
 
-    fn a_second(&self) -> f64 {
-        self.deliveries as f64 / self.talking.as_secs_f64().max(1e-9)
+    fn deliveries_per_second(&self) -> f64 {
+        self.deliveries as f64 / self.sending.as_secs_f64().max(1e-9)
     }
 
-    /// Nanoseconds for each of `count`, if there are any.
-    fn each(span: Duration, count: u64) -> Option<f64> {
-        (count > 0).then(|| span.as_nanos() as f64 / count as f64)
-    }
-
-    /// The result as one JSON object: times in seconds, nanoseconds (`_ns`), microseconds (`_us`),
-    /// memory in KiB or bytes.
+    /// Returns the result as one JSON object. Names end in their unit: `_seconds`, `_ns`, `_us`, `_kib`.
     pub(crate) fn json(&self) -> Value {
         let options = self.options;
         let mut result = json!({
@@ -79,47 +76,52 @@ impl Report<'_> {
             "churn": options.churn,
             "slow": options.slow,
             "idle_seconds": options.idle.as_secs_f64(),
-            "said": self.said,
+            "sent": self.sent,
             "expected": self.expected,
             "connect_seconds": self.connecting.as_secs_f64(),
-            "seconds": self.talking.as_secs_f64(),
+            "seconds": self.sending.as_secs_f64(),
             "deliveries": self.deliveries,
-            "deliveries_a_second": self.a_second(),
+            "deliveries_a_second": self.deliveries_per_second(),
             "latency_us": self.latency_us(),
             "evenness": self.evenness,
             "verified": options.verify,
             "fine": self.is_fine(),
             "lost": self.faults.lost,
             "out_of_order": self.faults.out_of_order,
-            "doubled": self.faults.doubled,
-            "altered": self.faults.altered,
+            "doubled": self.faults.duplicated,
+            "altered": self.faults.corrupted,
             "returned": self.faults.returned,
-            "strange": self.faults.strange,
-            "cut": self.cut,
+            "unexpected": self.faults.unexpected,
+            "cut": self.disconnected,
             "foreign": self.foreign,
-            "server_said": self.server_said,
+            "server_message": self.server_message,
             "stuck": options.stuck,
-            "stuck_cut": self.fates.stuck_cut,
-            "slow_read": self.fates.slow_read,
-            "slow_cut": self.fates.slow_cut,
-            "came": self.fates.came,
-            "turned_away": self.fates.turned_away,
+            "stuck_cut": self.outcomes.stuck_disconnected,
+            "slow_read": self.outcomes.slow_read,
+            "slow_cut": self.outcomes.slow_disconnected,
+            "churn_accepted": self.outcomes.accepted,
+            "churn_refused": self.outcomes.refused,
         });
-        if let Some(spent) = &self.spent {
-            result["server"] = json!({
-                "cpu_ns_a_delivery": Self::each(spent.talking.cpu, self.deliveries),
-                "cpu_seconds": spent.talking.cpu.as_secs_f64(),
-                "user_seconds": spent.talking.user.as_secs_f64(),
-                "system_seconds": spent.talking.system.as_secs_f64(),
-                "resident_kib": spent.talking.resident,
-                "peak_kib": spent.talking.peak,
-                "cpu_us_a_connection": Self::each(spent.connecting.cpu, self.connections as u64).map(|nanos| nanos / 1000.0),
-                "bytes_a_connection": spent.grown as f64 * 1024.0 / self.connections.max(1) as f64,
-                "idle_resident_kib": spent.idle.resident,
-                "idle_cpu_seconds": spent.idle.cpu.as_secs_f64(),
-            });
+        if let Some(used) = &self.resource_use {
+            result["server"] = self.server_json(used);
         }
         result
+    }
+
+    fn server_json(&self, used: &ResourceUse) -> Value {
+        let connections = self.connections as u64;
+        json!({
+            "cpu_ns_a_delivery": nanos_each(used.sending.cpu, self.deliveries),
+            "cpu_seconds": used.sending.cpu.as_secs_f64(),
+            "user_seconds": used.sending.user.as_secs_f64(),
+            "system_seconds": used.sending.system.as_secs_f64(),
+            "resident_kib": used.sending.resident,
+            "peak_kib": used.sending.peak,
+            "cpu_us_a_connection": nanos_each(used.connecting.cpu, connections).map(|nanos| nanos / 1e3),
+            "bytes_a_connection": used.grown as f64 * 1024.0 / connections.max(1) as f64,
+            "idle_resident_kib": used.idle.resident,
+            "idle_cpu_seconds": used.idle.cpu.as_secs_f64(),
+        })
     }
 
     fn latency_us(&self) -> Value {
@@ -132,104 +134,131 @@ impl Report<'_> {
         Value::Object(all)
     }
 
-    fn rows(&self) -> Vec<(&'static str, String)> {
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = self.delivery_rows();
+        if let Some(used) = &self.resource_use {
+            rows.extend(self.resource_rows(used));
+        }
+        rows.extend(self.fault_rows());
+        rows.extend(self.side_load_rows());
+        rows
+    }
+
+    fn delivery_rows(&self) -> Vec<Row> {
         let options = self.options;
-        let Options { clients, senders, lines, bytes, .. } = options;
+        let load = format!(
+            "{}, {}, {} of {} bytes",
+            count(options.clients as u64, "client", "clients"),
+            count(options.senders as u64, "sender", "senders"),
+            count(u64::from(options.lines), "line", "lines"),
+            options.bytes,
+        );
+        let connections = count(self.connections as u64, "connection", "connections");
+        let (connecting, sending) = (self.connecting.as_secs_f64(), self.sending.as_secs_f64());
+        let (deliveries, per_second) = (self.deliveries, self.deliveries_per_second());
         let mut rows = vec![
-            ("load", format!("{clients} clients, {senders} of which say {lines} lines of {bytes} bytes")),
-            ("connected", format!("{} in {:.3} s", self.connections, self.connecting.as_secs_f64())),
-            (
-                "deliveries",
-                format!(
-                    "{} in {:.3} s, {:.0} a second",
-                    self.deliveries,
-                    self.talking.as_secs_f64(),
-                    self.a_second()
-                ),
-            ),
+            ("load", load),
+            ("connected", format!("{connections} in {connecting:.3} s")),
+            ("deliveries", format!("{deliveries} in {sending:.3} s, {per_second:.0} per second")),
         ];
         if !self.latency.is_empty() {
-            let part = |(name, part)| format!("{name} {}", shown(self.latency.value_at_quantile(part)));
-            let parts = QUANTILES.into_iter().map(part).chain([format!("max {}", shown(self.latency.max()))]);
+            let part = |(name, part)| format!("{name} {}", time(self.latency.value_at_quantile(part)));
+            let parts = QUANTILES.into_iter().map(part).chain([format!("max {}", time(self.latency.max()))]);
             rows.push(("latency", parts.collect::<Vec<_>>().join(", ")));
         }
         if let (Some(evenness), 0) = (self.evenness, options.rate + options.window) {
-            let slowest = 100.0 * evenness;
+            let percent = 100.0 * evenness;
             rows.push((
                 "evenness",
-                format!("the slowest sender was at {slowest:.0} % when the first was done"),
+                format!("slowest sender at {percent:.0} % when the first sender was complete"),
             ));
-        }
-        if let Some(spent) = &self.spent {
-            self.add_spent(spent, &mut rows);
-        }
-        let Faults { lost, out_of_order, doubled, altered, returned, strange } = self.faults;
-        if self.said < *lines {
-            rows.push(("said", format!("{} of {lines} lines, for the server took no more", self.said)));
-        }
-        rows.push(("lost", lost.to_string()));
-        if options.verify {
-            rows.push(("out of order", out_of_order.to_string()));
-        } else {
-            rows.push(("out of order", "not checked: that needs --verify".to_owned()));
-        }
-        if options.verify || altered > 0 {
-            rows.push(("altered", altered.to_string()));
-        }
-        rows.push(("doubled", doubled.to_string()));
-        for (name, count) in [("returned", returned), ("strange", strange)] {
-            if count > 0 {
-                rows.push((name, count.to_string()));
-            }
-        }
-        rows.push(("cut", self.cut.to_string()));
-        if let Some(said) = &self.server_said {
-            rows.push(("server said", said.clone()));
-        }
-        if options.stuck > 0 {
-            rows.push(("stuck", format!("{}, {} of them cut", options.stuck, self.fates.stuck_cut)));
-        }
-        if let Some(read) = self.fates.slow_read {
-            let end = if self.fates.slow_cut { "and was cut" } else { "and stayed" };
-            rows.push(("slow", format!("read {read} bytes {end}")));
-        }
-        if options.churn > 0 {
-            let Fates { came, turned_away, .. } = self.fates;
-            rows.push(("churn", format!("{came} came and went, {turned_away} could not come")));
         }
         rows
     }
 
-    fn add_spent(&self, spent: &Spent, rows: &mut Vec<(&'static str, String)>) {
-        let Spent { connecting, grown, idle, talking } = spent;
-        let connection = connecting.cpu.as_secs_f64() * 1e6 / self.connections.max(1) as f64;
-        let bytes = grown * 1024 / self.connections.max(1) as u64;
-        rows.push(("a connection", format!("{connection:.1} µs of server CPU, {bytes} bytes resident")));
+    fn resource_rows(&self, used: &ResourceUse) -> Vec<Row> {
+        let connections = self.connections.max(1) as u64;
+        let micros = used.connecting.cpu.as_secs_f64() * 1e6 / connections as f64;
+        let bytes = used.grown * 1024 / connections;
+        let mut rows =
+            vec![("per connection", format!("{micros:.1} µs server CPU, {bytes} bytes server memory"))];
         if !self.options.idle.is_zero() {
-            let (cpu, span) = (idle.cpu.as_millis(), self.options.idle.as_secs_f64());
-            rows.push((
-                "idle",
-                format!("{cpu} ms of server CPU in {span} s, {} KiB resident", idle.resident),
-            ));
+            let (millis, seconds) = (used.idle.cpu.as_millis(), self.options.idle.as_secs_f64());
+            let memory = used.idle.resident;
+            rows.push(("idle", format!("{millis} ms server CPU in {seconds} s, {memory} KiB server memory")));
         }
-        let user = 100.0 * talking.user_share();
-        let amount = match Self::each(talking.cpu, self.deliveries) {
-            Some(delivery) => format!("{delivery:.1} ns a delivery"),
-            None => format!("{} ms in all", talking.cpu.as_millis()),
+        let cpu = match nanos_each(used.sending.cpu, self.deliveries) {
+            Some(nanos) => format!("{nanos:.1} ns per delivery"),
+            None => format!("{} ms in total", used.sending.cpu.as_millis()),
         };
-        rows.push(("server CPU", format!("{amount}, {user:.0} % of it user time")));
-        rows.push(("resident", format!("{} KiB, {} KiB at most", talking.resident, talking.peak)));
+        let user = 100.0 * used.sending.user_share();
+        rows.push(("server CPU", format!("{cpu}, {user:.0} % in user mode")));
+        let Usage { resident, peak, .. } = used.sending;
+        rows.push(("server memory", format!("{resident} KiB at the end, {peak} KiB peak")));
+        rows
+    }
+
+    fn fault_rows(&self) -> Vec<Row> {
+        let Faults { lost, out_of_order, duplicated, corrupted, returned, unexpected } = self.faults;
+        let deliveries = |number| count(number, "delivery", "deliveries");
+        let verified = self.options.verify;
+        let mut rows = Vec::new();
+        if self.sent < self.options.lines {
+            let (sent, lines) = (self.sent, self.options.lines);
+            rows.push(("sent", format!("{sent} of {lines} lines: the server read no more")));
+        }
+        rows.push(("lost", deliveries(lost)));
+        let not_checked = || "not checked: add --verify".to_owned();
+        rows.push(("out of order", if verified { deliveries(out_of_order) } else { not_checked() }));
+        if verified || corrupted > 0 {
+            rows.push(("corrupted", deliveries(corrupted)));
+        }
+        rows.push(("duplicated", deliveries(duplicated)));
+        for (label, number) in [("returned", returned), ("unexpected", unexpected)] {
+            if number > 0 {
+                rows.push((label, count(number, "line", "lines")));
+            }
+        }
+        rows.push(("disconnected", count(self.disconnected as u64, "client", "clients")));
+        rows.extend(self.server_message.as_ref().map(|text| ("server message", text.clone())));
+        rows
+    }
+
+    fn side_load_rows(&self) -> Vec<Row> {
+        let Outcomes { stuck_disconnected, slow_read, slow_disconnected, accepted, refused } = self.outcomes;
+        let mut rows = Vec::new();
+        if self.options.stuck > 0 {
+            let connections = count(self.options.stuck as u64, "connection", "connections");
+            rows.push(("stuck", format!("{connections}, {stuck_disconnected} disconnected")));
+        }
+        if let Some(bytes) = slow_read {
+            let end = if slow_disconnected { "disconnected" } else { "not disconnected" };
+            rows.push(("slow", format!("{bytes} bytes read, {end}")));
+        }
+        if self.options.churn > 0 {
+            rows.push(("churn", format!("{accepted} accepted, {refused} refused")));
+        }
+        rows
     }
 }
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.rows().iter().try_for_each(|(name, value)| writeln!(f, "{name:<13} {value}"))
+        self.rows().iter().try_for_each(|(label, value)| writeln!(f, "{label:<14}  {value}"))
     }
 }
 
-/// A time in the unit that suits it.
-fn shown(nanos: u64) -> String {
+/// Returns the nanoseconds for each of `count`; none if `count` is 0.
+fn nanos_each(span: Duration, count: u64) -> Option<f64> {
+    (count > 0).then(|| span.as_nanos() as f64 / count as f64)
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Formats a time in s, ms or µs.
+fn time(nanos: u64) -> String {
     let nanos = nanos as f64;
     match nanos {
         _ if nanos >= 1e9 => format!("{:.2} s", nanos / 1e9),

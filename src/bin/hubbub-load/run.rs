@@ -1,192 +1,210 @@
-//! The run: everyone connects, is silent, talks; and what that came to.
+//! One run: connect all clients, stay idle, send and receive, report.
 
-use crate::ledger::{Cast, Ledger};
+use crate::clients::Clients;
 use crate::options::Options;
-use crate::report::{Report, Spent};
+use crate::process::{Process, Usage};
+use crate::recorder::{Recorder, Workload};
+use crate::report::{Report, ResourceUse};
 use crate::schedule::Schedule;
-use crate::swarm::Swarm;
-use crate::talk::TICK;
+use crate::sender::TICK;
+use crate::side_load::{MAX_CHURN_OPEN, SideOptions};
 use crate::target::Target;
-use crate::usage::{Process, Usage};
 use hubbub::net::fd_limit;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// Descriptors beside those of the connections.
+/// File descriptors beside those of the connections.
 const OWN_DESCRIPTORS: usize = 16;
-/// How often a progress bar is drawn.
-const DRAWS_A_SECOND: u8 = 10;
-/// After the last line came, so long is waited for one too many.
-const AFTER: Duration = Duration::from_millis(50);
-/// Who never read, and gets nothing for so long once it reads, was not cut.
-const QUIET: Duration = Duration::from_millis(300);
+const PROGRESS_DRAWS_PER_SECOND: u8 = 10;
+/// How long to wait for duplicates after the last line.
+const DUPLICATE_WAIT: Duration = Duration::from_millis(50);
+/// How long to read the stuck readers after their last bytes: a disconnect shows within this time.
+const DRAIN_QUIET: Duration = Duration::from_millis(300);
 
-/// Runs the load that `options` ask for, and has `print` show what it came to; whether all is fine.
+/// Runs the load and passes the result to `print`; returns whether all is fine.
 ///
 /// # Errors
-/// What to tell where there can be no result.
+/// The reason why there is no result.
 pub(crate) fn run(
     options: &Options,
     target: Target,
     print: impl FnOnce(&Report<'_>) -> Result<(), String>,
 ) -> Result<bool, String> {
-    let Options { clients, senders, lines, bytes, verify, others, protocol, .. } = *options;
-    let connections = clients + options.stuck + usize::from(options.slow.is_some());
-    let needed = connections + OWN_DESCRIPTORS + if options.churn > 0 { 1000 } else { 0 };
-    let limit = fd_limit::raise_limit();
-    if needed > limit {
-        return Err(format!(
-            "{connections} connections need {needed} open files, and the limit is {limit}: raise it with ulimit -n"
-        ));
-    }
+    let connections = options.clients + options.stuck + usize::from(options.slow.is_some());
+    check_fd_limit(connections, options.churn)?;
     let process = options.pid.map(Process::new);
     let usage = || process.as_ref().map(Process::usage).transpose();
-    let ledger = Ledger::new(
-        Cast { readers: clients, senders, lines, bytes, verify, others, protocol },
-        run_number(),
-    )?;
-    let schedule = Schedule { lines, rate: options.rate, window: options.window };
-    let nuisances = (options.stuck, options.slow, options.churn);
 
-    let at_first = usage()?;
-    let cannot = |why| format!("cannot connect to {}: {why}", options.address);
-    let mut swarm = Swarm::new(target, protocol, ledger, (senders, schedule), bytes, nuisances, clients)
-        .map_err(cannot)?;
-    gather(&mut swarm, options).map_err(cannot)?;
-    let connecting = swarm.now();
-    let when_joined = usage()?;
-    let until = swarm.now() + options.idle;
-    while swarm.now() < until {
-        swarm.turn(until.saturating_sub(swarm.now()))?;
+    let at_start = usage()?;
+    let mut clients = connect_all(options, target)?;
+    let connecting = clients.now();
+    let when_connected = usage()?;
+    let until = clients.now() + options.idle;
+    while clients.now() < until {
+        clients.turn(until.saturating_sub(clients.now()))?;
     }
-    // A server that is gone from here on is told by what was lost.
+    // If the server ends from here on, the lost lines show it.
     let when_idle = usage().unwrap_or_default();
-    let talking = talk(&mut swarm, options)?;
-    let at_last = usage().unwrap_or_default();
-    wait_for_more(&mut swarm, options.timeout)?;
+    let sending = send_and_receive(&mut clients, options)?;
+    let at_end = usage().unwrap_or_default();
+    wait_for_more(&mut clients, options.timeout)?;
 
-    let faults = swarm.ledger.faults();
+    let faults = clients.recorder.faults();
+    let recorder = &clients.recorder;
     let report = Report {
         options,
         connections,
         connecting,
-        talking,
-        said: swarm.said(),
-        deliveries: swarm.ledger.deliveries(),
-        expected: swarm.ledger.expected(),
-        latency: swarm.ledger.latency(),
-        evenness: swarm.ledger.evenness(),
+        sending,
+        sent: clients.sent(),
+        deliveries: recorder.deliveries(),
+        expected: recorder.expected(),
+        latency: recorder.latency(),
+        evenness: recorder.evenness(),
         faults,
-        cut: swarm.cut(),
-        foreign: swarm.ledger.foreign(),
-        fates: swarm.extras().fates(),
-        server_said: swarm.refusal(),
-        spent: spent(&[at_first, when_joined, when_idle, at_last]),
+        disconnected: clients.disconnected(),
+        foreign: recorder.foreign(),
+        outcomes: clients.side_load.outcomes(),
+        server_message: clients.server_message(),
+        resource_use: resource_use(&[at_start, when_connected, when_idle, at_end]),
     };
     print(&report)?;
     Ok(report.is_fine())
 }
 
-/// Everyone connects, and is known to hear the others.
-fn gather(swarm: &mut Swarm, options: &Options) -> Result<(), String> {
-    let bar = bar("joined", options.clients as u64);
-    let mut news = (0, swarm.now());
-    let mut asked = news.1;
-    // Whoever is alone has nobody to be heard by.
-    while swarm.joined() < options.clients && options.clients > 1 || !swarm.has_all(options.clients) {
-        swarm.connect(options.clients)?;
-        swarm.turn(TICK / 10)?;
-        if swarm.cut() > 0 {
-            let why = swarm.refusal().map_or(String::new(), |said| format!(", saying '{said}'"));
-            return Err(format!("the server ended the connection{why}"));
+/// Raises the limit of file descriptors, and checks that it suffices.
+fn check_fd_limit(connections: usize, churn: u32) -> Result<(), String> {
+    let needed = connections + OWN_DESCRIPTORS + if churn > 0 { MAX_CHURN_OPEN } else { 0 };
+    let limit = fd_limit::raise_limit();
+    if needed > limit {
+        return Err(format!(
+            "{connections} connections need {needed} file descriptors, but the limit is {limit}: \
+             raise it with ulimit -n"
+        ));
+    }
+    Ok(())
+}
+
+/// Connects all clients, and waits until each is known to receive lines.
+fn connect_all(options: &Options, target: Target) -> Result<Clients, String> {
+    let Options { senders, lines, bytes, verify, others, protocol, .. } = *options;
+    let workload = Workload { readers: options.clients, senders, lines, bytes, verify, others, protocol };
+    let recorder = Recorder::new(workload, run_number())?;
+    let schedule = Schedule { lines, rate: options.rate, window: options.window };
+    let side_options = SideOptions { stuck: options.stuck, slow: options.slow, churn: options.churn };
+    let cannot_connect = |why| format!("cannot connect to {}: {why}", options.address);
+    let mut clients = Clients::new(target, recorder, schedule, side_options).map_err(cannot_connect)?;
+    wait_until_joined(&mut clients, options).map_err(cannot_connect)?;
+    Ok(clients)
+}
+
+fn wait_until_joined(clients: &mut Clients, options: &Options) -> Result<(), String> {
+    let count = options.clients;
+    let bar = progress_bar("joined", count as u64);
+    let (mut joined, mut joined_at) = (0, clients.now());
+    let mut probed_at = joined_at;
+    // A single client only has to be connected: no other client could send it a line.
+    while clients.joined() < count && count > 1 || !clients.are_connected(count) {
+        clients.connect(count)?;
+        clients.turn(TICK / 10)?;
+        if clients.disconnected() > 0 {
+            return Err(with_message(clients, "the server closed the connection", " and sent"));
         }
-        let now = swarm.now();
-        if swarm.joined() > news.0 {
-            news = (swarm.joined(), now);
-            bar.set_position(news.0 as u64);
+        let now = clients.now();
+        if clients.joined() > joined {
+            (joined, joined_at) = (clients.joined(), now);
+            bar.set_position(joined as u64);
         }
-        if swarm.joined() < options.clients && swarm.ask(news.1.max(asked)) {
-            asked = swarm.now();
+        if clients.joined() < count && clients.probe(joined_at.max(probed_at)) {
+            probed_at = clients.now();
         }
-        if now.saturating_sub(news.1) > options.timeout {
-            let (joined, clients) = (news.0, options.clients);
-            let said = swarm.refusal().map_or(String::new(), |said| format!(" and the server says '{said}'"));
-            return Err(format!("only {joined} of {clients} clients hear what is said{said}"));
+        if now.saturating_sub(joined_at) > options.timeout {
+            let why = format!("only {joined} of {count} clients receive lines");
+            return Err(with_message(clients, &why, "; the server sent"));
         }
     }
     bar.finish_and_clear();
     Ok(())
 }
 
-/// Everyone says and hears everything; how long that took until the last delivery.
-fn talk(swarm: &mut Swarm, options: &Options) -> Result<Duration, String> {
-    let bar = bar("delivered", swarm.ledger.expected());
-    let started = swarm.now();
-    let nobody_hears = swarm.ledger.expected() == 0;
-    let mut last = (0, started);
-    // Between two lines there may be nothing to deliver.
+/// Appends the server's message to an error, if there is one.
+fn with_message(clients: &Clients, why: &str, before: &str) -> String {
+    let message = clients.server_message().map(|message| format!("{before} \"{message}\""));
+    format!("{why}{}", message.unwrap_or_default())
+}
+
+/// Sends all lines and waits for their deliveries; returns the time until the last delivery.
+fn send_and_receive(clients: &mut Clients, options: &Options) -> Result<Duration, String> {
+    let expected = clients.recorder.expected();
+    let bar = progress_bar("delivered", expected);
+    let started = clients.now();
+    let (mut done, mut done_at) = (0, started);
+    // At a low rate nothing is delivered between two lines.
     let pause = Duration::from_secs(1).checked_div(options.rate).unwrap_or_default();
-    let patience = options.timeout + pause;
-    swarm.start();
-    while !(swarm.ledger.is_complete() && swarm.said() == options.lines) {
-        swarm.turn(TICK)?;
-        let now = swarm.now();
-        // Who is alone gets nothing delivered.
-        let done = if nobody_hears { u64::from(swarm.said()) } else { swarm.ledger.deliveries() };
-        if done != last.0 {
-            last = (done, now);
+    let timeout = options.timeout + pause;
+    clients.start_sending();
+    while !(clients.recorder.is_complete() && clients.sent() == options.lines) {
+        clients.turn(TICK)?;
+        let now = clients.now();
+        // A single client receives nothing: then the lines sent show that the run goes on.
+        let progress = if expected == 0 { u64::from(clients.sent()) } else { clients.recorder.deliveries() };
+        if progress != done {
+            (done, done_at) = (progress, now);
             bar.set_position(done);
         }
-        if now.saturating_sub(last.1) > patience || !swarm.is_anyone_there() {
+        if now.saturating_sub(done_at) > timeout || clients.are_all_disconnected() {
             break;
         }
     }
     bar.finish_and_clear();
-    Ok(last.1.saturating_sub(started))
+    Ok(done_at.saturating_sub(started))
 }
 
-/// Lines that come twice may come after the last; and those who never read tell whether they were cut.
-fn wait_for_more(swarm: &mut Swarm, timeout: Duration) -> Result<(), String> {
-    let until = swarm.now() + AFTER;
-    while swarm.now() < until {
-        swarm.turn(until.saturating_sub(swarm.now()))?;
+/// Waits for duplicates of the last lines; then reads what stuck readers left unread, until nothing more comes.
+fn wait_for_more(clients: &mut Clients, timeout: Duration) -> Result<(), String> {
+    let until = clients.now() + DUPLICATE_WAIT;
+    while clients.now() < until {
+        clients.turn(until.saturating_sub(clients.now()))?;
     }
-    // What only comes because they read now would never have come.
-    swarm.ledger.close();
-    let mut quiet_since = swarm.now();
-    // Others in the room may never be quiet.
+    // A line that arrives only because the stuck readers read now must not count as delivered.
+    clients.recorder.stop();
+    let mut quiet_since = clients.now();
+    // Lines from outside this run may never end.
     let until = quiet_since + timeout;
-    while swarm.has_nuisances() && swarm.now() < until && swarm.now().saturating_sub(quiet_since) < QUIET {
-        if swarm.drain_extras() {
-            quiet_since = swarm.now();
+    while clients.side_load.has_readers()
+        && clients.now() < until
+        && clients.now().saturating_sub(quiet_since) < DRAIN_QUIET
+    {
+        if clients.drain_side_load() {
+            quiet_since = clients.now();
         }
-        swarm.turn(TICK / 10)?;
+        clients.turn(TICK / 10)?;
     }
     Ok(())
 }
 
-fn spent(usages: &[Option<Usage>; 4]) -> Option<Spent> {
-    let [Some(at_first), Some(joined), Some(idle), Some(last)] = usages else { return None };
-    Some(Spent {
-        connecting: joined.since(at_first),
-        grown: joined.resident.saturating_sub(at_first.resident),
-        idle: idle.since(joined),
-        talking: last.since(idle),
+fn resource_use(usages: &[Option<Usage>; 4]) -> Option<ResourceUse> {
+    let [Some(at_start), Some(connected), Some(idle), Some(at_end)] = usages else { return None };
+    Some(ResourceUse {
+        connecting: connected.since(at_start),
+        grown: connected.resident.saturating_sub(at_start.resident),
+        idle: idle.since(connected),
+        sending: at_end.since(idle),
     })
 }
 
-/// Drawn where standard error is a terminal, and nowhere else.
-fn bar(what: &'static str, length: u64) -> ProgressBar {
-    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND);
+/// Creates a progress bar, which is drawn only if standard error is a terminal.
+fn progress_bar(label: &'static str, length: u64) -> ProgressBar {
+    let target = ProgressDrawTarget::stderr_with_hz(PROGRESS_DRAWS_PER_SECOND);
     let bar = ProgressBar::with_draw_target(Some(length), target);
     let style = ProgressStyle::with_template("{msg:10} {wide_bar} {human_pos}/{human_len} {elapsed}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.with_message(what)
+    bar.with_message(label)
 }
 
-/// A number that tells this run's lines from those of others in the same room.
+/// Returns a random number that distinguishes this run's lines from those of another run on the same server.
 fn run_number() -> u16 {
-    // Seeded anew for each process: the one source of randomness that the standard library has.
+    // The standard library's only source of randomness: the keys are new in each process.
     RandomState::new().build_hasher().finish() as u16
 }

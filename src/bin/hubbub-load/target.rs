@@ -1,4 +1,4 @@
-//! Connections to the server, from as many source addresses as it takes.
+//! Opens connections to the server, from several source addresses if one has not enough ports.
 
 use hubbub::cli::address::Address;
 use hubbub::net::transport::PlainStream;
@@ -10,118 +10,119 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where Linux says which ports it gives to those who ask for none.
+/// Where Linux publishes the range of its automatic ports.
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
-/// How many it gives where it does not say: those of IANA.
+/// The number of automatic ports if the range is unknown: the range of IANA.
 const PORTS: usize = 16_384;
-/// Source addresses that are tried in a row where ports are used up.
-const SOURCES_TRIED: usize = 16;
-/// Bytes that the kernel is asked to keep for a reader, and which Linux doubles. Half of it made the reading
-/// a third slower. Left to itself it keeps megabytes, and a fast server is done when all is there: 837 MB for
-/// 1,000 clients and 1.3 MB each, more than any machine would keep for readers that are elsewhere.
+/// Source addresses to try in a row if their ports are in use.
+const MAX_SOURCES: usize = 16;
+/// Receive buffer of a client in bytes; Linux doubles it. Half of it made reading a third slower. The system's
+/// default grows to megabytes (measured: 837 MB for 1,000 clients with 1.3 MB of lines each), and a fast server
+/// then finishes before the clients have read the lines, unlike over a network.
 const RECEIVE_BUFFER: usize = 128 * 1024;
-/// How long an address may take to answer, where a name has several.
-const ANSWER: Duration = Duration::from_secs(3);
+/// Time to wait for each address if a name has several.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Has every change of `stream` reported under `token`.
-pub(crate) fn watch(stream: &mut PlainStream, registry: &Registry, token: Token) -> io::Result<()> {
+/// Registers `stream` for all its events under `token`.
+pub(crate) fn register(stream: &mut PlainStream, registry: &Registry, token: Token) -> io::Result<()> {
     registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
 }
 
-/// Why it could not be connected, or broke.
+/// Returns why the connection failed, if it did.
 pub(crate) fn take_error(stream: &PlainStream) -> io::Result<Option<io::Error>> {
     SockRef::from(stream).take_error()
 }
 
-/// The server's address, and the next source to connect from.
+/// The server's address, and the source address of the next connection.
 #[derive(Debug)]
 pub(crate) struct Target {
-    place: Place,
-    /// How many may still come from the present source.
-    left: usize,
-    /// The present source: 0 is the one that the kernel picks, the others are of 127.0.0.0/8.
+    endpoint: Endpoint,
+    /// Connections that the current source address can still open.
+    ports_left: usize,
+    /// The current source address: 0 = chosen by the kernel, n = 127.0.0.1 + n.
     source: u32,
-    each: usize,
+    ports_per_source: usize,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Endpoint {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
 impl Target {
-    /// Looks `address` up.
+    /// Resolves `address`.
     ///
     /// # Errors
-    /// What to tell and the exit status, where it has none, or where it is not on this machine and
-    /// `anywhere` is not allowed.
-    pub(crate) fn find(address: &Address, anywhere: bool) -> Result<Self, (String, u8)> {
-        let place = match address {
-            Address::Unix(path) => Place::Unix(path.clone()),
+    /// The message and the exit status, if the address cannot be resolved or is not on this machine without
+    /// `allow_remote`.
+    pub(crate) fn resolve(address: &Address, allow_remote: bool) -> Result<Self, (String, u8)> {
+        let endpoint = match address {
+            Address::Unix(path) => Endpoint::Unix(path.clone()),
             Address::Tcp { host, port } => {
                 let found = (host.as_str(), *port)
                     .to_socket_addrs()
                     .map_err(|error| {
-                        (format!("cannot look up {host}: {}", os_error::text(&error)), crate::WENT_WRONG)
+                        (format!("cannot resolve \"{host}\": {}", os_error::text(&error)), crate::FAILED)
                     })?
                     .collect::<Vec<_>>();
-                if !anywhere && !found.iter().all(|address| address.ip().to_canonical().is_loopback()) {
+                if !allow_remote && !found.iter().all(|address| address.ip().to_canonical().is_loopback()) {
                     let why = format!(
-                        "{address} is not a loopback address: load goes to this machine only, \
-                         unless --i-own-this-host is given"
+                        "\"{address}\" is not a loopback address: \
+                         add --i-own-this-host if you may put load on that host"
                     );
                     return Err((why, crate::WRONG_COMMAND_LINE));
                 }
-                let none = || (format!("{host} has no address"), crate::WENT_WRONG);
-                Place::Tcp(first_that_answers(&found).ok_or_else(none)?)
+                let none = || (format!("\"{host}\" has no IP address"), crate::FAILED);
+                Endpoint::Tcp(first_reachable(&found).ok_or_else(none)?)
             }
         };
-        let each = ports_of_one_source();
-        Ok(Self { place, left: each, source: 0, each })
+        let ports_per_source = ports_per_source();
+        Ok(Self { endpoint, ports_left: ports_per_source, source: 0, ports_per_source })
     }
 
-    /// Begins one more connection.
+    /// Starts a connection.
     pub(crate) fn connect(&mut self) -> io::Result<PlainStream> {
         self.connect_with(RECEIVE_BUFFER)
     }
 
-    /// The same, where the kernel is asked to keep no more than `receive_buffer` bytes for it.
+    /// Starts a connection with a receive buffer of `receive_buffer` bytes.
     pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<PlainStream> {
-        let address = match &self.place {
-            Place::Unix(path) => return mio::net::UnixStream::connect(path).map(PlainStream::new),
-            Place::Tcp(address) => *address,
+        let address = match &self.endpoint {
+            Endpoint::Unix(path) => return mio::net::UnixStream::connect(path).map(PlainStream::new),
+            Endpoint::Tcp(address) => *address,
         };
         let can_spread = matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback());
-        for _ in 0..SOURCES_TRIED {
-            if self.left == 0 && can_spread {
+        for _ in 0..MAX_SOURCES {
+            if self.ports_left == 0 && can_spread {
                 self.next_source();
             }
             match connect(address, self.source, receive_buffer) {
                 Ok(stream) => {
-                    self.left = self.left.saturating_sub(1);
+                    self.ports_left = self.ports_left.saturating_sub(1);
                     return Ok(stream);
                 }
                 Err(error) if is_out_of_ports(&error) && can_spread => self.next_source(),
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::other("all ports of many source addresses are in use"))
+        Err(io::Error::other(format!("the ports of {MAX_SOURCES} source addresses are in use")))
     }
 
     const fn next_source(&mut self) {
         self.source += 1;
-        self.left = self.each;
+        self.ports_left = self.ports_per_source;
     }
 }
 
-/// A name may stand for addresses of which only one is listened at.
-fn first_that_answers(found: &[SocketAddr]) -> Option<SocketAddr> {
+/// Returns the first address that accepts a connection: a name may have others where nothing listens.
+fn first_reachable(found: &[SocketAddr]) -> Option<SocketAddr> {
     match found {
         [] | [_] => found.first().copied(),
         [first, ..] => {
-            let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, ANSWER).is_ok();
-            found.iter().find(answers).or(Some(first)).copied()
+            let accepts =
+                |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_TIMEOUT).is_ok();
+            found.iter().find(accepts).or(Some(first)).copied()
         }
     }
 }
@@ -130,19 +131,19 @@ fn connect(address: SocketAddr, source: u32, receive_buffer: usize) -> io::Resul
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    // Before connecting: it decides what the server may send unread.
+    // Before connecting: the size decides how much the server may send unread.
     socket.set_recv_buffer_size(receive_buffer)?;
     if source > 0 {
         let ip = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + source);
         socket.bind(&SocketAddr::from((ip, 0)).into())?;
     }
     match socket.connect(&SockAddr::from(address)) {
-        Err(error) if !is_on_its_way(&error) => Err(error),
+        Err(error) if !is_in_progress(&error) => Err(error),
         _ => Ok(PlainStream::new(socket)),
     }
 }
 
-fn is_on_its_way(error: &io::Error) -> bool {
+fn is_in_progress(error: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::INPROGRESS)
 }
 
@@ -150,8 +151,8 @@ fn is_out_of_ports(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse)
 }
 
-/// Half of what the kernel has: it searches long for the last ones, and others use some.
-fn ports_of_one_source() -> usize {
+/// Returns half of the automatic ports: finding the last free ones is slow, and other programs use some.
+fn ports_per_source() -> usize {
     let range = std::fs::read_to_string(PORT_RANGE).unwrap_or_default();
     let ends = range.split_whitespace().map_while(|port| port.parse::<usize>().ok()).collect::<Vec<_>>();
     match ends[..] {
@@ -166,14 +167,14 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn who_needs_more_ports_than_one_source_has_comes_from_the_next_too() {
-        let door = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let place = Place::Tcp(door.local_addr().expect("its address"));
-        let mut target = Target { place, left: 2, source: 0, each: 2 };
-        let came = [(); 5].map(|()| {
-            let _stream = target.connect().expect("it listens");
-            door.accept().expect("it connected").1.ip().to_string()
+    fn when_the_ports_of_one_source_address_are_used_up_the_next_one_is_used() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let endpoint = Endpoint::Tcp(listener.local_addr().expect("its address"));
+        let mut target = Target { endpoint, ports_left: 2, source: 0, ports_per_source: 2 };
+        let sources = [(); 5].map(|()| {
+            let _stream = target.connect().expect("a listener");
+            listener.accept().expect("a connection").1.ip().to_string()
         });
-        assert_eq!(came, ["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2", "127.0.0.3"]);
+        assert_eq!(sources, ["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2", "127.0.0.3"]);
     }
 }

@@ -26,6 +26,9 @@ pub(super) fn render(event: &Event<'_>, at: &str) -> Vec<u8> {
             .with("text", text.as_bytes())
             .with("name", name.as_bytes())
             .with_bare("here", &here.to_string()),
+        Event::Missed { count, here } => Object::of("notice")
+            .with("text", super::missed(count).as_bytes())
+            .with_bare("here", &here.to_string()),
         Event::Notice(text) => Object::of("notice").with("text", text.as_bytes()),
         Event::Error(text) => Object::of("error").with("text", text.as_bytes()),
     };

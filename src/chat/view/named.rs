@@ -20,6 +20,7 @@ pub(super) fn render(event: &Event<'_>) -> Option<Vec<u8>> {
         Event::Joined { name, here } => format!("* {name} joined ({here} here)"),
         Event::Left { name } => format!("* {name} left"),
         Event::Renamed { old, new } => format!("* {old} is now {new}"),
+        Event::Missed { count, .. } => format!("* {}", super::missed(count)),
         Event::Notice(text) | Event::Error(text) => format!("* {text}"),
     };
     Some(line.into_bytes())

@@ -11,6 +11,10 @@ pub(super) fn render<'a>(event: &Event<'a>) -> Option<Cow<'a, [u8]>> {
         Event::Message { text, is_action: true, .. } => Some(Cow::Owned([b"/me ", text].concat())),
         Event::Welcome { text, .. } => (!text.is_empty()).then_some(Cow::Borrowed(text.as_bytes())),
         Event::Notice(text) | Event::Error(text) => Some(Cow::Owned(format!("* {text}").into_bytes())),
-        Event::Joined { .. } | Event::Left { .. } | Event::Renamed { .. } | Event::Private { .. } => None,
+        Event::Joined { .. }
+        | Event::Missed { .. }
+        | Event::Left { .. }
+        | Event::Renamed { .. }
+        | Event::Private { .. } => None,
     }
 }

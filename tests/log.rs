@@ -1,5 +1,4 @@
-//! A log that is full, gone, stuck or abused: the chat goes on, and what was lost is told when it can
-//! be.
+//! The log: its form, and a log that is full, gone or stuck. The chat goes on, and lost lines are counted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
 
@@ -16,18 +15,18 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Messages that fill whatever holds a log that nobody reads: with their log lines 200 kB.
+/// Messages that fill every buffer of a log that is not read: 200 kB of log lines.
 const MESSAGES: usize = 400;
 
-/// What the log says when it works again, after the number.
+/// Stands before the number of lost lines.
 const LOST: &str = "log lines lost: ";
 
-/// The program on `port`, logging each message.
+/// The program on `port`; logs each message.
 fn verbose(port: &Port, arguments: &[&str]) -> Command {
     program(&[&["-v", "--report-every", "0", "-l", &port.address().to_string()], arguments].concat())
 }
 
-/// The program on `port`, logging each message to `file`.
+/// The program on `port`; logs each message to `file`.
 fn logging_to(file: &Path, port: &Port) -> Command {
     verbose(port, &["--log-file", file.to_str().unwrap()])
 }
@@ -36,33 +35,43 @@ fn dev_full() -> File {
     OpenOptions::new().write(true).open("/dev/full").unwrap()
 }
 
-/// Two talk for `MESSAGES` lines, each one's heard by the other; they stay.
+/// Two clients exchange `MESSAGES` lines. Returns them, still connected.
 #[track_caller]
 fn the_chat_goes_on(server: &Server) -> [Client; 2] {
     let (mut alice, mut bob) = (Client::join(server), Client::join(server));
     let text = "x".repeat(400);
     for number in 0..MESSAGES / 2 {
-        alice.says(format!("{number} {text}\n"));
-        bob.expects(format!("{number} {text}"));
-        bob.says(format!("{number} {text}\n"));
-        alice.expects(format!("{number} {text}"));
+        alice.send(format!("{number} {text}\n"));
+        bob.expect_line(format!("{number} {text}"));
+        bob.send(format!("{number} {text}\n"));
+        alice.expect_line(format!("{number} {text}"));
     }
     [alice, bob]
 }
 
-/// How many messages were logged among `lines`, each of which is one whole event.
+/// Counts the messages among `lines`, each of which must be one complete event with a time and a level.
 #[track_caller]
 fn messages(lines: &[String]) -> usize {
     for line in lines {
-        let mut words = line.split(' ');
-        let (time, level) = (words.next().unwrap(), words.next().unwrap_or_default());
-        assert!(time.len() >= 20 && time.ends_with('Z') && time.contains('T'), "no time in {line:?}");
-        assert!(["[INFO]", "[WARN]", "[ERROR]", "[DEBUG]"].contains(&level), "no level in {line:?}");
+        let (time, event) = line.split_at_checked(25).unwrap_or_default();
+        assert!(is_time(time), "no time in {line:?}");
+        assert!(has_level(event), "no level in {line:?}");
     }
     lines.iter().filter(|line| line.trim_end().ends_with("xxx")).count()
 }
 
-/// The number of lines that `line` says were lost.
+/// Whether `text` is a time with milliseconds and a space.
+fn is_time(text: &str) -> bool {
+    let form = text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+    form.eq(*b"0000-00-00T00:00:00.000Z ")
+}
+
+fn has_level(event: &str) -> bool {
+    let level = event.split(' ').next().unwrap_or_default();
+    ["[INFO]", "[WARN]", "[ERROR]", "[DEBUG]"].contains(&level)
+}
+
+/// The number of lost lines in `line`.
 #[track_caller]
 fn lost(line: &str) -> usize {
     let number = line.split_once(LOST).unwrap().1;
@@ -70,19 +79,19 @@ fn lost(line: &str) -> usize {
 }
 
 #[test]
-fn d12_a_log_file_that_cannot_be_written_is_told() {
+fn d12_a_log_file_that_cannot_be_opened_is_an_error() {
     let folder = Folder::new("d12");
     let missing = folder.path("missing/log");
     for (path, why) in [(folder.path("."), "Is a directory"), (missing, "No such file or directory")] {
         let path = path.to_str().unwrap();
         let (status, output, error) = run(&["-l", "127.0.0.1:0", "--log-file", path]);
         assert_eq!((status, output.as_str()), (Some(1), ""), "{path}");
-        assert_eq!(error, format!("hubbub: cannot log to {path}: {why}\n"));
+        assert_eq!(error, format!("hubbub: cannot open the log file \"{path}\": {why}\n"));
     }
 }
 
 #[test]
-fn d13_a_log_that_never_takes_a_line_costs_the_chat_nothing() {
+fn d13_a_log_that_cannot_be_written_does_not_disturb_the_chat() {
     let as_file = |port: &Port| logging_to(Path::new("/dev/full"), port);
     let as_error = |port: &Port| {
         let mut command = verbose(port, &[]);
@@ -91,7 +100,7 @@ fn d13_a_log_that_never_takes_a_line_costs_the_chat_nothing() {
     };
     for start in [as_file as fn(&Port) -> Command, as_error] {
         let port = Port::reserve();
-        let server = Server::spawn_unheard(start(&port), &port);
+        let server = Server::spawn_without_log(start(&port), &port);
         the_chat_goes_on(&server);
         server.signal("TERM");
         assert_eq!(server.wait().0.code(), Some(0));
@@ -99,21 +108,21 @@ fn d13_a_log_that_never_takes_a_line_costs_the_chat_nothing() {
 }
 
 #[test]
-fn d13_what_a_full_disk_lost_is_counted_and_told_when_lines_are_taken_again() {
+fn d13_log_lines_that_a_full_disk_lost_are_counted_and_reported_later() {
     let folder = Folder::new("d13");
     let (log, disk) = (folder.path("log"), folder.path("disk"));
     symlink("/dev/full", &log).unwrap();
     let port = Port::reserve();
-    let server = Server::spawn_unheard(logging_to(&log, &port), &port);
+    let server = Server::spawn_without_log(logging_to(&log, &port), &port);
     the_chat_goes_on(&server);
     fs::remove_file(&log).unwrap();
     symlink(&disk, &log).unwrap();
     server.signal("HUP");
-    let told = eventually("the loss is told", || {
+    let text = eventually("the loss is reported", || {
         let text = fs::read_to_string(&disk).ok()?;
         text.contains("log reopened\n").then_some(text)
     });
-    let lines = told.lines().map(str::to_owned).collect::<Vec<_>>();
+    let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
     assert!(lines[0].contains(LOST), "{lines:#?}");
     assert!(lost(&lines[0]) >= MESSAGES, "{lines:#?}");
     assert_eq!(messages(&lines), 0, "{lines:#?}");
@@ -128,7 +137,7 @@ fn messages_in(file: &Path) -> usize {
 }
 
 #[test]
-fn d13_a_log_file_that_reached_its_size_limit_costs_the_chat_nothing() {
+fn d13_a_log_file_at_its_size_limit_does_not_disturb_the_chat() {
     let folder = Folder::new("d13-limit");
     let log = folder.path("log");
     let port = Port::reserve();
@@ -136,15 +145,15 @@ fn d13_a_log_file_that_reached_its_size_limit_costs_the_chat_nothing() {
     let mut command = Command::new("sh");
     // 8 blocks of 512 bytes, by POSIX.
     command.args(["-c", r#"ulimit -f 8; exec "$@""#, "sh"]).arg(server.get_program()).args(server.get_args());
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     the_chat_goes_on(&server);
-    // As logrotate's copytruncate does; here it is room again.
+    // As with copytruncate of logrotate: afterwards there is space again.
     OpenOptions::new().write(true).truncate(true).open(&log).unwrap();
-    eventually("the loss is told", || fs::read_to_string(&log).unwrap().contains(LOST).then_some(()));
+    eventually("the loss is reported", || fs::read_to_string(&log).unwrap().contains(LOST).then_some(()));
 }
 
 #[test]
-fn d14_closed_standard_output_and_error_cost_the_chat_nothing() {
+fn d14_closed_standard_output_and_error_do_not_disturb_the_chat() {
     let port = Port::reserve();
     let mut command = verbose(&port, &[]);
     for set in [Command::stdout::<Stdio>, Command::stderr::<Stdio>] {
@@ -152,27 +161,27 @@ fn d14_closed_standard_output_and_error_cost_the_chat_nothing() {
         drop(reader);
         set(&mut command, writer.into());
     }
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     the_chat_goes_on(&server);
     server.signal("TERM");
     assert_eq!(server.wait().0.code(), Some(0));
 }
 
 #[test]
-fn d14_a_reader_of_the_log_who_leaves_after_a_line_costs_the_chat_nothing() {
+fn d14_a_log_pipe_that_is_closed_after_a_line_does_not_disturb_the_chat() {
     let port = Port::reserve();
     let mut command = verbose(&port, &[]);
     let (reader, writer) = std::io::pipe().unwrap();
     command.stderr(writer);
-    let server = Server::spawn_unheard(command, &port);
+    let server = Server::spawn_without_log(command, &port);
     let mut first = String::new();
     BufReader::new(reader).read_line(&mut first).unwrap();
     assert!(first.contains("listening on"), "{first}");
     the_chat_goes_on(&server);
 }
 
-/// Two talk while nobody reads the log that `command` writes to `stderr`; then it is read from
-/// `reader`, and what is missing is told.
+/// Clients talk while the log that `command` writes to `stderr` is not read. Then it is read from `reader`, and
+/// must report how many lines are missing.
 #[track_caller]
 fn the_chat_goes_on_past_a_stuck_log(
     stderr: OwnedFd,
@@ -182,13 +191,13 @@ fn the_chat_goes_on_past_a_stuck_log(
     let port = Port::reserve();
     let mut command = command(verbose(&port, &[]));
     command.stderr(stderr);
-    let mut server = Server::spawn_unheard(command, &port);
-    // Others may write there too, and expect it to block; for the time of one write it may not.
-    eventually("standard error blocks for others", || (!is_nonblocking(&server)).then_some(()));
-    let _they_stay = the_chat_goes_on(&server);
-    server.hear_log(reader);
-    // It may be told in parts: a short line can find room where a long one did not.
-    let (logged, lost) = eventually("all is logged or told to be lost", || {
+    let mut server = Server::spawn_without_log(command, &port);
+    // Other processes may write there too, and expect it to block. It may be non-blocking for one write.
+    eventually("standard error is blocking", || (!is_nonblocking(&server)).then_some(()));
+    let _connected = the_chat_goes_on(&server);
+    server.read_log_from(reader);
+    // There may be several reports: a short line can find space where a long one did not.
+    let (logged, lost) = eventually("each message is logged or reported as lost", || {
         let log = server.log_so_far();
         let lost = log.iter().filter(|line| line.contains(LOST)).map(|line| lost(line)).sum::<usize>();
         (messages(log) + lost >= MESSAGES).then_some((messages(log), lost))
@@ -198,7 +207,7 @@ fn the_chat_goes_on_past_a_stuck_log(
     the_chat_goes_on(&server);
 }
 
-/// Whether standard error is set never to wait, for all who share it.
+/// Whether standard error is non-blocking, for all processes that share it.
 fn is_nonblocking(server: &Server) -> bool {
     let info = fs::read_to_string(format!("/proc/{}/fdinfo/2", server.pid())).unwrap();
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
@@ -207,45 +216,81 @@ fn is_nonblocking(server: &Server) -> bool {
 }
 
 #[test]
-fn d15_a_log_pipe_that_nobody_reads_costs_the_chat_nothing() {
+fn d15_a_log_pipe_that_is_not_read_does_not_disturb_the_chat() {
     let (reader, writer) = std::io::pipe().unwrap();
     the_chat_goes_on_past_a_stuck_log(writer.into(), reader, identity);
 }
 
 #[test]
-fn d15_a_log_socket_that_nobody_reads_costs_the_chat_nothing() {
+fn d15_a_log_socket_that_is_not_read_does_not_disturb_the_chat() {
     let (reader, writer) = UnixStream::pair().unwrap();
     socket2::SockRef::from(&writer).set_send_buffer_size(16 * 1024).unwrap();
     the_chat_goes_on_past_a_stuck_log(writer.into(), reader, identity);
 }
 
+/// The server with standard error on a socket, as systemd starts it, and `JOURNAL_STREAM` with that socket's
+/// inode plus `offset`. Returns what can be read of the log.
+fn logging_to_journal(port: &Port, offset: u64) -> (Server, UnixStream) {
+    let (reader, writer) = UnixStream::pair().unwrap();
+    socket2::SockRef::from(&writer).set_send_buffer_size(16 * 1024).unwrap();
+    let stat = rustix::fs::fstat(&writer).unwrap();
+    let mut command = verbose(port, &[]);
+    command.env("JOURNAL_STREAM", format!("{}:{}", stat.st_dev, stat.st_ino + offset));
+    command.stderr(OwnedFd::from(writer));
+    (Server::spawn_without_log(command, port), reader)
+}
+
 #[test]
-fn d15_a_terminal_that_is_held_costs_the_chat_nothing() {
+fn under_the_journal_log_lines_have_no_time_of_their_own_also_the_report_of_lost_lines() {
+    let port = Port::reserve();
+    let (mut server, reader) = logging_to_journal(&port, 0);
+    let _connected = the_chat_goes_on(&server);
+    server.read_log_from(reader);
+    let report = server.wait_for_log(LOST);
+    assert_eq!(report, format!("[WARN] {LOST}{}", lost(&report)));
+    for line in server.log_so_far() {
+        assert!(has_level(line), "{line:?}");
+    }
+}
+
+#[test]
+fn log_lines_have_a_time_if_journal_stream_names_another_file_than_standard_error() {
+    let port = Port::reserve();
+    let (mut server, reader) = logging_to_journal(&port, 1);
+    let _connected = the_chat_goes_on(&server);
+    server.read_log_from(reader);
+    let report = server.wait_for_log(LOST);
+    assert!(report[25..].starts_with("[WARN] "), "{report}");
+    messages(server.log_so_far());
+}
+
+#[test]
+fn d15_a_stopped_terminal_does_not_disturb_the_chat() {
     let (reader, terminal) = terminal();
     the_chat_goes_on_past_a_stuck_log(terminal, reader, identity);
 }
 
-/// As after `su` or `sudo -u`: what one user opened, another writes to and cannot open again.
+/// As after `su` or `sudo -u`: one user opened the log, and the server of another cannot reopen it.
 #[track_caller]
 fn the_chat_goes_on_past_a_stuck_log_of_another(stderr: OwnedFd, reader: impl Read + Send + 'static) {
     rustix::fs::fchmod(&stderr, Mode::empty()).unwrap();
-    let as_another = |command| without_capability("dac_override", command);
-    the_chat_goes_on_past_a_stuck_log(stderr, reader, as_another);
+    let without_access = |command| without_capability("dac_override", command);
+    the_chat_goes_on_past_a_stuck_log(stderr, reader, without_access);
 }
 
 #[test]
-fn d15_a_log_pipe_of_another_user_costs_the_chat_nothing() {
+fn d15_a_log_pipe_of_another_user_does_not_disturb_the_chat() {
     let (reader, writer) = std::io::pipe().unwrap();
     the_chat_goes_on_past_a_stuck_log_of_another(writer.into(), reader);
 }
 
 #[test]
-fn d15_a_held_terminal_of_another_user_costs_the_chat_nothing() {
+fn d15_a_stopped_terminal_of_another_user_does_not_disturb_the_chat() {
     let (reader, terminal) = terminal();
     the_chat_goes_on_past_a_stuck_log_of_another(terminal, reader);
 }
 
-/// A terminal: the side of its screen and the side of its programs.
+/// A pseudo-terminal: the controlling side and the side of the programs.
 fn terminal() -> (File, OwnedFd) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -257,19 +302,19 @@ fn terminal() -> (File, OwnedFd) {
 }
 
 #[test]
-fn d15_a_named_pipe_as_log_file_that_nobody_reads_costs_the_chat_nothing() {
+fn d15_a_named_pipe_as_log_file_that_is_not_read_does_not_disturb_the_chat() {
     let folder = Folder::new("d15");
     let log = folder.path("log");
     let kind = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &log, kind, Mode::RWXU, 0).unwrap();
-    // A side alone waits for the other; a log file has to have its reader first.
+    // Opening one side alone blocks; the log file needs its reader first.
     let both = OpenOptions::new().read(true).write(true).open(&log).unwrap();
     let reader = File::open(&log).unwrap();
     let port = Port::reserve();
-    let mut server = Server::spawn_unheard(logging_to(&log, &port), &port);
+    let mut server = Server::spawn_without_log(logging_to(&log, &port), &port);
     drop(both);
     the_chat_goes_on(&server);
-    server.hear_log(reader);
+    server.read_log_from(reader);
     assert!(lost(&server.wait_for_log(LOST)) > 0);
 }
 
@@ -278,8 +323,8 @@ fn d16_a_message_cannot_forge_a_log_line_or_drive_a_terminal() {
     for arguments in [&["-v"][..], &["-v", "--raw"], &["-v", "-v"], &["-v", "-v", "--raw"]] {
         let mut server = Server::start(arguments);
         let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-        let author = alice.stream().local_addr().unwrap();
-        alice.says(b"one\x1b[2J\r2026-01-01T00:00:00Z [ERROR] forged\ntwo\x9b\x00\xc2\x9b\nend\n");
+        let author = alice.address();
+        alice.send(b"one\x1b[2J\r2026-01-01T00:00:00Z [ERROR] forged\ntwo\x9b\x00\xc2\x9b\nend\n");
         let shown = server.wait_for_log("one");
         assert!(
             shown.ends_with(&format!("{author}: one\\x1B[2J\\x0D2026-01-01T00:00:00Z [ERROR] forged")),
@@ -288,7 +333,7 @@ fn d16_a_message_cannot_forge_a_log_line_or_drive_a_terminal() {
         let shown = server.wait_for_log("two");
         assert!(shown.ends_with(&format!("{author}: two\\x9B\\x00\\x9B")), "{arguments:?}: {shown}");
         server.wait_for_log(&format!("{author}: end"));
-        while bob.hears_line() != b"end" {}
+        while bob.read_line() != b"end" {}
         for line in server.log_so_far() {
             assert!(line.starts_with("20") && !line.contains(char::is_control), "{arguments:?}: {line:?}");
         }
@@ -296,13 +341,13 @@ fn d16_a_message_cannot_forge_a_log_line_or_drive_a_terminal() {
 }
 
 #[test]
-fn d16_without_being_asked_to_the_log_says_nothing_of_what_is_said() {
+fn d16_by_default_the_log_has_no_text_of_messages() {
     let mut server = Server::start(&[]);
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
-    alice.says("a secret\n");
-    bob.expects("a secret");
-    let mut stranger = Client::join(&server);
-    stranger.says("GET /secret HTTP/1.1\r\nHost: secret\r\n\r\n");
+    alice.send("a secret\n");
+    bob.expect_line("a secret");
+    let mut other = Client::join(&server);
+    other.send("GET /secret HTTP/1.1\r\nHost: secret\r\n\r\n");
     server.wait_for_log("spoke HTTP");
     server.signal("USR1");
     server.wait_for_log("3 accepted");
@@ -310,13 +355,13 @@ fn d16_without_being_asked_to_the_log_says_nothing_of_what_is_said() {
 }
 
 #[test]
-fn d17_a_new_start_adds_to_the_log_file() {
+fn d17_a_new_start_appends_to_the_log_file() {
     let folder = Folder::new("d17");
     let log = folder.path("log");
     fs::write(&log, "from before\n").unwrap();
     let port = Port::reserve();
     for start in 1..=3 {
-        let server = Server::spawn_unheard(logging_to(&log, &port), &port);
+        let server = Server::spawn_without_log(logging_to(&log, &port), &port);
         Client::join(&server);
         server.signal("TERM");
         assert_eq!(server.wait().0.code(), Some(0));

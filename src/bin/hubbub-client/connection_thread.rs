@@ -1,0 +1,301 @@
+//! The connection of the interactive client. It has a thread of its own, because rustyline blocks the main
+//! thread while it waits for keys.
+
+use crate::NAME;
+use crate::backoff::Backoff;
+use crate::connect::{Connected, Target};
+use crate::leave::{self, AbortWatch, MAY_BE_LOST};
+use crate::poll::{self, is_retryable};
+use crate::receive::{LineReceiver, TOO_LONG};
+use crate::screen::Screen;
+use crate::send::SendBuffer;
+use crate::signals::Signals;
+use crate::style::Style;
+use hubbub::net::transport::PlainStream;
+use hubbub::util::os_error;
+use hubbub::wire::escape;
+use rustix::event::{PollFd, PollFlags};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::TryRecvError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes per read: lines that arrive together need one drawing.
+const READ_SIZE: usize = 64 * 1024;
+/// Interval between interrupts of the editor. It may miss one that comes just before it waits for a key.
+const INTERRUPT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The state that the main thread and the connection thread share.
+#[derive(Debug)]
+pub(crate) struct SharedState {
+    state: Mutex<State>,
+    /// A byte here wakes the connection thread.
+    waker: UnixStream,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_connected: bool,
+    /// Typed lines that the connection thread has not taken yet. It takes them at once, so only what the user
+    /// types or pastes limits the size.
+    typed: Vec<u8>,
+    is_leaving: bool,
+    /// Why the connection is lost for good, or empty if a signal ends the client.
+    lost: Option<String>,
+}
+
+impl SharedState {
+    pub(crate) fn new(waker: UnixStream, is_connected: bool) -> Self {
+        Self { state: Mutex::new(State { is_connected, ..State::default() }), waker }
+    }
+
+    /// Queues one or more typed lines; returns false if there is no connection.
+    pub(crate) fn send(&self, lines: &str) -> bool {
+        let mut state = self.lock();
+        if state.is_connected {
+            state.typed.extend_from_slice(lines.as_bytes());
+            state.typed.push(b'\n');
+            self.wake();
+        }
+        state.is_connected
+    }
+
+    /// Asks the connection thread to leave.
+    pub(crate) fn leave(&self) {
+        self.lock().is_leaving = true;
+        self.wake();
+    }
+
+    /// Returns why the connection is lost for good, if it is.
+    pub(crate) fn lost(&self) -> Option<String> {
+        self.lock().lost.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        // Fails only if the socket is full; then the thread wakes anyway.
+        _ = (&self.waker).write(b"w");
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+enum End {
+    /// The client left; an error says why the last lines may not have arrived.
+    Left(Result<(), String>),
+    Lost(String),
+}
+
+/// The connection thread.
+#[derive(Debug)]
+pub(crate) struct ConnectionThread {
+    pub(crate) target: Target,
+    pub(crate) reconnect: bool,
+    pub(crate) style: Style,
+    pub(crate) shared: Arc<SharedState>,
+    pub(crate) screen: Arc<Screen>,
+    pub(crate) signals: Signals,
+    pub(crate) wake: UnixStream,
+    pub(crate) buffer: SendBuffer,
+}
+
+impl ConnectionThread {
+    /// Serves the connection `connected` and, if the client is to reconnect, those after it.
+    ///
+    /// # Errors
+    /// One line that says why the client did not end as asked.
+    pub(crate) fn run(mut self, connected: Connected) -> Result<(), String> {
+        let mut backoff = Backoff::new();
+        let mut was_connected = connected.is_ok();
+        let mut next = connected;
+        loop {
+            let since = Instant::now();
+            let why = match next {
+                Ok(stream) => match self.serve(stream) {
+                    End::Left(result) => return result,
+                    End::Lost(why) => why,
+                },
+                Err(why) => why,
+            };
+            if !self.reconnect || self.signals.has_fatal() {
+                self.stop_editor(&why);
+                return Err(why);
+            }
+            let pause = backoff.next(since.elapsed());
+            self.note(&format!("{why}; connecting again in {} s", pause.as_secs()));
+            if self.is_leaving_before(Instant::now() + pause) {
+                return self.leave_unconnected();
+            }
+            next = match self.connect() {
+                Some(connected) => connected,
+                None => return self.leave_unconnected(),
+            };
+            if next.is_ok() {
+                self.note(if was_connected { "connected again" } else { "connected" });
+                was_connected = true;
+            }
+        }
+    }
+
+    fn serve(&mut self, mut stream: PlainStream) -> End {
+        self.shared.lock().is_connected = true;
+        let mut receiver = LineReceiver::new(self.style, None);
+        let mut has_write_failed = false;
+        let why = loop {
+            let reads = !self.screen.is_full();
+            let writes = !has_write_failed && self.buffer.pending() > 0;
+            if let Err(why) = self.wait(&stream, reads, writes) {
+                break why;
+            }
+            if self.is_to_leave() {
+                if self.signals.has_fatal() {
+                    return End::Lost(String::new());
+                }
+                let abort = AbortWatch { wake: &self.wake, signals: &self.signals };
+                let buffer = std::mem::take(&mut self.buffer);
+                return End::Left(leave::leave(stream, buffer, None, Some(abort)));
+            }
+            // After a failed write the socket is still read: the server may have sent its reason before.
+            has_write_failed = has_write_failed || self.buffer.send(&mut stream).is_err();
+            if !reads {
+                continue;
+            }
+            let mut output = Vec::new();
+            let end = receive(&mut stream, &mut receiver, &mut output);
+            self.show(&output);
+            (0..receiver.take_too_long()).for_each(|_| self.note(TOO_LONG));
+            if let Some(why) = end {
+                break why;
+            }
+        };
+        self.shared.lock().is_connected = false;
+        self.take_typed();
+        self.buffer.rewind_line();
+        End::Lost(why)
+    }
+
+    /// Waits until the connection can be read or written, as asked, or until the main thread or a signal wakes
+    /// this thread.
+    fn wait(&self, stream: &PlainStream, reads: bool, writes: bool) -> Result<(), String> {
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::IN, reads);
+        interest.set(PollFlags::OUT, writes);
+        let wake = PollFd::new(&self.wake, PollFlags::IN);
+        // A closed connection is reported even without interest, and the loop would spin.
+        if interest.is_empty() {
+            poll::wait(&mut [wake], None)?;
+        } else {
+            poll::wait(&mut [wake, PollFd::new(stream, interest)], None)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the typed lines to the send buffer.
+    fn take_typed(&mut self) {
+        self.buffer.push(&std::mem::take(&mut self.shared.lock().typed));
+    }
+
+    /// Takes the typed lines; returns whether the client is to leave or a signal is to end it.
+    fn is_to_leave(&mut self) -> bool {
+        while matches!(self.wake.read(&mut [0; 64]), Ok(1..)) {}
+        // Under one lock, so that a line typed just before the user leaves is not missed.
+        let mut state = self.shared.lock();
+        self.buffer.push(&std::mem::take(&mut state.typed));
+        state.is_leaving || self.signals.has_fatal()
+    }
+
+    /// Waits until `end`; returns true as soon as the client is to leave.
+    fn is_leaving_before(&mut self, end: Instant) -> bool {
+        while poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(end)) == Ok(true) {
+            if self.is_leaving_unconnected() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Connects; returns `None` if the client is to leave first.
+    fn connect(&mut self) -> Option<Connected> {
+        let shared = Arc::clone(&self.shared);
+        let connected = match self.target.start(None, move || shared.wake()) {
+            Ok(connected) => connected,
+            Err(why) => return Some(Err(why)),
+        };
+        loop {
+            match connected.try_recv() {
+                Err(TryRecvError::Empty) => {}
+                result => return result.ok(),
+            }
+            if let Err(why) = poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], None) {
+                return Some(Err(why));
+            }
+            if self.is_leaving_unconnected() {
+                return None;
+            }
+        }
+    }
+
+    /// Returns whether the client is to leave. A signal stops the editor too.
+    fn is_leaving_unconnected(&mut self) -> bool {
+        let is_leaving = self.is_to_leave();
+        if is_leaving && self.signals.has_fatal() {
+            self.stop_editor("");
+        }
+        is_leaving
+    }
+
+    fn leave_unconnected(&self) -> Result<(), String> {
+        match self.buffer.pending() {
+            0 => Ok(()),
+            _ => Err(format!("left without a connection; {MAY_BE_LOST}")),
+        }
+    }
+
+    fn show(&self, lines: &[u8]) {
+        if !lines.is_empty() {
+            // Always valid: on a terminal every line is escaped.
+            self.screen.show(&String::from_utf8_lossy(lines));
+        }
+    }
+
+    /// Shows a line of the client itself.
+    fn note(&self, text: &str) {
+        let mut line = escape::escape(format!("{NAME}: {text}").as_bytes()).into_owned();
+        line.push(b'\n');
+        self.show(&line);
+    }
+
+    /// Stops the editor with the reason, which is empty for a signal.
+    fn stop_editor(&self, why: &str) {
+        // The last received lines belong above the edited line.
+        self.screen.wait_until_shown();
+        self.shared.lock().lost = Some(why.to_owned());
+        loop {
+            self.signals.interrupt_editor();
+            if self.screen.is_closed_within(INTERRUPT_INTERVAL) {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads once; returns why the connection ended, if it did.
+fn receive(stream: &mut PlainStream, receiver: &mut LineReceiver, output: &mut Vec<u8>) -> Option<String> {
+    let mut bytes = [0; READ_SIZE];
+    match stream.read(&mut bytes) {
+        Ok(0) => {
+            receiver.finish(output);
+            Some("connection lost: the server closed it".to_owned())
+        }
+        Ok(count) => {
+            receiver.receive(&bytes[..count], output);
+            None
+        }
+        Err(error) if is_retryable(&error) => None,
+        Err(error) => Some(format!("connection lost: {}", os_error::text(&error))),
+    }
+}

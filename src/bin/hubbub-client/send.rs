@@ -1,0 +1,111 @@
+//! Bytes that are to be sent to the server.
+
+use hubbub::chat::command::Command;
+use hubbub::net::transport::PlainStream;
+use memchr::memrchr;
+use std::io::{self, ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+/// Sent bytes stay at the front of the buffer up to this size: moving the rest for each write would cost more.
+const MAX_SENT: usize = 64 * 1024;
+/// `/quit` and the byte after it: enough of a line to recognise the command.
+const QUIT_PREFIX: usize = "/quit ".len();
+
+/// Bytes that the connection has not taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct SendBuffer {
+    bytes: Vec<u8>,
+    /// How many of `bytes` the connection has taken.
+    sent: usize,
+    /// When the connection took bytes last.
+    last_sent: Option<Instant>,
+    /// The first bytes of the unfinished line, up to [`QUIT_PREFIX`].
+    line_start: Vec<u8>,
+    /// Whether the last complete line was `/quit`.
+    ends_with_quit: bool,
+}
+
+/// Returns whether a line is the command `/quit`, which a server obeys in views with names.
+pub(crate) fn is_quit(line: &[u8]) -> bool {
+    let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
+    matches!(Command::parse(&line[..end]), Command::Quit)
+}
+
+impl SendBuffer {
+    /// Appends `bytes`.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        // A server also ends a line at CR NUL.
+        for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | 0)) {
+            let missing = QUIT_PREFIX - self.line_start.len();
+            self.line_start.extend_from_slice(&piece[..piece.len().min(missing)]);
+            if piece.ends_with(b"\n") || piece.ends_with(b"\r\0") {
+                self.ends_with_quit = is_quit(&self.line_start);
+                self.line_start.clear();
+            }
+        }
+    }
+
+    /// Returns whether everything is sent and the last line was `/quit`: then a close is the server's answer.
+    pub(crate) const fn has_sent_quit(&self) -> bool {
+        self.ends_with_quit && self.line_start.is_empty() && self.pending() == 0
+    }
+
+    /// Returns how many bytes are still to be sent.
+    pub(crate) const fn pending(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Sends what `stream` takes now.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(crate) fn send(&mut self, stream: &mut PlainStream) -> io::Result<()> {
+        while self.pending() > 0 {
+            match stream.write(&self.bytes[self.sent..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => {
+                    self.sent += bytes;
+                    self.last_sent = Some(Instant::now());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if self.pending() == 0 {
+            self.bytes.clear();
+            self.sent = 0;
+        } else if self.sent >= self.pending().max(MAX_SENT) {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(())
+    }
+
+    /// Returns whether bytes are pending or were sent within the last `time`.
+    pub(crate) fn was_used_within(&self, time: Duration) -> bool {
+        self.pending() > 0 || self.last_sent.is_some_and(|last| last.elapsed() < time)
+    }
+
+    /// Prepares for the next connection: a line that was sent in part is sent again from its start.
+    pub(crate) fn rewind_line(&mut self) {
+        (self.last_sent, self.ends_with_quit) = (None, false);
+        self.sent = memrchr(b'\n', &self.bytes[..self.sent]).map_or(0, |end| end + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_sent_in_part_is_sent_again_and_a_complete_one_is_not() {
+        for (sent, pending) in [(0, "one\ntwo\n"), (2, "one\ntwo\n"), (4, "two\n"), (6, "two\n"), (8, "")] {
+            let mut buffer = SendBuffer { sent, ..SendBuffer::default() };
+            buffer.push(b"one\ntwo\n");
+            buffer.rewind_line();
+            assert_eq!(&buffer.bytes[buffer.sent..], pending.as_bytes(), "after {sent} bytes");
+        }
+    }
+}

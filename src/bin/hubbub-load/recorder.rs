@@ -1,0 +1,348 @@
+//! Records what was sent and received, and when.
+
+use crate::check::{OrderCheck, Verdict};
+use crate::evenness::Evenness;
+use crate::line::{LineKind, LineTemplate};
+use crate::protocol::Protocol;
+use crate::slowest_reader::SlowestReader;
+use hdrhistogram::Histogram;
+use std::time::Duration;
+
+/// The histogram's limit: a longer latency counts as this one.
+const MAX_LATENCY: Duration = Duration::from_secs(3600);
+/// Significant decimal digits of a latency.
+const LATENCY_DIGITS: u8 = 3;
+
+/// The clients of a run, and what they send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Workload {
+    /// Clients that receive every line. The first `senders` of them also send.
+    pub(crate) readers: usize,
+    pub(crate) senders: usize,
+    pub(crate) lines: u32,
+    pub(crate) bytes: usize,
+    pub(crate) verify: bool,
+    /// Whether lines from outside this run are allowed.
+    pub(crate) others: bool,
+    pub(crate) protocol: Protocol,
+}
+
+impl Workload {
+    /// Returns how many lines `reader` has to receive: all but its own.
+    fn expected_by(&self, reader: usize) -> u32 {
+        self.lines - self.sent_by(reader)
+    }
+
+    /// Returns how many lines `client` sends.
+    fn sent_by(&self, client: usize) -> u32 {
+        let senders = self.senders as u32;
+        let lines = (self.lines + senders).saturating_sub(1 + client as u32) / senders;
+        if client < self.senders { lines } else { 0 }
+    }
+
+    /// Returns how many deliveries the lines of `client` need.
+    fn deliveries_of(&self, client: usize) -> u64 {
+        u64::from(self.sent_by(client)) * (self.readers as u64 - 1)
+    }
+}
+
+/// Counts of wrong deliveries.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Faults {
+    pub(crate) lost: u64,
+    pub(crate) out_of_order: u64,
+    pub(crate) duplicated: u64,
+    pub(crate) corrupted: u64,
+    /// Lines that their own sender received.
+    pub(crate) returned: u64,
+    /// Lines from outside this run that are not allowed; each client's first is its greeting.
+    pub(crate) unexpected: u64,
+}
+
+/// The record of one run.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    workload: Workload,
+    template: LineTemplate,
+    check: Option<OrderCheck>,
+    /// When each line was sent, in nanoseconds since the start.
+    sent_at: Vec<u64>,
+    /// Lines that each reader still has to receive.
+    missing: Vec<u32>,
+    /// Readers that still have to receive a line.
+    incomplete: usize,
+    slowest_reader: SlowestReader,
+    evenness: Evenness,
+    faults: Faults,
+    foreign: u64,
+    /// Readers that received a line from outside this run: their greeting.
+    greeted: Vec<bool>,
+    /// The first notice of the server.
+    notice: Option<Vec<u8>>,
+    deliveries: u64,
+    latency: Histogram<u64>,
+    is_stopped: bool,
+}
+
+impl Recorder {
+    /// Creates an empty record of the run with number `run`.
+    ///
+    /// # Errors
+    /// There is not enough memory for the send times of all lines.
+    pub(crate) fn new(workload: Workload, run: u16) -> Result<Self, String> {
+        let Workload { readers, senders, bytes, verify, .. } = workload;
+        let lines = workload.lines as usize;
+        let missing = (0..readers).map(|reader| workload.expected_by(reader)).collect::<Vec<_>>();
+        let max_latency = u64::try_from(MAX_LATENCY.as_nanos()).unwrap_or(u64::MAX);
+        Ok(Self {
+            template: LineTemplate::new(run, bytes),
+            check: verify.then(|| OrderCheck::new(readers, senders, lines, senders)),
+            sent_at: zeros(lines)?,
+            incomplete: missing.iter().filter(|&&missing| missing > 0).count(),
+            missing,
+            slowest_reader: SlowestReader::new(readers),
+            evenness: Evenness::new((0..senders).map(|sender| workload.deliveries_of(sender))),
+            faults: Faults::default(),
+            foreign: 0,
+            greeted: vec![false; readers],
+            notice: None,
+            deliveries: 0,
+            latency: Histogram::new_with_max(max_latency, LATENCY_DIGITS)
+                .map_err(|error| error.to_string())?,
+            is_stopped: false,
+            workload,
+        })
+    }
+
+    /// Returns the workload.
+    pub(crate) const fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// Appends the message that sends line `number`, and records that it was due at `due` after the start.
+    pub(crate) fn write_line(&mut self, number: u32, due: Duration, out: &mut Vec<u8>) {
+        self.sent_at[number as usize] = nanos(due);
+        let sender = (number as usize % self.workload.senders) as u16;
+        self.slowest_reader.advance(usize::from(sender));
+        let length = self.workload.bytes - 1;
+        self.workload.protocol.encode(length, out, |out| self.template.write(sender, number, out));
+    }
+
+    /// Returns the message that sends a probe.
+    pub(crate) fn probe(&self) -> Vec<u8> {
+        let probe = self.template.probe();
+        let mut out = Vec::new();
+        self.workload.protocol.encode(probe.len(), &mut out, |out| out.extend_from_slice(&probe));
+        out
+    }
+
+    /// Records that `reader` received `line` at `now` after the start.
+    pub(crate) fn receive(&mut self, reader: usize, line: &[u8], now: Duration) {
+        if self.is_stopped {
+            return;
+        }
+        let (sender, number) = match self.template.parse(line) {
+            LineKind::Probe => return,
+            LineKind::Foreign => return self.receive_foreign(reader, line),
+            LineKind::Ours { sender, number } => (sender, number),
+        };
+        if number >= self.workload.lines || number as usize % self.workload.senders != usize::from(sender) {
+            self.faults.corrupted += 1;
+            return;
+        }
+        if usize::from(sender) == reader {
+            self.faults.returned += u64::from(!self.workload.protocol.echoes());
+            return;
+        }
+        if let Some(check) = &mut self.check {
+            if !self.template.is_intact(sender, number, line) {
+                self.faults.corrupted += 1;
+                return;
+            }
+            match check.record(reader, number) {
+                Verdict::InOrder => {}
+                Verdict::Late => self.faults.out_of_order += 1,
+                Verdict::Duplicate => return self.faults.duplicated += 1,
+            }
+        }
+        let Some(missing) = self.missing[reader].checked_sub(1) else {
+            return self.faults.duplicated += 1;
+        };
+        self.missing[reader] = missing;
+        self.incomplete -= usize::from(missing == 0);
+        self.deliveries += 1;
+        self.slowest_reader.advance(reader);
+        self.evenness.record(usize::from(sender));
+        self.latency.saturating_record(nanos(now).saturating_sub(self.sent_at[number as usize]));
+    }
+
+    fn receive_foreign(&mut self, reader: usize, line: &[u8]) {
+        self.foreign += 1;
+        let is_greeting = !std::mem::replace(&mut self.greeted[reader], true);
+        let is_allowed = !self.workload.verify || self.workload.others || is_greeting;
+        self.faults.unexpected += u64::from(!is_allowed);
+        if is_notice(line) && self.notice.is_none() {
+            self.notice = Some(line.to_vec());
+        }
+    }
+
+    /// Stops waiting for `reader`: the lines it has not received are lost.
+    pub(crate) fn disconnect(&mut self, reader: usize) {
+        self.incomplete -= usize::from(self.missing[reader] > 0);
+        self.slowest_reader.remove(reader);
+        self.faults.lost += u64::from(std::mem::take(&mut self.missing[reader]));
+    }
+
+    /// Stops recording: a line that arrives later counts as lost.
+    pub(crate) const fn stop(&mut self) {
+        self.is_stopped = true;
+    }
+
+    /// Whether every connected reader has received every line.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.incomplete == 0
+    }
+
+    /// Returns how many lines every connected reader has received or sent.
+    pub(crate) const fn received_by_all(&self) -> u32 {
+        self.slowest_reader.received()
+    }
+
+    /// Returns the deliveries so far.
+    pub(crate) const fn deliveries(&self) -> u64 {
+        self.deliveries
+    }
+
+    /// Returns the deliveries that there have to be.
+    pub(crate) fn expected(&self) -> u64 {
+        (0..self.workload.readers).map(|reader| u64::from(self.workload.expected_by(reader))).sum()
+    }
+
+    /// Returns the share, 0 to 1, that the slowest of several senders had when the first was complete.
+    pub(crate) fn evenness(&self) -> Option<f64> {
+        self.evenness.result()
+    }
+
+    /// Returns the wrong deliveries, once no more lines can arrive.
+    pub(crate) fn faults(&mut self) -> Faults {
+        let missing = self.missing.iter().map(|&missing| u64::from(missing)).sum::<u64>();
+        let misplaced = self.check.as_mut().map_or(0, OrderCheck::misplaced);
+        Faults {
+            lost: self.faults.lost + missing,
+            out_of_order: self.faults.out_of_order + misplaced,
+            ..self.faults
+        }
+    }
+
+    /// Returns how many lines came from outside this run, greetings included.
+    pub(crate) const fn foreign(&self) -> u64 {
+        self.foreign
+    }
+
+    /// Returns the first notice of the server.
+    pub(crate) fn notice(&self) -> Option<&[u8]> {
+        self.notice.as_deref()
+    }
+
+    /// Returns the latencies of all deliveries, in nanoseconds.
+    pub(crate) const fn latency(&self) -> &Histogram<u64> {
+        &self.latency
+    }
+}
+
+/// Whether a line is a notice that hubbub sends itself, such as a refusal.
+pub(crate) fn is_notice(line: &[u8]) -> bool {
+    line.starts_with(b"* ")
+}
+
+/// Returns `count` zeros, which take memory only when they are overwritten.
+fn zeros(count: usize) -> Result<Vec<u64>, String> {
+    // `vec!` below would abort the program if there is not enough memory.
+    Vec::<u64>::new().try_reserve_exact(count).map_err(|_| {
+        format!("not enough memory to record the send times of {count} lines: choose fewer with --lines")
+    })?;
+    Ok(vec![0; count])
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECEIVED_AT: Duration = Duration::from_millis(3);
+
+    fn recorder(verify: bool) -> Recorder {
+        let protocol = Protocol::Lines;
+        let workload =
+            Workload { readers: 3, senders: 2, lines: 5, bytes: 64, verify, others: false, protocol };
+        Recorder::new(workload, 7).expect("a recorder")
+    }
+
+    fn send_all(recorder: &mut Recorder) -> Vec<Vec<u8>> {
+        (0..5)
+            .map(|number| {
+                let mut line = Vec::new();
+                recorder.write_line(number, Duration::from_millis(1), &mut line);
+                assert_eq!((line.len(), line.pop()), (64, Some(b'\n')));
+                line
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_run_is_fine_when_each_reader_received_the_lines_of_the_others() {
+        for verify in [false, true] {
+            let mut recorder = recorder(verify);
+            let lines = send_all(&mut recorder);
+            assert_eq!(recorder.expected(), 2 + 3 + 5);
+            for (reader, numbers) in [(2, &[0, 1, 2, 3, 4][..]), (0, &[1, 3]), (1, &[0, 2, 4])] {
+                assert!(!recorder.is_complete());
+                for &number in numbers {
+                    recorder.receive(reader, &lines[number], RECEIVED_AT);
+                }
+            }
+            assert!(recorder.is_complete());
+            assert_eq!(recorder.received_by_all(), 5);
+            // Sender 1 is complete when one of two readers has received the three lines of sender 0.
+            assert_eq!(recorder.evenness(), Some(0.5));
+            assert_eq!((recorder.deliveries(), recorder.faults()), (10, Faults::default()));
+            let median = recorder.latency().value_at_quantile(0.5);
+            assert!((1_998_000..2_002_000).contains(&median), "{median}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_fault_has_its_own_count() {
+        let mut recorder = recorder(true);
+        let lines = send_all(&mut recorder);
+        let mut corrupted = lines[1].clone();
+        corrupted[40] ^= 1;
+        for line in [&b"Welcome"[..], &corrupted, &lines[2], &lines[2], &lines[0], &lines[4]] {
+            recorder.receive(2, line, RECEIVED_AT);
+        }
+        recorder.receive(1, &lines[1], RECEIVED_AT);
+        recorder.disconnect(0);
+        assert_eq!(recorder.foreign(), 1, "the greeting");
+        // Missing: two lines at reader 2, three at reader 1, and two at reader 0, which is disconnected.
+        let none = Faults::default();
+        let faults =
+            Faults { lost: 2 + 3 + 2, out_of_order: 1, duplicated: 1, corrupted: 1, returned: 1, ..none };
+        assert_eq!(recorder.faults(), faults);
+        assert!(!recorder.is_complete());
+    }
+
+    #[test]
+    fn a_foreign_line_after_the_greeting_is_unexpected_unless_others_may_talk() {
+        for (others, unexpected) in [(false, 2), (true, 0)] {
+            let mut recorder = recorder(true);
+            recorder.workload.others = others;
+            for line in [&b"Welcome"[..], b"a line of somebody else", b"* a notice"] {
+                recorder.receive(2, line, RECEIVED_AT);
+            }
+            assert_eq!((recorder.foreign(), recorder.faults().unexpected), (3, unexpected));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Who may be read, and how much, so that every line is sure to find space in every feed.
+//!
+//! While there is much space, everyone is read. Once readers are slow and the feed fills up, bulk senders
+//! wait, and the last eighth is for clients that have sent little lately ([`SendCredit`]). All is counted in
+//! one unit: the bytes that a line takes in the most expensive view.
+
+use super::channel::Channel;
+use super::feed::Feed;
+use super::rate_limit::{RateLimit, RateUsage};
+use super::send_credit::{CreditRules, SendCredit};
+use crate::util::clock::Moment;
+use std::time::Duration;
+
+/// The most that a line of `n` bytes takes: `n * factor + overhead` bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineCost {
+    /// Bytes that one byte of text becomes, at least 1.
+    pub factor: usize,
+    /// Bytes besides the text, line end included.
+    pub overhead: usize,
+}
+
+impl LineCost {
+    /// What a line of `len` bytes takes at most.
+    pub const fn of(self, len: usize) -> usize {
+        len.saturating_mul(self.factor).saturating_add(self.overhead)
+    }
+
+    /// The longest line that is sure to fit into `space` bytes, or `None` if not even an empty one is.
+    pub const fn longest(self, space: usize) -> Option<usize> {
+        match space.checked_sub(self.overhead) {
+            Some(space) => Some(space / self.factor),
+            None => None,
+        }
+    }
+
+    /// The larger of both, part by part.
+    pub fn max(self, other: Self) -> Self {
+        Self { factor: self.factor.max(other.factor), overhead: self.overhead.max(other.overhead) }
+    }
+}
+
+/// How much of one client's input may be handled now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadBudget {
+    /// Bytes of the feeds that its lines may take.
+    pub space: usize,
+    /// Lines, at least 1.
+    pub lines: usize,
+}
+
+impl ReadBudget {
+    /// No limit: for input that is dropped.
+    pub const UNLIMITED: Self = Self { space: usize::MAX, lines: usize::MAX };
+}
+
+/// Whether a client may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadPermit {
+    /// Now, within the budget.
+    Now(ReadBudget),
+    /// After it has taken the text that waits for it.
+    AfterWrite,
+    /// After slow readers have made space in the feeds.
+    AfterSpace,
+    /// At that moment, for it has reached its rate limit.
+    At(Moment),
+}
+
+/// What one client has sent lately, by both measures.
+#[derive(Debug, Clone, Copy)]
+pub struct SendRate {
+    credit: SendCredit,
+    usage: RateUsage,
+}
+
+impl SendRate {
+    /// The time since the client sent something, at most 49 days.
+    pub fn idle_time(&self, now: Moment) -> Duration {
+        self.credit.idle_time(now)
+    }
+}
+
+/// The rules of admission of one room.
+#[derive(Debug, Clone, Copy)]
+pub struct Admission {
+    /// Bytes of each feed.
+    feed: usize,
+    /// What a line takes at most in the most expensive view.
+    cost: LineCost,
+    /// The longest line, in bytes as sent.
+    max_line: usize,
+    rate: Option<RateLimit>,
+    credit: CreditRules,
+}
+
+impl Admission {
+    /// This part of each feed is for interactive clients while bulk senders wait: 128 KiB of 1 MiB.
+    const RESERVE: usize = 8;
+    /// A bulk sender is not read for less than this part of the feed, 64 KiB of 1 MiB: it waits until there
+    /// is space for a read that is worth its system call.
+    const MIN_BULK: usize = 16;
+    /// One read takes at most this part of the feed, so that four senders share what is there.
+    const MAX_SHARE: usize = 4;
+    /// One line of an interactive client takes at most this part of what is left: long lines cannot use up
+    /// the reserve.
+    const LINE_SHARE: usize = 2;
+
+    /// The rules for feeds of `feed` bytes.
+    pub fn new(feed: usize, cost: LineCost, max_line: usize, rate: Option<RateLimit>) -> Self {
+        Self { feed, cost, max_line, rate, credit: CreditRules::new(feed / Self::RESERVE) }
+    }
+
+    /// The send rate of a client that connects now.
+    pub const fn new_client(&self, now: Moment) -> SendRate {
+        SendRate { credit: SendCredit::new(self.credit, now), usage: RateUsage::new(now) }
+    }
+
+    /// What a line takes at most in the most expensive view.
+    pub const fn cost(&self) -> LineCost {
+        self.cost
+    }
+
+    /// Whether one read may hold more than can be handled at once: more lines than a rate limit allows, or
+    /// than find space for what a view adds to each.
+    pub const fn may_leave_input(&self) -> bool {
+        self.cost.overhead > 1 || self.rate.is_some()
+    }
+
+    /// Whether the client has sent little lately.
+    pub fn is_interactive(&self, sender: &SendRate, now: Moment) -> bool {
+        sender.credit.is_interactive(self.credit, now)
+    }
+
+    /// Notes that a client sent `lines` lines, and what took `bytes` bytes to handle.
+    pub fn record_sent(&self, sender: &mut SendRate, lines: usize, bytes: usize, now: Moment) {
+        sender.credit.spend(bytes, self.credit, now);
+        if let Some(limit) = self.rate {
+            sender.usage.count_lines(limit, lines, now);
+        }
+    }
+
+    /// Whether a client that holds an unfinished line of `held` bytes may be read.
+    pub fn permit(&self, channels: &[Channel], sender: &SendRate, held: usize, now: Moment) -> ReadPermit {
+        let mut lines = usize::MAX;
+        if let Some(limit) = self.rate {
+            lines = sender.usage.lines_left(limit, now);
+            if lines == 0 {
+                return ReadPermit::At(sender.usage.next_line_at(limit, now));
+            }
+        }
+        let budget = self.bulk_budget(channels, held).or_else(|| {
+            let balance = sender.credit.balance(self.credit, now);
+            self.interactive_budget(channels, balance, held)
+        });
+        match budget {
+            Some(budget) => ReadPermit::Now(ReadBudget { lines: budget.lines.min(lines), ..budget }),
+            None => ReadPermit::AfterSpace,
+        }
+    }
+
+    /// Whether bulk senders that wait for space may be read again.
+    pub fn has_bulk_space(&self, channels: &[Channel]) -> bool {
+        self.bulk_budget(channels, 0).is_some()
+    }
+
+    fn bulk_budget(&self, channels: &[Channel], held: usize) -> Option<ReadBudget> {
+        let space = self.bulk_space(smallest_space(channels));
+        if space >= self.min_bulk() && space >= self.cost.of(held + 1) {
+            let space = space.min((self.feed / Self::MAX_SHARE).max(self.cost.of(self.max_line)));
+            return Some(ReadBudget { space, lines: usize::MAX });
+        }
+        // If every reader is less than half a feed behind, no stall timer can disconnect it: allow one line,
+        // so that no sender is blocked for ever.
+        let is_half_free = channels.iter().all(|channel| channel.feed().is_half_free());
+        is_half_free.then(|| ReadBudget { space: self.cost.of(self.max_line), lines: 1 })
+    }
+
+    /// One line, for clients with credit. The second half of the reserve is only for credit that was earned,
+    /// so that new connections cannot use it up.
+    fn interactive_budget(&self, channels: &[Channel], balance: i32, held: usize) -> Option<ReadBudget> {
+        let left = smallest_space(channels);
+        let needed = if left < self.reserve() / 2 { self.credit.earned() } else { 1 };
+        let space = left / Self::LINE_SHARE;
+        let is_allowed = balance >= needed && space >= self.cost.of(held + 1);
+        is_allowed.then_some(ReadBudget { space, lines: 1 })
+    }
+
+    /// Starts, continues or pauses each channel's stall timer; returns the next deadline.
+    pub fn update_stall_timers(
+        &self,
+        channels: &mut [Channel],
+        senders_wait: bool,
+        timeout: Duration,
+        now: Moment,
+    ) -> Option<Moment> {
+        let is_cause = |channel: &Channel| self.bulk_space(channel.feed().room()) < self.min_bulk();
+        // If no channel is short of space for bulk senders, some are too full for a long line.
+        let any_cause = senders_wait && channels.iter().any(is_cause);
+        let deadlines = channels.iter_mut().map(|channel| {
+            let is_waited_for = senders_wait && channel.is_behind() && (is_cause(channel) || !any_cause);
+            channel.update_stall_timer(is_waited_for, timeout, now)
+        });
+        deadlines.flatten().min()
+    }
+
+    const fn reserve(&self) -> usize {
+        self.feed / Self::RESERVE
+    }
+
+    const fn min_bulk(&self) -> usize {
+        self.feed / Self::MIN_BULK
+    }
+
+    const fn bulk_space(&self, space: usize) -> usize {
+        space.saturating_sub(self.reserve())
+    }
+}
+
+/// Bytes that can be appended to every feed.
+fn smallest_space(channels: &[Channel]) -> usize {
+    channels.iter().map(Channel::feed).map(Feed::room).min().unwrap_or(0)
+}

@@ -1,0 +1,143 @@
+//! How much one client has sent lately: what tells a person who types from a bulk sender.
+//!
+//! Everything is counted in one unit, the bytes that a line takes in the most expensive view.
+
+use crate::util::clock::Moment;
+use std::time::Duration;
+
+/// What all clients of a room may save and spend, in bytes of the most expensive view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreditRules {
+    /// The most that a client can save: a burst of several typed lines.
+    max: i32,
+}
+
+impl CreditRules {
+    /// The most credit of one client if the reserve is large, in bytes.
+    const MAX: usize = 2048;
+    /// How many clients with the most credit fit into the reserve, at least.
+    const CLIENTS: usize = 8;
+    /// Seconds in which a client without credit earns all of it. At 256 bytes a second, 60 clients that
+    /// spend all they earn take half of the reserve of a 1 MiB feed (128 KiB) while a reader that takes half
+    /// a feed every 4.2 s pauses; a fast typist needs some 60 bytes a second.
+    const SECONDS: i32 = 8;
+    /// The deepest debt, in multiples of the most credit: 16 s after a flood a client has credit again.
+    const DEBT: i32 = 2;
+
+    /// The rules for a reserve of `reserve` bytes of each feed.
+    pub fn new(reserve: usize) -> Self {
+        let max = Self::MAX.min(reserve / Self::CLIENTS).max(8);
+        Self { max: i32::try_from(max).unwrap_or(i32::MAX) }
+    }
+
+    /// The credit of a new client: a line or two.
+    const fn start(self) -> i32 {
+        self.max / 4
+    }
+
+    /// More than a new client has before it has stayed for a second.
+    pub const fn earned(self) -> i32 {
+        self.start() + self.per_second()
+    }
+
+    const fn per_second(self) -> i32 {
+        self.max / Self::SECONDS
+    }
+}
+
+/// The credit of one client, and when it sent something last.
+#[derive(Debug, Clone, Copy)]
+pub struct SendCredit {
+    /// As of `at`; negative after more was sent than was saved.
+    balance: i32,
+    /// Milliseconds that wrap after 49 days.
+    at: u32,
+}
+
+impl SendCredit {
+    /// The credit of a client that connects now.
+    pub const fn new(rules: CreditRules, now: Moment) -> Self {
+        Self { balance: rules.start(), at: now.wrapping_millis() }
+    }
+
+    /// What the client may spend now, in bytes of the most expensive view.
+    pub fn balance(&self, rules: CreditRules, now: Moment) -> i32 {
+        let earned = self.idle_time(now).as_millis() * u128::from(rules.per_second().unsigned_abs()) / 1000;
+        self.balance.saturating_add(i32::try_from(earned).unwrap_or(i32::MAX)).min(rules.max)
+    }
+
+    /// Whether the client has sent little lately.
+    pub fn is_interactive(&self, rules: CreditRules, now: Moment) -> bool {
+        self.balance(rules, now) > 0
+    }
+
+    /// Notes that the client sent something that took `bytes`.
+    pub fn spend(&mut self, bytes: usize, rules: CreditRules, now: Moment) {
+        let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+        let balance = self.balance(rules, now).saturating_sub(bytes);
+        self.balance = balance.max(rules.max.saturating_mul(-CreditRules::DEBT));
+        self.at = now.wrapping_millis();
+    }
+
+    /// The time since the client sent something, at most 49 days.
+    pub fn idle_time(&self, now: Moment) -> Duration {
+        Duration::from_millis(u64::from(now.wrapping_millis().wrapping_sub(self.at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: CreditRules = CreditRules { max: 2048 };
+
+    fn at(millis: u64) -> Moment {
+        Moment::default().after(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_person_who_types_keeps_credit_and_a_bulk_sender_does_not() {
+        let mut credit = SendCredit::new(RULES, at(0));
+        for second in 0..100 {
+            credit.spend(200, RULES, at(second * 1000));
+            assert!(credit.is_interactive(RULES, at(second * 1000)), "after {second} s");
+        }
+        credit.spend(65_536, RULES, at(100_000));
+        assert!(!credit.is_interactive(RULES, at(101_000)));
+    }
+
+    #[test]
+    fn small_lines_spend_credit_as_fast_as_large_ones_if_they_take_as_much() {
+        let mut credit = SendCredit::new(RULES, at(10_000));
+        for line in 0..40 {
+            credit.spend(110, RULES, at(10_000 + line));
+        }
+        assert!(!credit.is_interactive(RULES, at(10_040)), "40 one-letter lines in the json view");
+    }
+
+    #[test]
+    fn silence_after_a_flood_brings_credit_back_within_sixteen_seconds() {
+        let mut credit = SendCredit::new(RULES, at(0));
+        for _ in 0..1000 {
+            credit.spend(65_536, RULES, at(5));
+        }
+        assert!(!credit.is_interactive(RULES, at(15_000)));
+        assert!(credit.is_interactive(RULES, at(16_100)));
+        assert_eq!(credit.balance(RULES, at(3_600_000)), 2048, "never more than the most");
+    }
+
+    #[test]
+    fn a_new_client_has_a_little_credit_and_the_rest_after_a_second() {
+        let credit = SendCredit::new(RULES, at(0));
+        assert!(credit.is_interactive(RULES, at(0)));
+        assert!(credit.balance(RULES, at(999)) < RULES.earned());
+        assert!(credit.balance(RULES, at(1000)) >= RULES.earned());
+    }
+
+    #[test]
+    fn a_small_reserve_makes_credit_small() {
+        assert_eq!(CreditRules::new(128 * 1024).max, 2048);
+        assert_eq!(CreditRules::new(512).max, 64);
+        assert_eq!(CreditRules::new(0).max, 8);
+    }
+}

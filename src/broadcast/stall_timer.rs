@@ -1,0 +1,52 @@
+//! How long the room waits for the slowest readers of one channel.
+
+use super::feed::{Feed, Offset};
+use crate::util::clock::Moment;
+use std::time::Duration;
+
+/// A stopwatch that runs while senders wait for readers, and stops once the slowest has read half a feed.
+#[derive(Debug, Default)]
+pub struct StallTimer(Option<Wait>);
+
+#[derive(Debug)]
+struct Wait {
+    /// Where readers have to come.
+    mark: Offset,
+    /// Waited before `since`.
+    waited: Duration,
+    /// Waiting continues since then; `None` while nothing waits.
+    since: Option<Moment>,
+}
+
+impl StallTimer {
+    /// Starts, continues or pauses the timer; returns its deadline while it runs.
+    pub fn update(
+        &mut self,
+        feed: &Feed,
+        is_waiting: bool,
+        timeout: Duration,
+        now: Moment,
+    ) -> Option<Moment> {
+        self.0.take_if(|wait| feed.tail_reached(wait.mark));
+        if is_waiting {
+            let mark = feed.stall_mark();
+            let wait = self.0.get_or_insert(Wait { mark, waited: Duration::ZERO, since: None });
+            let since = *wait.since.get_or_insert(now);
+            return Some(since.after(timeout.saturating_sub(wait.waited)));
+        }
+        if let Some(wait) = &mut self.0
+            && let Some(since) = wait.since.take()
+        {
+            wait.waited += now.since(since);
+        }
+        None
+    }
+
+    /// Takes the offset that readers had to reach, once `timeout` was waited for it.
+    pub fn take_expired(&mut self, timeout: Duration, now: Moment) -> Option<Offset> {
+        let is_over = |since: Moment, waited: Duration| waited + now.since(since) >= timeout;
+        self.0
+            .take_if(|wait| wait.since.is_some_and(|since| is_over(since, wait.waited)))
+            .map(|wait| wait.mark)
+    }
+}

@@ -1,0 +1,52 @@
+//! What a name is: which characters it may have, and when two names are the same.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
+
+/// The most characters of a name.
+pub const MAX_CHARS: usize = 24;
+/// The server names new clients `anon1`, `anon2` and so on.
+pub const ANONYMOUS: &str = "anon";
+/// Characters of a name besides letters and digits.
+const PUNCTUATION: [char; 3] = ['_', '-', '.'];
+
+/// The normal form of a name (NFKC, Unicode Standard Annex 15): the same for all encodings that look alike.
+/// `None` if the text is too long for a name in any form, and so not worth the work.
+pub fn normalize(name: &str) -> Option<String> {
+    // A letter may be written as itself and marks, and one character may stand for up to 18.
+    let is_too_long = name.chars().nth(4 * MAX_CHARS).is_some();
+    (!is_too_long).then(|| name.nfkc().take(MAX_CHARS + 1).collect())
+}
+
+/// Whether the text can be a name: at most 24 visible letters and digits of any script, and `_ - .`.
+pub fn is_name(name: &str) -> bool {
+    let mut after_letter = false;
+    let mut fits = |letter: char| {
+        // Marks that stand beside a letter write vowels; marks on or inside a letter would mislead.
+        let fits = if is_combining_mark(letter) {
+            after_letter && letter.is_alphanumeric() && canonical_combining_class(letter) == 0
+        } else {
+            letter.is_alphanumeric() && !is_blank(letter) || PUNCTUATION.contains(&letter)
+        };
+        after_letter = fits && letter.is_alphanumeric();
+        fits
+    };
+    !name.is_empty() && name.chars().count() <= MAX_CHARS && name.chars().all(&mut fits)
+}
+
+/// Letters that show nothing: Hangul fillers, and blanks among hieroglyphs.
+const fn is_blank(letter: char) -> bool {
+    matches!(letter, '\u{115F}' | '\u{1160}' | '\u{13441}' | '\u{13442}')
+}
+
+/// Whether a [case-folded](fold_case) name looks like one that the server gives.
+pub fn is_anonymous(name: &str) -> bool {
+    let without = name.replace(PUNCTUATION, "");
+    without.strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
+}
+
+/// The case-insensitive key of a normalized name. Lower, upper, lower: some letters have several lower-case
+/// or upper-case forms.
+pub fn fold_case(name: &str) -> String {
+    name.to_lowercase().to_uppercase().to_lowercase().nfkc().collect()
+}

@@ -69,7 +69,7 @@ impl Twin {
     fn write(&mut self, index: usize, most: usize) {
         let reader = &mut self.readers[index];
         let mut slices = IoSlices::default();
-        self.feed.owed(&reader.cursor, &mut slices);
+        self.feed.pending(&reader.cursor, &mut slices);
         let offered = bytes(&slices);
         assert_eq!(offered.len(), slices.len());
         assert!(slices.as_slices().iter().all(|slice| !slice.is_empty()));
@@ -277,7 +277,7 @@ fn a_join_with_history_gives_the_last_lines_up_to_half_a_feed() {
             for lines in [0, 1, 2, 5, 100] {
                 let cursor = feed.join_with_history(lines);
                 let mut slices = IoSlices::default();
-                feed.owed(&cursor, &mut slices);
+                feed.pending(&cursor, &mut slices);
                 let mut expected = sent[sent.len().saturating_sub(lines)..].to_vec();
                 while expected.concat().len() > FEED / 2 {
                     expected.remove(0);
@@ -300,7 +300,7 @@ fn a_join_with_history_keeps_its_lines_and_takes_no_space_from_others() {
     let mut back = feed.join_with_history(5);
     let pending = |feed: &Feed, cursor: &Cursor| {
         let mut slices = IoSlices::default();
-        feed.owed(cursor, &mut slices);
+        feed.pending(cursor, &mut slices);
         bytes(&slices)
     };
     let history = (95..100).map(|number| format!("line {number}\n")).collect::<String>();
@@ -344,7 +344,7 @@ fn a_stuck_reader_with_history_costs_the_others_no_byte_wherever_the_ring_begins
         let sent = |from: usize| (from..number).map(|number| format!("line {number}\n")).collect::<String>();
         for (cursor, from) in [(&stuck, first - 3), (&reader, first)] {
             let mut slices = IoSlices::default();
-            feed.owed(cursor, &mut slices);
+            feed.pending(cursor, &mut slices);
             assert_eq!(String::from_utf8_lossy(&bytes(&slices)), sent(from), "after {lines} lines");
         }
         feed.advance(&mut reader, sent(first).len());
@@ -364,7 +364,7 @@ fn lines_appended_after_all_readers_were_written_to_are_kept() {
     assert_eq!(feed.room(), FEED - 4);
     feed.append(None, b"two").expect("space");
     let mut slices = IoSlices::default();
-    feed.owed(&reader, &mut slices);
+    feed.pending(&reader, &mut slices);
     assert_eq!(bytes(&slices), b"one\ntwo\n");
     feed.advance(&mut reader, 8);
     release(&mut feed, []);
@@ -389,7 +389,7 @@ fn memory_returns_after_a_burst_except_for_the_history() {
         let replay = |feed: &mut Feed| {
             let cursor = feed.join_with_history(lines);
             let mut slices = IoSlices::default();
-            feed.owed(&cursor, &mut slices);
+            feed.pending(&cursor, &mut slices);
             let replayed = String::from_utf8(bytes(&slices)).unwrap();
             release(feed, []);
             replayed
@@ -425,7 +425,7 @@ fn after_memory_returned_a_newcomer_gets_the_same_history_even_if_a_reader_was_s
         let replay = |feed: &mut Feed| {
             let cursor = feed.join_with_history(100_000);
             let mut slices = IoSlices::default();
-            feed.owed(&cursor, &mut slices);
+            feed.pending(&cursor, &mut slices);
             String::from_utf8(bytes(&slices)).unwrap()
         };
         let before = replay(&mut feed);

@@ -1,4 +1,4 @@
-//! How much one client has sent lately: what tells a person who types from a bulk sender.
+//! How much one client has sent lately: what distinguishes a person who types from a bulk sender.
 //!
 //! Everything is counted in one unit, the bytes that a line takes in the most expensive view.
 

@@ -25,6 +25,7 @@ use close_reason::CloseReason;
 use connection::{Connection, ReadState};
 use log::{Level, log, log_enabled, warn};
 use read::ReadQueue;
+pub use read::ReadTurn;
 use stats::Stats;
 use std::time::Duration;
 
@@ -160,15 +161,20 @@ impl<S: Transport> Clients<S> {
     /// Handles the deadlines that have passed. That of the stall timers is handled by
     /// [`disconnect_stalled`](Self::disconnect_stalled).
     pub fn run_timers(&mut self, now: Moment) {
-        while let Some((id, timer)) = self.timers.pop(now) {
-            match timer {
-                ClientTimer::Flush => self.flush(id, now),
-                ClientTimer::Close => self.abort_close(id),
-                ClientTimer::RateLimit => self.resume_rate_limited(id, now),
-                ClientTimer::Idle => self.check_idle(id, now),
-                ClientTimer::AnnounceJoin => self.announce_join(id),
-            }
+        while self.run_next_timer(now).is_some() {}
+    }
+
+    /// Handles the soonest deadline if it has passed; returns whose it was, and for what.
+    pub fn run_next_timer(&mut self, now: Moment) -> Option<(ClientId, ClientTimer)> {
+        let (id, timer) = self.timers.pop(now)?;
+        match timer {
+            ClientTimer::Flush => self.flush(id, now),
+            ClientTimer::Close => self.abort_close(id),
+            ClientTimer::RateLimit => self.resume_rate_limited(id, now),
+            ClientTimer::Idle => self.check_idle(id, now),
+            ClientTimer::AnnounceJoin => self.announce_join(id),
         }
+        Some((id, timer))
     }
 
     /// Removes closed connections; returns whether there were any.

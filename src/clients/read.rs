@@ -93,6 +93,16 @@ impl TrimMemory for ReadQueue {
     }
 }
 
+/// What is left of the read step of one turn.
+#[derive(Debug)]
+pub struct ReadTurn {
+    /// Clients that are still to be read, of each kind.
+    interactive: usize,
+    bulk: usize,
+    /// In units of [`TURN_BUDGET`].
+    budget: usize,
+}
+
 /// What was handled of one client's input.
 #[derive(Debug, Default)]
 struct Handled {
@@ -145,18 +155,28 @@ impl<S: Transport> Clients<S> {
 
     /// Reads clients that have input, each once, as far as the room permits and the turn's budget lasts.
     pub fn read(&mut self, now: Moment) {
-        let mut budget = TURN_BUDGET;
-        for is_interactive in [true, false] {
-            let count = if is_interactive { self.queue.interactive.len() } else { self.queue.bulk.len() };
-            for _ in 0..count {
-                if budget == 0 {
-                    return;
-                }
-                let queue = if is_interactive { &mut self.queue.interactive } else { &mut self.queue.bulk };
-                let Some(id) = queue.pop_front() else { break };
-                budget = budget.saturating_sub(self.read_client(id, now));
-            }
+        let mut turn = self.start_read();
+        while self.read_next(&mut turn, now).is_some() {}
+    }
+
+    /// Starts the read step: clients that are queued later are read in the next turn.
+    pub fn start_read(&self) -> ReadTurn {
+        let ReadQueue { interactive, bulk } = &self.queue;
+        ReadTurn { interactive: interactive.len(), bulk: bulk.len(), budget: TURN_BUDGET }
+    }
+
+    /// Reads the next client of a turn, an interactive one first; returns it, or `None` if the turn is over.
+    pub fn read_next(&mut self, turn: &mut ReadTurn, now: Moment) -> Option<ClientId> {
+        if turn.budget == 0 {
+            return None;
         }
+        let ReadQueue { interactive, bulk } = &mut self.queue;
+        let (left, queue) =
+            if turn.interactive > 0 { (&mut turn.interactive, interactive) } else { (&mut turn.bulk, bulk) };
+        *left = left.checked_sub(1)?;
+        let id = queue.pop_front()?;
+        turn.budget = turn.budget.saturating_sub(self.read_client(id, now));
+        Some(id)
     }
 
     /// Reads one client, and handles what it sent; returns the work in units of [`TURN_BUDGET`].

@@ -216,6 +216,11 @@ impl<S: Transport> Clients<S> {
             self.unparsed -= before - unparsed.bytes().len();
             if let Some(connection) = self.slots.get_mut(id) {
                 connection.put_back_unparsed(unparsed);
+                if handled.input == 0 {
+                    // Its next line finds no space.
+                    connection.read_state = ReadState::Blocked;
+                    self.blocked.push(id);
+                }
             }
             return handled.work;
         }

@@ -284,6 +284,10 @@ impl Table {
         self.clients.sweep(self.now);
     }
 
+    pub fn shut_down(&mut self) {
+        self.clients.shut_down();
+    }
+
     pub fn write(&mut self) {
         self.clients.write(self.now);
     }
@@ -337,6 +341,12 @@ impl Table {
         client.takes([], Take::All);
         self.is_writable(client);
         self.settle();
+    }
+
+    /// Bytes that `client` has sent and that are not handled: unparsed, or in its socket.
+    pub fn waiting(&self, client: &Client) -> usize {
+        let unparsed = self.clients.connection(client.key).map_or(0, |connection| connection.unparsed_len());
+        client.unread() + unparsed
     }
 
     pub fn ended(&self, close_reason: CloseReason) -> u64 {

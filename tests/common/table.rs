@@ -45,6 +45,8 @@ pub enum Done {
     Wrote(Vec<u8>),
     WriteFailed(ErrorKind),
     Shut,
+    /// The table let go of it.
+    Dropped,
 }
 
 /// What was done with the sockets that share it, in the order in which it was done, by their numbers.
@@ -136,6 +138,15 @@ impl Transport for FakeSocket {
         let mut script = self.0.borrow_mut();
         script.is_shut = true;
         script.note(Done::Shut);
+    }
+}
+
+impl Drop for FakeSocket {
+    fn drop(&mut self) {
+        // The test keeps the other.
+        if Rc::strong_count(&self.0) == 2 {
+            self.0.borrow().note(Done::Dropped);
+        }
     }
 }
 

@@ -93,6 +93,9 @@ impl Model {
     pub(crate) fn catch_up(&mut self, now: Moment) {
         let done = std::mem::take(&mut *self.diary.borrow_mut());
         for (number, done) in done {
+            if matches!(done, Done::Dropped) {
+                continue;
+            }
             let Some(person) = self.members.get_mut(&number) else {
                 panic!("{number} is gone and still {done:?}");
             };
@@ -107,6 +110,7 @@ impl Model {
                 }
                 Done::WriteFailed(kind) => person.write_failed(kind),
                 Done::Shut => person.is_shut(number, &self.order),
+                Done::Dropped => {}
             }
         }
     }

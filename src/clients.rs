@@ -207,7 +207,7 @@ impl<S: Transport> Clients<S> {
     }
 
     /// Starts to shut down: pending output is still written, and nothing is read any more.
-    pub fn shut_down(&mut self) {
+    pub fn shut_down(&mut self, now: Moment) {
         for (id, connection) in self.slots.iter_mut() {
             if connection.is_active() {
                 for timer in ClientTimer::ALL {
@@ -225,7 +225,7 @@ impl<S: Transport> Clients<S> {
             }
         }
         // What blocked senders have sent and was not read is drained, and not sent to anyone.
-        self.resume_blocked_senders();
+        self.resume_blocked_senders(now);
     }
 
     /// Closes at once every connection that has still to receive something.

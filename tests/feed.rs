@@ -51,7 +51,7 @@ impl Twin {
         if self.readers[author].has_ended {
             return true;
         }
-        let space = self.feed.room();
+        let space = self.feed.space();
         let result = self.feed.append(Some(&mut self.readers[author].cursor), line);
         assert_eq!(result, if line.len() < space { Ok(()) } else { Err(FeedFull) });
         if result.is_ok() {
@@ -69,7 +69,7 @@ impl Twin {
     fn write(&mut self, index: usize, most: usize) {
         let reader = &mut self.readers[index];
         let mut slices = IoSlices::default();
-        self.feed.owed(&reader.cursor, &mut slices);
+        self.feed.pending(&reader.cursor, &mut slices);
         let offered = bytes(&slices);
         assert_eq!(offered.len(), slices.len());
         assert!(slices.as_slices().iter().all(|slice| !slice.is_empty()));
@@ -106,7 +106,7 @@ impl Twin {
         }
         let slowest = behind.iter().map(|cursor| self.feed.behind(cursor)).max().unwrap_or(0);
         release(&mut self.feed, behind);
-        assert_eq!(self.feed.room(), FEED - slowest);
+        assert_eq!(self.feed.space(), FEED - slowest);
     }
 
     fn step(&mut self, step: &Step) {
@@ -144,7 +144,7 @@ impl Twin {
 /// Frees space after all readers were written to, and only `behind` still have pending bytes.
 fn release<'a>(feed: &mut Feed, behind: impl IntoIterator<Item = &'a Cursor>) {
     feed.mark_all_written();
-    feed.release(behind.into_iter());
+    feed.reclaim(behind.into_iter());
 }
 
 fn bytes(slices: &IoSlices<'_>) -> Vec<u8> {
@@ -213,18 +213,18 @@ proptest! {
 fn the_feed_is_full_until_its_slowest_reader_has_received_the_oldest_line() {
     let mut twin = Twin::new(3);
     while twin.send(0, b"nine byte") {}
-    assert_eq!(twin.feed.room(), 0);
+    assert_eq!(twin.feed.space(), 0);
     twin.write(1, usize::MAX);
     twin.release();
-    assert_eq!(twin.feed.room(), 0, "reader 2 has received nothing");
+    assert_eq!(twin.feed.space(), 0, "reader 2 has received nothing");
     twin.write(2, 15);
     twin.release();
-    assert_eq!(twin.feed.room(), 15);
+    assert_eq!(twin.feed.space(), 15);
     assert!(twin.send(1, b"more"));
     twin.write(2, usize::MAX);
     twin.write(0, usize::MAX);
     twin.release();
-    assert_eq!(twin.feed.room(), FEED);
+    assert_eq!(twin.feed.space(), FEED);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn a_join_with_history_gives_the_last_lines_up_to_half_a_feed() {
             for lines in [0, 1, 2, 5, 100] {
                 let cursor = feed.join_with_history(lines);
                 let mut slices = IoSlices::default();
-                feed.owed(&cursor, &mut slices);
+                feed.pending(&cursor, &mut slices);
                 let mut expected = sent[sent.len().saturating_sub(lines)..].to_vec();
                 while expected.concat().len() > FEED / 2 {
                     expected.remove(0);
@@ -300,7 +300,7 @@ fn a_join_with_history_keeps_its_lines_and_takes_no_space_from_others() {
     let mut back = feed.join_with_history(5);
     let pending = |feed: &Feed, cursor: &Cursor| {
         let mut slices = IoSlices::default();
-        feed.owed(cursor, &mut slices);
+        feed.pending(cursor, &mut slices);
         bytes(&slices)
     };
     let history = (95..100).map(|number| format!("line {number}\n")).collect::<String>();
@@ -312,12 +312,12 @@ fn a_join_with_history_keeps_its_lines_and_takes_no_space_from_others() {
     let all = [history.as_bytes(), &more].concat();
     assert_eq!(pending(&feed, &back), all, "no pending line was overwritten");
     // With a full feed a newcomer gets half of it, and the free space does not change.
-    let space = feed.room();
+    let space = feed.space();
     let late = feed.join_with_history(1000);
     let replayed = pending(&feed, &late);
     assert!(all.ends_with(&replayed) && replayed.len() <= FEED / 2, "{} bytes", replayed.len());
     assert!(replayed.len() + "line 95\n".len() > FEED / 2, "{} bytes", replayed.len());
-    assert_eq!(feed.room(), space);
+    assert_eq!(feed.space(), space);
     feed.advance(&mut back, all.len());
     assert!(!feed.is_behind(&mut back));
 }
@@ -344,13 +344,13 @@ fn a_stuck_reader_with_history_costs_the_others_no_byte_wherever_the_ring_begins
         let sent = |from: usize| (from..number).map(|number| format!("line {number}\n")).collect::<String>();
         for (cursor, from) in [(&stuck, first - 3), (&reader, first)] {
             let mut slices = IoSlices::default();
-            feed.owed(cursor, &mut slices);
+            feed.pending(cursor, &mut slices);
             assert_eq!(String::from_utf8_lossy(&bytes(&slices)), sent(from), "after {lines} lines");
         }
         feed.advance(&mut reader, sent(first).len());
         release(&mut feed, [&stuck, &reader]);
         release(&mut feed, [&reader]);
-        assert_eq!(feed.room(), FEED, "after the stuck reader has left");
+        assert_eq!(feed.space(), FEED, "after the stuck reader has left");
     }
 }
 
@@ -360,15 +360,15 @@ fn lines_appended_after_all_readers_were_written_to_are_kept() {
     let mut reader = feed.join();
     feed.append(None, b"one").expect("space");
     // No reader was written to since, so the list of readers that are behind does not cover this line.
-    feed.release(std::iter::empty());
-    assert_eq!(feed.room(), FEED - 4);
+    feed.reclaim(std::iter::empty());
+    assert_eq!(feed.space(), FEED - 4);
     feed.append(None, b"two").expect("space");
     let mut slices = IoSlices::default();
-    feed.owed(&reader, &mut slices);
+    feed.pending(&reader, &mut slices);
     assert_eq!(bytes(&slices), b"one\ntwo\n");
     feed.advance(&mut reader, 8);
     release(&mut feed, []);
-    assert_eq!(feed.room(), FEED);
+    assert_eq!(feed.space(), FEED);
 }
 
 #[test]
@@ -389,14 +389,14 @@ fn memory_returns_after_a_burst_except_for_the_history() {
         let replay = |feed: &mut Feed| {
             let cursor = feed.join_with_history(lines);
             let mut slices = IoSlices::default();
-            feed.owed(&cursor, &mut slices);
+            feed.pending(&cursor, &mut slices);
             let replayed = String::from_utf8(bytes(&slices)).unwrap();
             release(feed, []);
             replayed
         };
         for count in [100_000, 3, 30_000, 1] {
             let expected = send(&mut feed, count);
-            feed.trim_memory(lines);
+            feed.trim(lines);
             assert!(!feed.has_slack(), "{lines} lines");
             let replayed = replay(&mut feed);
             assert!(expected.ends_with(&replayed), "{lines} lines");
@@ -420,18 +420,18 @@ fn after_memory_returned_a_newcomer_gets_the_same_history_even_if_a_reader_was_s
             }
             all += &(line + "\n");
             feed.mark_all_written();
-            feed.release([&stuck].into_iter());
+            feed.reclaim([&stuck].into_iter());
         }
         let replay = |feed: &mut Feed| {
             let cursor = feed.join_with_history(100_000);
             let mut slices = IoSlices::default();
-            feed.owed(&cursor, &mut slices);
+            feed.pending(&cursor, &mut slices);
             String::from_utf8(bytes(&slices)).unwrap()
         };
         let before = replay(&mut feed);
         // The stuck reader leaves, and with it the reason to keep more.
         release(&mut feed, []);
-        feed.trim_memory(100_000);
+        feed.trim(100_000);
         let after = replay(&mut feed);
         for replayed in [&before, &after] {
             assert!(all.ends_with(replayed) && replayed.len() <= 10 * FEED, "after {lines} lines");
@@ -448,7 +448,7 @@ fn memory_of_long_lines_returns_after_short_lines_have_replaced_them() {
             feed.append(None, &vec![b'x'; length]).expect("no reader is behind");
             release(&mut feed, []);
         }
-        feed.trim_memory(50);
+        feed.trim(50);
     }
     assert!(feed.resident() < 64 * 1024, "{} bytes for 50 lines of 10 bytes", feed.resident());
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, Port, Server, run_to_its_end};
+use common::{Folder, Port, Server, run_to_end};
 use serde_json::Value;
 use socket2::Socket;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,7 +20,7 @@ use std::time::Duration;
 fn run(address: impl ToString, options: &str) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub-load"));
     command.args(options.split_whitespace()).arg(address.to_string()).stdin(Stdio::null());
-    run_to_its_end(command)
+    run_to_end(command)
 }
 
 /// Runs the load tool with `--json`; returns its status and result.
@@ -423,7 +423,7 @@ fn lines_that_the_server_does_not_read_take_bounded_memory() {
         // In KiB: a tenth of all lines.
         command.args(["-c", "ulimit -v 200000 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hubbub-load")]);
         command.args(format!("-c 2 -s 1 -n 20000 -b 100000 {pace} --timeout 1 --json {address}").split(' '));
-        let (status, json, errors) = run_to_its_end(command);
+        let (status, json, errors) = run_to_end(command);
         assert_eq!((status, &errors[..]), (Some(1), ""), "{pace}");
         assert!(json.contains("\"lost\":20000,"), "{json}");
     }
@@ -435,7 +435,7 @@ fn a_result_that_cannot_be_written_is_a_failure_but_a_closed_pipe_is_not() {
     let shell = |line: &str| {
         let mut command = Command::new("bash");
         command.args(["-c", line, env!("CARGO_BIN_EXE_hubbub-load"), &server.address().to_string()]);
-        run_to_its_end(command)
+        run_to_end(command)
     };
     let why = "hubbub-load: cannot write to standard output: No space left on device\n";
     assert_eq!(shell("exec $0 -c 2 -n 9 $1 >/dev/full"), (Some(1), String::new(), why.to_owned()));

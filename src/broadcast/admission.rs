@@ -140,6 +140,16 @@ impl Admission {
         }
     }
 
+    /// Notes that a client waits for space: it earns no credit meanwhile.
+    pub fn pause(&self, sender: &mut SendRate, now: Moment) {
+        sender.credit.pause(self.credit, now);
+    }
+
+    /// Notes that a client waited for space until `now`.
+    pub const fn resume(sender: &mut SendRate, now: Moment) {
+        sender.credit.resume(now);
+    }
+
     /// Whether a client that holds an unfinished line of `held` bytes may be read.
     pub fn permit(&self, channels: &[Channel], sender: &SendRate, held: usize, now: Moment) -> ReadPermit {
         let mut lines = usize::MAX;
@@ -178,11 +188,11 @@ impl Admission {
         is_half_free.then_some(ReadBudget { space: longest, lines: 1 })
     }
 
-    /// One line, for clients with credit. The second half of the reserve is only for credit that was earned,
-    /// so that new connections cannot use it up.
+    /// One line, for clients with credit. The second half of the reserve is for clients that have most of
+    /// theirs, so that neither new connections nor clients that spend all they earn can use it up.
     fn interactive_budget(&self, channels: &[Channel], balance: i32, held: usize) -> Option<ReadBudget> {
         let left = smallest_space(channels);
-        let needed = if left < self.reserve() / 2 { self.credit.earned() } else { 1 };
+        let needed = if left < self.reserve() / 2 { self.credit.high() } else { 1 };
         let space = left / Self::LINE_SHARE;
         let is_allowed = balance >= needed && space >= self.cost.of(held + 1);
         is_allowed.then_some(ReadBudget { space, lines: 1 })
@@ -196,7 +206,7 @@ impl Admission {
         timeout: Duration,
         now: Moment,
     ) -> Option<Moment> {
-        let is_cause = |channel: &Channel| self.bulk_space(channel.feed().room()) < self.min_bulk();
+        let is_cause = |channel: &Channel| self.bulk_space(channel.feed().space()) < self.min_bulk();
         // If no channel is short of space for bulk senders, some are too full for a long line.
         let any_cause = senders_wait && channels.iter().any(is_cause);
         let deadlines = channels.iter_mut().map(|channel| {
@@ -221,5 +231,5 @@ impl Admission {
 
 /// Bytes that can be appended to every feed.
 fn smallest_space(channels: &[Channel]) -> usize {
-    channels.iter().map(Channel::feed).map(Feed::room).min().unwrap_or(0)
+    channels.iter().map(Channel::feed).map(Feed::space).min().unwrap_or(0)
 }

@@ -68,7 +68,7 @@ impl Channel {
 
     /// Whether any reader has still to receive something.
     pub fn is_behind(&self) -> bool {
-        self.feed.room() < self.feed.size()
+        self.feed.space() < self.feed.size()
     }
 
     /// Notes that every reader was written to.
@@ -79,12 +79,12 @@ impl Channel {
     /// Frees what all of `readers` have received: every reader that was behind when
     /// [all were written to](Self::mark_all_written).
     pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
-        self.feed.release(readers);
+        self.feed.reclaim(readers);
     }
 
     /// Returns memory of a burst to the system, but for the last `history` lines.
     pub fn trim(&mut self, history: usize) {
-        self.feed.trim_memory(history);
+        self.feed.trim(history);
     }
 
     /// Starts, continues or pauses the stall timer; returns its deadline while senders or notices wait.

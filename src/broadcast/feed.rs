@@ -1,20 +1,18 @@
 //! One bounded ring of lines that all readers share.
 //!
-//! Broadcast is one append. A reader owns no copy of what it has yet to receive: it owns a
-//! [`Cursor`], an offset into the feed that may stand in the middle of a line. Only this module knows
-//! what an offset is.
+//! A broadcast is one append. A reader owns no copy of what it has still to receive: it owns a [`Cursor`],
+//! an offset into the feed that may stand in the middle of a line. Only this module knows what an offset is.
 //!
 //! ```text
-//!          tail: nobody lacks anything before        head: the next append
+//!          tail: all readers are past it             head: the next append
 //!            │                                         │
 //!   ─────────┼─────────────────────────────────────────┼───────►  offsets, counting up for ever
 //!                 ▲                      ▲
 //!               cursor                 cursor
 //! ```
 //!
-//! Whose a line is, its author alone knows: it passes what it says as it says it, or, where it is
-//! behind, remembers where its own lines stand and skips them when it comes to them. So a place in the
-//! ring costs nothing but its bytes, and nobody can be taken for the author of someone else's line.
+//! Lines carry no author. An author that is up to date moves its cursor past its own line at once; one that
+//! is behind records the range and skips it later. So a line costs nothing but its bytes.
 
 mod cursor;
 mod history;
@@ -29,18 +27,18 @@ use memchr::memchr;
 use memmap2::MmapMut;
 use std::io;
 
-/// Bytes of the ring that are kept when nobody lacks anything: room for the talk of members.
-const KEPT: usize = 16 * 1024;
+/// Bytes of the ring whose memory is always kept: enough while people type.
+const MIN_RETAINED: usize = 16 * 1024;
 
-/// The feed: see the module's text.
+/// A bounded ring of lines and its offsets; see the module documentation.
 #[derive(Debug)]
 pub struct Feed {
     ring: MmapMut,
-    /// Bytes from the ring's start on that were ever written to, and so are resident.
-    used: usize,
-    /// What is kept for those who join some lines back, if anything is.
+    /// The high-water mark of the ring: bytes from its start that were written to, and so are resident.
+    high_water: usize,
+    /// What is kept for readers that join with history; `None` without history.
     history: Option<History>,
-    /// The offset whose byte stands first in the ring; at most `head`, and at most a ring behind it and `tail`.
+    /// The offset of the first byte of the ring; at most `head`, and at most a ring behind it and `tail`.
     origin: u64,
     tail: u64,
     /// Where the feed ended when every reader was last written to.
@@ -48,44 +46,45 @@ pub struct Feed {
     head: u64,
 }
 
-/// A place that readers are expected to reach; by default, the feed's beginning.
+/// An offset into the feed; by default its beginning.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Offset(u64);
 
-/// The feed has no room for a line: nothing of it was appended.
+/// The feed has no space for a line; nothing of it was appended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FeedFull;
 
 impl Feed {
-    /// A feed of `size` bytes, at least 1. Memory that no line ever reached is not resident.
+    /// A feed of `size` bytes, at least 1. Memory is resident only where lines were written.
     ///
     /// # Errors
-    /// The system has not so much memory.
+    /// The system does not have that much memory.
     pub fn new(size: usize) -> io::Result<Self> {
         let ring = MmapMut::map_anon(size.max(1))?;
-        Ok(Self { ring, used: 0, history: None, origin: 0, tail: 0, written_to_all: 0, head: 0 })
+        Ok(Self { ring, high_water: 0, history: None, origin: 0, tail: 0, written_to_all: 0, head: 0 })
     }
 
-    /// Whether nobody lacks anything, and much memory is kept that a burst once took.
+    /// Whether all readers are up to date, and much memory is kept that a burst once took.
     pub fn has_slack(&self) -> bool {
-        let is_outgrown = |history: &History| history.is_outgrown(self.used, self.head);
-        self.tail == self.head && self.used > KEPT && self.history.as_ref().is_none_or(is_outgrown)
+        let is_outgrown = |history: &History| history.is_outgrown(self.high_water, self.head);
+        self.tail == self.head
+            && self.high_water > MIN_RETAINED
+            && self.history.as_ref().is_none_or(is_outgrown)
     }
 
-    /// Bytes of memory that were ever written to, and so are resident.
+    /// Bytes of memory that were written to, and so are resident.
     pub const fn resident(&self) -> usize {
-        self.used
+        self.high_water
     }
 
-    /// Gives the memory that a burst took back to the system, but for the last `lines` lines of a feed that can
-    /// be joined so far back.
-    pub fn trim_memory(&mut self, lines: usize) {
+    /// Returns memory of a burst to the system, except for the last `lines` lines if the feed has history.
+    pub fn trim(&mut self, lines: usize) {
         if !self.has_slack() {
             return;
         }
-        // Where there is none to take instead, what is there is kept.
+        // Without a new mapping, the old one stays.
         let Ok(mut ring) = MmapMut::map_anon(self.size()) else { return };
-        // With the line end before, which tells where the first of them begins.
+        // Including the line end before them, which marks where the first begins.
         let origin = match self.history {
             Some(_) => self.find_lines_back(lines).saturating_sub(1),
             None => self.head,
@@ -97,37 +96,37 @@ impl Feed {
             ring[end..end + slice.len()].copy_from_slice(slice);
             end += slice.len();
         }
-        (self.ring, self.origin, self.used) = (ring, origin, end);
+        (self.ring, self.origin, self.high_water) = (ring, origin, end);
         if let Some(history) = &mut self.history {
             *history = History::kept(origin, self.head);
         }
     }
 
-    /// Bytes of the ring.
+    /// The size of the ring, in bytes.
     pub fn size(&self) -> usize {
         self.ring.len()
     }
 
-    /// Bytes that can be appended now, each line's end included.
-    pub fn room(&self) -> usize {
+    /// Bytes that can be appended now, line ends included.
+    pub fn space(&self) -> usize {
         self.size() - distance(self.tail, self.head)
     }
 
-    /// A reader that lacks nothing of what was said before it came.
+    /// The cursor of a reader that receives only what is appended from now on.
     pub const fn join(&self) -> Cursor {
-        Cursor { at: self.head, own: None, left: NO_END, mid_line: false }
+        Cursor { at: self.head, skip_ranges: None, remaining: NO_END, mid_line: false }
     }
 
-    /// Appends `line` and a line end for everyone but its author, where that reads here.
+    /// Appends `line` and a line end for every reader but its author, if that reads here.
     ///
     /// # Errors
-    /// [`FeedFull`] where [`room`](Self::room) is too small for the line and its end.
+    /// [`FeedFull`] if there is less [`space`](Self::space) than the line and its end take.
     pub fn append(&mut self, author: Option<&mut Cursor>, line: &[u8]) -> Result<(), FeedFull> {
-        if line.len() >= self.room() {
+        if line.len() >= self.space() {
             return Err(FeedFull);
         }
         if self.tail == self.head && self.history.is_none() {
-            // Nobody lacks anything: begin anew where memory is warm, and use no more of it than needed.
+            // All readers are up to date: start again at the beginning of the ring, whose memory is resident.
             self.origin = self.head;
         }
         let start = self.head;
@@ -135,7 +134,7 @@ impl Feed {
         self.write(b"\n");
         match author {
             Some(author) if author.at == start => author.at = self.head,
-            Some(author) => author.remember(start..self.head),
+            Some(author) => author.skip(start..self.head),
             None => {}
         }
         Ok(())
@@ -146,22 +145,22 @@ impl Feed {
         let first = bytes.len().min(self.size() - at);
         self.ring[at..at + first].copy_from_slice(&bytes[..first]);
         self.ring[..bytes.len() - first].copy_from_slice(&bytes[first..]);
-        self.used = if first < bytes.len() { self.size() } else { self.used.max(at + first) };
+        self.high_water = if first < bytes.len() { self.size() } else { self.high_water.max(at + first) };
         self.head += bytes.len() as u64;
     }
 
-    /// Adds to `slices` what `cursor` lacks, its own lines left out, as far as there are places.
+    /// Adds to `slices` what `cursor` has still to receive, without its own lines, until `slices` is full.
     pub fn pending<'a>(&'a self, cursor: &Cursor, slices: &mut IoSlices<'a>) {
         self.pending_until(cursor, self.head(), slices);
     }
 
-    /// The same, up to `mark`, which is where a line ended once.
+    /// Like [`pending`](Self::pending), up to `mark`, which is the end of a line.
     pub fn pending_until<'a>(&'a self, cursor: &Cursor, mark: Offset, slices: &mut IoSlices<'a>) {
         let end = cursor.end(self.head).min(mark.0);
         let mut at = cursor.at;
-        let mut own = cursor.own.iter().flat_map(|own| own.iter());
+        let mut skip_ranges = cursor.skip_ranges.iter().flat_map(|skip_ranges| skip_ranges.iter());
         while at < end {
-            let next = own.next();
+            let next = skip_ranges.next();
             let stop = next.map_or(end, |lines| lines.start.min(end));
             if at < stop && !self.push(at, stop, slices) {
                 return;
@@ -170,18 +169,18 @@ impl Feed {
         }
     }
 
-    /// Adds to `slices` the rest of the line in whose middle `cursor` stands, or nothing.
+    /// Adds to `slices` the rest of the line that `cursor` is in the middle of, if it is.
     pub fn rest_of_line<'a>(&'a self, cursor: &Cursor, slices: &mut IoSlices<'a>) {
         if cursor.mid_line {
             self.push(cursor.at, self.end_of_line(cursor.at), slices);
         }
     }
 
-    /// `cursor` was given `bytes` more of what it is owed; it also passes its own lines that follow.
+    /// Advances `cursor` by `bytes` that its reader received, and past its own lines that follow.
     pub fn advance(&self, cursor: &mut Cursor, mut bytes: usize) {
         cursor.skip_own();
         while bytes > 0 {
-            let stop = cursor.next_own().map_or(self.head, |lines| lines.start);
+            let stop = cursor.next_skip().map_or(self.head, |lines| lines.start);
             let step = bytes.min(distance(cursor.at, stop));
             if step == 0 {
                 break;
@@ -193,23 +192,23 @@ impl Feed {
         }
     }
 
-    /// Whether `cursor` is owed anything; it first passes its own lines that come next.
+    /// Whether `cursor` has still to receive anything. Moves it past its own lines first.
     pub fn is_behind(&self, cursor: &mut Cursor) -> bool {
         cursor.skip_own();
         cursor.at < cursor.end(self.head)
     }
 
-    /// Bytes between `cursor` and the newest line's end.
+    /// Bytes between `cursor` and the head.
     pub fn behind(&self, cursor: &Cursor) -> usize {
         distance(cursor.at, self.head)
     }
 
-    /// From now on `cursor` is owed what was said until now, and nothing more.
+    /// Stops `cursor` at the head: it receives nothing that is appended from now on.
     pub fn stop_at_head(&self, cursor: &mut Cursor) {
         cursor.end_at(self.head);
     }
 
-    /// From now on `cursor` is owed the rest of the line that it stands in, and nothing more.
+    /// Stops `cursor` at the end of the line that it is in the middle of, or where it is.
     pub fn stop_at_line_end(&self, cursor: &mut Cursor) {
         let end = if cursor.mid_line { self.end_of_line(cursor.at) } else { cursor.at };
         cursor.end_at(end);
@@ -225,9 +224,9 @@ impl Feed {
         self.written_to_all = self.head;
     }
 
-    /// Forgets what none of `readers` lacks: give it every reader that was behind when
-    /// [all were served](Self::mark_all_written). What was said since is kept, for everyone may lack it.
-    pub fn release<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
+    /// Frees what all of `readers` have received: every reader that was behind when
+    /// [all were written to](Self::mark_all_written). What was appended since is kept.
+    pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
         let slowest = readers.map(|cursor| cursor.at).fold(self.written_to_all, u64::min);
         self.tail = self.tail.max(slowest);
         if self.tail >= self.origin + self.size() as u64 {
@@ -235,19 +234,18 @@ impl Feed {
         }
     }
 
-    /// Where the newest line ends.
+    /// The end of the newest line.
     pub const fn head(&self) -> Offset {
         Offset(self.head)
     }
 
-    /// Whether `cursor` was given all that it is owed of what stands before `mark`; it first passes its own
-    /// lines that come next.
+    /// Whether `cursor` has received everything before `mark`. Moves it past its own lines first.
     pub fn has_passed(&self, cursor: &mut Cursor, mark: Offset) -> bool {
         cursor.skip_own();
         cursor.at >= mark.0.min(cursor.end(self.head))
     }
 
-    /// Where the slowest reader stands once it has taken half a feed more.
+    /// Where the slowest reader is after it has read half a feed more.
     pub fn stall_mark(&self) -> Offset {
         Offset(self.tail + self.size() as u64 / 2)
     }
@@ -257,17 +255,17 @@ impl Feed {
         self.tail >= mark.0
     }
 
-    /// Whether no reader is more than half a feed behind the newest line.
+    /// Whether no reader is more than half a feed behind.
     pub fn is_half_free(&self) -> bool {
         distance(self.tail, self.head) <= self.size() / 2
     }
 
-    /// Whether `cursor` has neither reached `mark` nor come within half a feed of the newest line.
+    /// Whether `cursor` is before `mark` and more than half a feed behind.
     pub fn is_stalled(&self, cursor: &Cursor, mark: Offset) -> bool {
         cursor.at < mark.0 && self.behind(cursor) > self.size() / 2
     }
 
-    /// Adds the ring's one or two slices from `at` to `end`.
+    /// Adds the one or two slices of the ring from `at` to `end`; returns whether they fit.
     fn push<'a>(&'a self, at: u64, end: u64, slices: &mut IoSlices<'a>) -> bool {
         let (start, length) = (self.place(at), distance(at, end));
         let first = length.min(self.size() - start);
@@ -288,7 +286,7 @@ impl Feed {
         end
     }
 
-    /// Where in the ring the byte of an offset stands that is no more than a ring before `head`.
+    /// The index in the ring of an offset that is at most a ring before `head`.
     fn place(&self, offset: u64) -> usize {
         let origin = if offset < self.origin { self.origin - self.size() as u64 } else { self.origin };
         let place = distance(origin, offset);
@@ -296,7 +294,7 @@ impl Feed {
     }
 }
 
-/// Bytes from one offset to a later one: never more than two rings, so it fits.
+/// Bytes from one offset to a later one: at most two rings, so it fits.
 #[expect(clippy::cast_possible_truncation, reason = "offsets in use span at most two rings in memory")]
 const fn distance(from: u64, to: u64) -> usize {
     to.saturating_sub(from) as usize

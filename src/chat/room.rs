@@ -404,12 +404,12 @@ impl Room {
 
     /// Whether an unfinished line of `held` bytes is sure to find space.
     pub fn has_space_for(&self, held: usize) -> bool {
-        self.channels.iter().all(|channel| channel.feed().room() > channel.cost().of(held))
+        self.channels.iter().all(|channel| channel.feed().space() > channel.cost().of(held))
     }
 
     /// Bytes that can be appended now, in all feeds together.
     pub fn space(&self) -> usize {
-        self.channels.iter().map(|channel| channel.feed().room()).sum()
+        self.channels.iter().map(|channel| channel.feed().space()).sum()
     }
 
     /// Frees what none of `readers` has still to receive: every reader that was behind when all were written

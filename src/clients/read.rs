@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Input, ReadState};
 use super::{ClientTimer, Clients, MIN_RETAINED};
-use crate::broadcast::admission::{ReadBudget, ReadPermit};
+use crate::broadcast::admission::{Admission, ReadBudget, ReadPermit};
 use crate::chat::command::Command;
 use crate::chat::room::{Reply, Room};
 use crate::clients::close_reason::CloseReason;
@@ -129,8 +129,9 @@ impl<S: Transport> Clients<S> {
         }
         match connection.read_state {
             ReadState::Idle if connection.has_input() => self.queue.push(id, connection, &self.room, now),
-            // A blocked client may by now have been silent long enough to be read.
+            // It had been read before the reserve was used up, or has credit left.
             ReadState::Blocked if readable => {
+                Admission::resume(&mut connection.rate, now);
                 let permit = self.room.read_permit(&connection.rate, connection.decoder.held(), now);
                 if matches!(permit, ReadPermit::Now(_)) {
                     self.blocked.retain(|&blocked| blocked != id);
@@ -192,6 +193,7 @@ impl<S: Transport> Clients<S> {
             ReadPermit::AfterWrite => return 0,
             ReadPermit::AfterSpace => {
                 connection.read_state = ReadState::Blocked;
+                self.room.admission().pause(&mut connection.rate, now);
                 self.blocked.push(id);
                 return 0;
             }

@@ -4,6 +4,7 @@
 use super::Clients;
 use super::close_reason::CloseReason;
 use super::connection::ReadState;
+use crate::broadcast::admission::Admission;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 
@@ -40,7 +41,7 @@ impl<S: Transport> Clients<S> {
             return;
         }
         if self.room.has_bulk_space() {
-            self.resume_blocked_senders();
+            self.resume_blocked_senders(now);
         } else {
             self.resume_interactive_senders(now);
         }
@@ -48,10 +49,11 @@ impl<S: Transport> Clients<S> {
 
     /// Queues blocked senders before those that were read last: otherwise these would take the space each
     /// time.
-    pub(super) fn resume_blocked_senders(&mut self) {
+    pub(super) fn resume_blocked_senders(&mut self, now: Moment) {
         for id in self.blocked.drain(..).rev() {
             if let Some(connection) = self.slots.get_mut(id) {
                 connection.read_state = ReadState::Queued;
+                Admission::resume(&mut connection.rate, now);
                 self.queue.push_front(id);
             }
         }
@@ -62,6 +64,7 @@ impl<S: Transport> Clients<S> {
         let (slots, queue, room) = (&mut self.slots, &mut self.queue, &self.room);
         self.blocked.retain(|&id| {
             let Some(connection) = slots.get_mut(id) else { return false };
+            Admission::resume(&mut connection.rate, now);
             let is_resumed = room.admission().is_interactive(&connection.rate, now);
             if is_resumed {
                 queue.push(id, connection, room, now);

@@ -35,13 +35,20 @@ impl Client {
     /// Reads the welcome line.
     #[track_caller]
     pub fn join_with_buffer(server: &Server, bytes: usize) -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        // Set before connecting, because the size decides the first receive window.
-        socket.set_recv_buffer_size(bytes).unwrap();
-        socket.connect_timeout(&server.address().into(), time_limit()).unwrap();
-        let mut client = Self::from_stream(socket.into());
+        let mut client = Self::connect_with_buffer(server.address(), bytes);
         client.expect_line(WELCOME);
         client
+    }
+
+    /// Connects with a receive buffer of about `bytes`, and reads nothing.
+    #[track_caller]
+    pub fn connect_with_buffer(address: SocketAddr, bytes: usize) -> Self {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+        // Set before connecting, because the size decides the first receive window.
+        socket.set_recv_buffer_size(bytes).unwrap();
+        socket.connect_timeout(&address.into(), time_limit()).unwrap();
+        Self::from_stream(socket.into())
     }
 
     /// Returns a client on a connection that exists.

@@ -10,6 +10,7 @@ mod client;
 mod process;
 pub mod random;
 mod server;
+pub mod swarm;
 pub mod table;
 pub mod texts;
 pub mod twin;
@@ -41,59 +42,3 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         thread::park_timeout(Duration::from_millis(2));
     }
 }
-
-// BEGIN old names, for test files that still use them.
-pub use process::run_to_end as run_to_its_end;
-pub const DEADLINE: Duration = Duration::from_secs(20);
-impl Client {
-    #[track_caller]
-    pub fn over(stream: std::net::TcpStream) -> Self {
-        Self::from_stream(stream)
-    }
-    #[track_caller]
-    pub fn says(&mut self, bytes: impl AsRef<[u8]>) {
-        self.send(bytes);
-    }
-    #[track_caller]
-    pub fn expects(&mut self, line: impl AsRef<[u8]>) {
-        self.expect_line(line);
-    }
-    #[track_caller]
-    pub fn hears_line(&mut self) -> Vec<u8> {
-        self.read_line()
-    }
-    #[track_caller]
-    pub fn hears_bytes(&mut self, count: usize) -> Vec<u8> {
-        self.read_bytes(count)
-    }
-    #[track_caller]
-    pub fn hears_all(&mut self) -> Vec<u8> {
-        self.read_to_end()
-    }
-    #[track_caller]
-    pub fn expects_end(&mut self) {
-        self.expect_end();
-    }
-    #[track_caller]
-    pub fn ends(&mut self) {
-        self.end_input();
-    }
-    #[track_caller]
-    pub fn resets(self) {
-        self.reset();
-    }
-}
-impl Server {
-    #[track_caller]
-    pub fn spawn_unheard(command: std::process::Command, port: &Port) -> Self {
-        Self::spawn_without_log(command, port)
-    }
-    #[track_caller]
-    pub fn spawn_with_its_files(command: std::process::Command) -> Self {
-        Self::spawn_with_stdio(command)
-    }
-    pub fn hear_log(&mut self, source: impl std::io::Read + Send + 'static) {
-        self.read_log_from(source);
-    }
-}
-// END old names.

@@ -77,7 +77,7 @@ impl Simulation {
     }
 
     fn is_nearly_full(&self) -> bool {
-        let room = |&view: &View| self.table.clients.room().feed(view).room();
+        let room = |&view: &View| self.table.clients.room().feed(view).space();
         self.model.config.views.iter().map(room).any(|room| room < self.model.config.feed / LITTLE_ROOM)
     }
 

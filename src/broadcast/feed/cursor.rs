@@ -1,80 +1,84 @@
-//! A reader's place in the feed, and the way past its own lines.
+//! A reader's position in the feed, and the ranges of its own lines.
 
 use super::distance;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Stretches of its own lines that one reader remembers, 16 bytes each: who has said so much between
+/// The most ranges of own lines that a cursor records, 16 bytes each. A client that has sent more between
 /// the lines of others without reading them is not read either.
 const MAX_SKIP_RANGES: usize = 256;
 
-/// Where a reader stands, and what it skips.
+/// An offset into the feed, and the ranges that its reader skips.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     pub(super) at: u64,
-    /// Its own lines ahead, in order and apart; boxed, for nearly nobody has any and everybody has
+    /// Ranges of its own lines ahead, in order, none adjacent. Boxed, for few cursors have any and each has
     /// the pointer.
     #[expect(clippy::box_collection, reason = "8 bytes an idle reader instead of 32")]
-    pub(super) own: Option<Box<VecDeque<Range<u64>>>>,
-    /// Bytes from `at` on that it can be owed at most; [`NO_END`] for a reader who stays.
-    pub(super) left: u32,
+    pub(super) skip_ranges: Option<Box<VecDeque<Range<u64>>>>,
+    /// Bytes from `at` on that the reader receives at most; [`NO_END`] while its connection stays open.
+    pub(super) remaining: u32,
     pub(super) mid_line: bool,
 }
 
-/// More than any feed holds.
+/// No end: more bytes than any feed holds.
 pub(super) const NO_END: u32 = u32::MAX;
 
 impl Cursor {
-    /// Whether it can remember one more stretch of its own lines: else it has to read first.
+    /// Whether it can record one more range of its own lines; otherwise its reader has to read first.
     pub fn has_skip_capacity(&self) -> bool {
-        self.own.as_ref().is_none_or(|own| own.len() < MAX_SKIP_RANGES)
+        self.skip_ranges.as_ref().is_none_or(|skip_ranges| skip_ranges.len() < MAX_SKIP_RANGES)
     }
 
-    /// The offset from which on nothing is owed to it, in a feed that ends at `head`.
+    /// The offset at which it stops, in a feed that ends at `head`.
     pub(super) fn end(&self, head: u64) -> u64 {
-        if self.left == NO_END { head } else { head.min(self.at + u64::from(self.left)) }
+        if self.remaining == NO_END { head } else { head.min(self.at + u64::from(self.remaining)) }
     }
 
-    /// From now on nothing from `end` on is owed to it.
+    /// Stops it at `end`.
     pub(super) fn end_at(&mut self, end: u64) {
-        let left = u32::try_from(distance(self.at, end)).unwrap_or(NO_END);
-        self.left = self.left.min(left);
+        let remaining = u32::try_from(distance(self.at, end)).unwrap_or(NO_END);
+        self.remaining = self.remaining.min(remaining);
     }
 
     pub(super) fn move_to(&mut self, at: u64) {
-        if self.left != NO_END {
+        if self.remaining != NO_END {
             let passed = u32::try_from(distance(self.at, at)).unwrap_or(NO_END);
-            self.left = self.left.saturating_sub(passed);
+            self.remaining = self.remaining.saturating_sub(passed);
         }
         self.at = at;
     }
 
-    /// The stretch of its own lines that it comes to next.
-    pub(super) fn next_own(&self) -> Option<&Range<u64>> {
-        self.own.as_ref()?.front()
+    /// The next range of its own lines.
+    pub(super) fn next_skip(&self) -> Option<&Range<u64>> {
+        self.skip_ranges.as_ref()?.front()
     }
 
-    /// What it said last, and is behind, stands in `lines`.
-    pub(super) fn remember(&mut self, lines: Range<u64>) {
-        let own = self.own.get_or_insert_default();
-        match own.back_mut() {
+    /// Records a range of its own lines, for a cursor that is behind.
+    pub(super) fn skip(&mut self, lines: Range<u64>) {
+        let skip_ranges = self.skip_ranges.get_or_insert_default();
+        match skip_ranges.back_mut() {
             Some(last) if last.end == lines.start => last.end = lines.end,
-            _ => own.push_back(lines),
+            _ => skip_ranges.push_back(lines),
         }
     }
 
-    /// Skips its own lines where it has come to them.
+    /// Moves past its own lines if they come next.
     pub(super) fn skip_own(&mut self) {
-        while let Some(end) = self.next_own().filter(|own| own.start == self.at).map(|own| own.end) {
+        while let Some(end) = self
+            .next_skip()
+            .filter(|skip_ranges| skip_ranges.start == self.at)
+            .map(|skip_ranges| skip_ranges.end)
+        {
             self.move_to(end);
-            if let Some(own) = &mut self.own {
-                own.pop_front();
+            if let Some(skip_ranges) = &mut self.skip_ranges {
+                skip_ranges.pop_front();
             }
         }
-        self.own.take_if(|own| own.is_empty());
+        self.skip_ranges.take_if(|skip_ranges| skip_ranges.is_empty());
     }
 
-    /// Whether the reader has been given a part of a line, and nothing else may come before the rest.
+    /// Whether the reader has received a part of a line, so that the rest must come next.
     pub const fn is_mid_line(&self) -> bool {
         self.mid_line
     }

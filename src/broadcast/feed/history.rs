@@ -1,31 +1,32 @@
-//! What was said before, for those who join some lines back: it stands in the ring until its place is needed.
+//! The last lines, for readers that join with history: they stay in the ring until their space is needed.
 
-use super::{Cursor, Feed, IoSlices, KEPT, distance};
+use super::{Cursor, Feed, IoSlices, MIN_RETAINED, distance};
 use memchr::memrchr_iter;
 use std::io;
 
-/// What a feed keeps of what nobody lacks.
+/// What a feed knows about lines that all readers have received.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// What was said before was given back with its memory.
+    /// Older lines were dropped when memory was trimmed.
     begins: u64,
-    /// Where the feed ended then.
-    given_back: u64,
-    /// How far back so many lines begin, as of a head: newcomers come again and again while nobody speaks.
+    /// The head at that time.
+    trimmed_at: u64,
+    /// The last result of [`find_lines_back`](Feed::find_lines_back): head, number of lines, offset. Clients may
+    /// join again and again while nothing is sent.
     lines_back: Option<(u64, usize, u64)>,
 }
 
 impl History {
-    /// Of what was said until `head`, what stands from `begins` on was kept when memory was given back.
+    /// The history after memory was trimmed at `head`: lines from `begins` on were kept.
     pub(super) const fn kept(begins: u64, head: u64) -> Self {
-        Self { begins, given_back: head, lines_back: None }
+        Self { begins, trimmed_at: head, lines_back: None }
     }
 
-    /// Whether the last lines take much less than `used` bytes, now that the feed ends at `head`: so much has
-    /// come since, or so much was said that shorter lines may have taken longer ones' place.
-    pub(super) const fn is_outgrown(&self, used: usize, head: u64) -> bool {
-        let kept = distance(self.begins, self.given_back);
-        used > 2 * kept || distance(self.given_back, head) > kept / 8 + KEPT
+    /// Whether trimming would free much: either the used area is over twice the kept history, or enough was
+    /// appended since the last trim to have replaced it.
+    pub(super) const fn is_outgrown(&self, high_water: usize, head: u64) -> bool {
+        let kept = distance(self.begins, self.trimmed_at);
+        high_water > 2 * kept || distance(self.trimmed_at, head) > kept / 8 + MIN_RETAINED
     }
 }
 
@@ -38,8 +39,8 @@ impl Feed {
         Ok(Self { history: Some(History::default()), ..Self::new(size)? })
     }
 
-    /// A reader that is owed the last `lines` lines too, as far as they are remembered, and as half a feed
-    /// holds them: a newcomer does not hold up those who speak. To be counted among those who are behind.
+    /// The cursor of a reader that also receives the last `lines` lines: as many as are kept, and at most half
+    /// a feed, so that a new client does not block senders. Count it among the readers that are behind.
     pub fn join_with_history(&mut self, lines: usize) -> Cursor {
         let mut cursor = self.join();
         let Some(history) = &self.history else { return cursor };
@@ -54,23 +55,23 @@ impl Feed {
         cursor
     }
 
-    /// The offset at which the last `lines` lines begin, or those of them that can be had.
+    /// The offset at which the last `lines` lines begin, or as many as are kept.
     pub(super) fn find_lines_back(&self, lines: usize) -> u64 {
         let begins = self.history.as_ref().map_or(0, |history| history.begins);
         let oldest = self.head.saturating_sub(self.size() as u64 / 2);
-        // The byte before tells whether a line begins there.
+        // The byte before shows whether a line begins there.
         let from = oldest.saturating_sub(1).max(begins);
         let mut slices = IoSlices::default();
         self.push(from, self.head, &mut slices);
-        let (mut end, mut start, mut left) = (self.head, self.head, lines);
+        let (mut end, mut start, mut remaining) = (self.head, self.head, lines);
         for slice in slices.as_slices().iter().rev() {
             end -= slice.len() as u64;
             for line_end in memrchr_iter(b'\n', slice) {
                 start = end + line_end as u64 + 1;
-                if left == 0 {
+                if remaining == 0 {
                     return start;
                 }
-                left -= 1;
+                remaining -= 1;
             }
         }
         if oldest.max(begins) == 0 { 0 } else { start }

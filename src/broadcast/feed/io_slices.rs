@@ -1,22 +1,22 @@
-//! What one vectored write takes.
+//! The slices of one vectored write.
 
 use std::io::IoSlice;
 
-/// IoSlices of one vectored write. A reader lacks one or two; who speaks between the lines of others
-/// lacks one more for each time it spoke. What does not fit goes with the next write.
-const SLICES: usize = 32;
+/// The most slices of one write. A reader needs one or two, and one more for each range of its own lines. What
+/// does not fit follows with the next write.
+const MAX_SLICES: usize = 32;
 
-/// What is owed to one reader, in order, as slices of memory that others own.
+/// What one reader has still to receive, in order.
 #[derive(Debug)]
 pub struct IoSlices<'a> {
-    slices: [IoSlice<'a>; SLICES],
+    slices: [IoSlice<'a>; MAX_SLICES],
     count: usize,
     bytes: usize,
 }
 
 impl Default for IoSlices<'_> {
     fn default() -> Self {
-        Self { slices: [IoSlice::new(&[]); SLICES], count: 0, bytes: 0 }
+        Self { slices: [IoSlice::new(&[]); MAX_SLICES], count: 0, bytes: 0 }
     }
 }
 
@@ -31,12 +31,12 @@ impl<'a> IoSlices<'a> {
         self.bytes
     }
 
-    /// Whether nothing is owed.
+    /// Whether there are no bytes.
     pub const fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Adds `slice` at the end; whether there was a place for it.
+    /// Adds `slice` at the end; returns whether it fitted.
     pub fn push(&mut self, slice: &'a [u8]) -> bool {
         if slice.is_empty() {
             return true;

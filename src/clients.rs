@@ -30,6 +30,7 @@ use close_reason::CloseReason;
 use connection::{Connection, ReadState};
 use log::{Level, log, log_enabled, warn};
 use read_queue::ReadQueue;
+pub use read_queue::ReadTurn;
 use stats::Stats;
 use std::time::Duration;
 

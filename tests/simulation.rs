@@ -24,13 +24,14 @@ use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::stats::Stats;
-use hubbub::clients::{ClientLimits, ClientTimer, Timer};
+use hubbub::clients::{ClientLimits, ClientTimer};
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::peer::Peer;
+use hubbub::util::clock::Moment;
 use hubbub::util::id_slab::ClientId;
 use hubbub::wire::line_decoder::LineRules;
 use hubbub::wire::view::View;
-use model::{LINGER, Model, SHUTDOWN_GRACE};
+use model::{LINGER, Model};
 use person::{Person, Stage};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -76,10 +77,10 @@ fn config(random: &mut Random) -> (RoomConfig, Option<usize>, ClientLimits) {
     let rate = random.one_in(4).then(|| random.pick(&[1, 5, 50]));
     let limit = rate.and_then(RateLimit::new);
     let config = RoomConfig { rules, feed, welcome, rate: limit, ..common::table::config(feed) };
-    let places = ConnectionBudget { clients: random.within(4..=12), refusals: random.below(3) };
+    let connections = ConnectionBudget { clients: random.within(4..=12), refusals: random.below(3) };
     let mut some = |span| random.one_in(3).then_some(span);
     let limits = ClientLimits {
-        places,
+        connections,
         idle_timeout: some(Duration::from_secs(20)),
         flush_after: some(Duration::from_millis(300)),
         per_network: some(Duration::ZERO).map(|_| 3),
@@ -185,7 +186,7 @@ impl Simulation {
             return;
         }
         if is_unwatched {
-            let told = "the server cannot take you in: try again later";
+            let told = "the server cannot accept you: try again later";
             let close_reason = CloseReason::RegisterFailed(ErrorKind::OutOfMemory);
             if !is_refused {
                 // It never joined, and is not welcomed.
@@ -201,7 +202,7 @@ impl Simulation {
     fn someone_is_sent_away(&mut self) {
         let (number, socket, peer, mut person) = self.newcomer();
         person.is_member = false;
-        let told = "the server is full, for it can open no more connections: try again later";
+        let told = "the server has no free file descriptor: try again later";
         person.is_refused(told, CloseReason::NoDescriptor, self.table.now);
         self.model.stats.accepted += 1;
         self.model.members.insert(number, person);
@@ -317,8 +318,7 @@ impl Simulation {
 
     fn stop(&mut self) {
         self.model.stops(self.table.now);
-        self.table.clients.stop(&mut self.table.timers);
-        self.table.timers.set(Timer::ShutdownDeadline, self.table.now.after(SHUTDOWN_GRACE));
+        self.table.shut_down();
     }
 
     /// The system reports what changed since its last report, and nothing else, or has not come to it yet.
@@ -333,14 +333,14 @@ impl Simulation {
     /// The steps of one turn of the server, in its order, each compared with the model.
     fn turn(&mut self) {
         let now = self.table.now;
-        while let Some(timer) = self.table.timers.pop(now) {
-            match timer {
-                Timer::Client(key, due) => self.deadline(key, due),
-                Timer::ShutdownDeadline => self.table.clients.abort_pending_writes(),
-                _ => {}
-            }
+        while self.next_deadline(now) {}
+        if self.model.is_grace_over(now) {
+            self.table.clients.abort_pending_writes();
         }
-        self.table.clients.read(now);
+        let mut turn = self.table.clients.start_read();
+        while let Some(key) = self.table.clients.read_next(&mut turn, now) {
+            self.model.was_read(key, &self.table.clients, now);
+        }
         self.model.catch_up(now);
         self.table.write();
         self.model.catch_up(now);
@@ -351,23 +351,26 @@ impl Simulation {
     }
 
     /// What a deadline decided is seen from outside, and has to be right.
-    fn deadline(&mut self, key: ClientId, due: ClientTimer) {
-        let now = self.table.now;
-        let state = |table: &Table| table.clients.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
-        let before = state(&self.table);
-        self.table.clients.deadline(key, due, now);
-        let after = state(&self.table);
-        let number =
-            self.model.members.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);
-        let Some(number) = number else { panic!("{key:?} is nobody's and has a deadline") };
-        match (due, before, after) {
-            (ClientTimer::Close, Some((true, true)), Some((true, false))) => self.model.flushes(number, now),
+    fn next_deadline(&mut self, now: Moment) -> bool {
+        let state = |table: &Table, key| {
+            let connection = table.clients.connection(key);
+            connection.map(|it| (it.is_open(), it.decoder().is_mid_line()))
+        };
+        let keys = self.model.members.iter().map(|(&number, it)| (number, it.client.key));
+        let before = keys.map(|(number, key)| (number, key, state(&self.table, key))).collect::<Vec<_>>();
+        let Some((key, due)) = self.table.clients.run_next_timer(now) else { return false };
+        let Some(&(number, _, before)) = before.iter().find(|(_, other, _)| *other == key) else {
+            panic!("{key:?} is nobody's and has a deadline");
+        };
+        match (due, before, state(&self.table, key)) {
+            (ClientTimer::Flush, Some((true, true)), Some((true, false))) => self.model.flushes(number, now),
             (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.is_silent(number, now),
             (_, Some((was_open, was_mid_line)), Some((is_open, is_mid_line))) => {
                 assert_eq!((was_open, was_mid_line), (is_open, is_mid_line), "{number} after {due:?}");
             }
             _ => panic!("{number} was removed by a deadline"),
         }
+        true
     }
 
     /// Those who are over are about to be removed, for a reason that the model agrees with.
@@ -401,7 +404,7 @@ impl Simulation {
 
     /// Whoever takes nothing is left behind: what the others said is read all the same, in time.
     fn the_stuck_hold_nobody_up(&mut self) {
-        let waits = |person: &Person| person.is_healthy && person.is_heard() && person.client.unread() > 0;
+        let waits = |person: &Person| person.is_healthy && person.waits();
         for _ in 0..MOST_ROUNDS {
             self.settle_all();
             if !self.model.members.values().any(waits) {
@@ -425,7 +428,7 @@ impl Simulation {
         }
         for _ in 0..MOST_ROUNDS {
             self.settle_all();
-            let waits = |person: &Person| person.is_heard() && person.client.unread() > 0;
+            let waits = |person: &Person| person.waits();
             if !self.model.members.values().any(waits) {
                 break;
             }
@@ -435,7 +438,12 @@ impl Simulation {
         for (&number, person) in members {
             assert!(!person.has_pending_output(number, order), "{number} takes all and was not given all");
             // Of those who were told to go, what they still say is dropped, lest a reset take what they are told.
-            assert_eq!(person.client.unread(), 0, "{number} is not read in {:?}", person.stage);
+            assert_eq!(
+                person.client.unread() + person.unparsed.len(),
+                0,
+                "{number} is not read in {:?}",
+                person.stage
+            );
             assert!(!matches!(person.stage, Stage::Ending(_) | Stage::Over(_)), "{number} should have gone");
         }
     }
@@ -450,7 +458,7 @@ impl Simulation {
             for (number, person) in &self.model.members {
                 let connection = self.table.clients.connection(person.client.key).unwrap();
                 assert!(
-                    !(connection.is_open() && connection.is_mid_line()),
+                    !(connection.is_open() && connection.decoder().is_mid_line()),
                     "{number} waits for a line's end"
                 );
             }
@@ -470,7 +478,7 @@ impl Simulation {
         self.pass(LINGER);
         self.settle_all();
         assert!(self.table.clients.is_empty(), "{:?}", self.model.members.keys());
-        assert_eq!(self.table.timers.next(), None, "nobody is left to wait for");
+        assert_eq!(self.table.clients.next_deadline(), None, "nobody is left to wait for");
     }
 }
 
@@ -478,12 +486,12 @@ impl Simulation {
 fn whatever_people_and_sockets_do_each_hears_the_one_order_whole_or_is_gone_for_a_reason() {
     let seeds = seeds(SEEDS);
     let is_ordinary = seeds.end - seeds.start >= SEEDS;
-    let mut ended = [0; CloseReason::KINDS.len()];
+    let mut ended = [0; CloseReason::COUNT];
     for seed in seeds {
         let stats = Simulation::new(seed).run();
-        (0..ended.len()).for_each(|kind| ended[kind] += stats.ended[kind]);
+        (0..ended.len()).for_each(|kind| ended[kind] += stats.closed[kind]);
     }
-    for (kind, count) in CloseReason::KINDS.iter().zip(ended) {
+    for (kind, count) in CloseReason::labels().zip(ended) {
         assert!(count > 0 || !is_ordinary, "nobody was ever {kind}: {ended:?}");
     }
 }

@@ -32,7 +32,7 @@ use common::table::*;
 use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
-use hubbub::clients::{ClientLimits, ClientTimer, Timer};
+use hubbub::clients::{ClientLimits, ClientTimer};
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::peer::Peer;
 use hubbub::util::id_slab::ClientId;
@@ -100,10 +100,10 @@ fn config(random: &mut Random) -> (RoomConfig, ClientLimits) {
     let welcome = random.pick(&["", WELCOME]).to_owned();
     let rate = random.one_in(4).then(|| random.pick(&[5, 50])).and_then(RateLimit::new);
     let config = RoomConfig { rules, views, history, welcome, rate, ..common::table::config(feed) };
-    let places = ConnectionBudget { clients: random.pick(&[7, 11, 40, 40]), refusals: random.below(3) };
+    let connections = ConnectionBudget { clients: random.pick(&[7, 11, 40, 40]), refusals: random.below(3) };
     let mut some = |span| random.one_in(3).then_some(span);
     let limits = ClientLimits {
-        places,
+        connections,
         idle_timeout: some(IDLE_TIMEOUT),
         flush_after: some(Duration::from_millis(300)),
         per_network: some(Duration::ZERO).map(|_| 3),
@@ -162,9 +162,9 @@ impl Simulation {
     fn seen(&self) -> Seen {
         let (model, ended) = (&self.model, |close_reason| self.table.ended(close_reason));
         [
-            model.late_notices(),
-            model.came_back("does not read"),
-            model.came_back("is leaving"),
+            model.missed_notices(),
+            model.came_back("they do not read"),
+            model.came_back("they are leaving"),
             ended(CloseReason::StalledReader),
             ended(CloseReason::ClosedByPeer),
             ended(CloseReason::IdleTimeout),
@@ -232,7 +232,7 @@ impl Simulation {
                 assert!(!person.is_member && is_porch_full, "{number} was closed for no reason");
                 self.model.catch_up();
                 self.model.all_read();
-                self.model.are_gone(&[(number, CloseReason::RoomFull)]);
+                self.model.are_gone(&[(number, CloseReason::RoomFull)].into());
             }
         }
     }
@@ -333,12 +333,11 @@ impl Simulation {
     /// The steps of one turn of the server, in its order; then everyone reads.
     fn turn(&mut self) {
         let now = self.table.now;
-        while let Some(timer) = self.table.timers.pop(now) {
-            if let Timer::Client(key, due) = timer {
-                self.deadline(key, due);
-            }
+        while self.next_deadline() {}
+        let mut turn = self.table.clients.start_read();
+        while let Some(key) = self.table.clients.read_next(&mut turn, now) {
+            self.model.was_read(key, &self.table.clients);
         }
-        self.table.clients.read(now);
         self.model.catch_up();
         self.table.write();
         self.model.catch_up();
@@ -346,22 +345,24 @@ impl Simulation {
         self.model.all_read();
         let over = |person: &Person| self.table.clients.connection(person.client.key)?.close_reason();
         let gone = self.model.members.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
-        let gone = gone.collect::<Vec<_>>();
+        let gone = gone.collect();
         self.table.clients.sweep(now);
         self.model.are_gone(&gone);
     }
 
     /// What a deadline decided is seen from outside.
-    fn deadline(&mut self, key: ClientId, due: ClientTimer) {
-        let state = |table: &Table| table.clients.connection(key).map(|it| (it.is_open(), it.is_mid_line()));
-        let before = state(&self.table);
-        self.table.clients.deadline(key, due, self.table.now);
-        let after = state(&self.table);
-        let number =
-            self.model.members.iter().find(|(_, it)| it.client.key == key).map(|(&number, _)| number);
-        let number = number.expect("only who is here has a deadline");
-        match (due, before, after) {
-            (ClientTimer::Close, Some((true, true)), Some((is_open, is_mid_line)))
+    fn next_deadline(&mut self) -> bool {
+        let state = |table: &Table, key| {
+            let connection = table.clients.connection(key);
+            connection.map(|it| (it.is_open(), it.decoder().is_mid_line()))
+        };
+        let keys = self.model.members.iter().map(|(&number, it)| (number, it.client.key));
+        let before = keys.map(|(number, key)| (number, key, state(&self.table, key))).collect::<Vec<_>>();
+        let Some((key, due)) = self.table.clients.run_next_timer(self.table.now) else { return false };
+        let it = before.iter().find(|(_, other, _)| *other == key);
+        let &(number, _, before) = it.expect("only who is here has a deadline");
+        match (due, before, state(&self.table, key)) {
+            (ClientTimer::Flush, Some((true, true)), Some((is_open, is_mid_line)))
                 if !is_open || !is_mid_line =>
             {
                 self.model.flushes(number);
@@ -371,6 +372,7 @@ impl Simulation {
             _ => {}
         }
         self.model.catch_up();
+        true
     }
 
     /// Turns until there is no work that waits for no report: then whoever takes all has all.

@@ -176,14 +176,16 @@ impl Admission {
 
     fn bulk_budget(&self, channels: &[Channel], held: usize) -> Option<ReadBudget> {
         let space = self.bulk_space(smallest_space(channels));
-        if space >= self.min_bulk() && space >= self.cost.of(held + 1) {
-            let space = space.min((self.feed / Self::MAX_SHARE).max(self.cost.of(self.max_line)));
-            return Some(ReadBudget { space, lines: usize::MAX });
-        }
+        let longest = self.cost.of(self.max_line);
         // If every reader is less than half a feed behind, no stall timer can disconnect it: allow one line,
         // so that no sender is blocked for ever.
         let is_half_free = channels.iter().all(|channel| channel.feed().is_half_free());
-        is_half_free.then(|| ReadBudget { space: self.cost.of(self.max_line), lines: 1 })
+        if space >= self.min_bulk() && space >= self.cost.of(held + 1) {
+            let space = space.min((self.feed / Self::MAX_SHARE).max(longest));
+            let least = if is_half_free { longest } else { 0 };
+            return Some(ReadBudget { space: space.max(least), lines: usize::MAX });
+        }
+        is_half_free.then_some(ReadBudget { space: longest, lines: 1 })
     }
 
     /// One line, for clients with credit. The second half of the reserve is for clients that have most of

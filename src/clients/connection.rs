@@ -125,6 +125,11 @@ impl<S: Transport> Connection<S> {
         &self.cursor
     }
 
+    /// The decoder of its lines, which holds its unfinished line.
+    pub const fn decoder(&self) -> &LineDecoder {
+        &self.decoder
+    }
+
     /// Whether the client is read and written to.
     pub const fn is_open(&self) -> bool {
         matches!(self.state, State::Open)

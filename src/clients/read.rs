@@ -1,7 +1,7 @@
 //! The read step: each client with input is read once per turn, within the turn's budget.
 
 use super::connection::{Connection, Input, ReadState};
-use super::read_queue::ReadQueue;
+use super::read_queue::ReadTurn;
 use super::{ClientTimer, Clients};
 use crate::broadcast::admission::{Admission, ReadBudget, ReadPermit};
 use crate::chat::room::Room;
@@ -69,17 +69,20 @@ impl<S: Transport> Clients<S> {
 
     /// Reads clients that have input, each once, as far as the room permits and the turn's budget lasts.
     pub fn read(&mut self, now: Moment) {
-        let mut budget = TURN_BUDGET;
-        for kind in ReadQueue::KINDS {
-            // Clients that are queued again meanwhile have to wait for the next turn.
-            for _ in 0..self.queue.len(kind) {
-                if budget == 0 {
-                    return;
-                }
-                let Some(id) = self.queue.pop(kind) else { break };
-                budget = budget.saturating_sub(self.read_client(id, now));
-            }
-        }
+        let mut turn = self.start_read();
+        while self.read_next(&mut turn, now).is_some() {}
+    }
+
+    /// Starts the read step: clients that are queued later are read in the next turn.
+    pub fn start_read(&self) -> ReadTurn {
+        self.queue.start_turn(TURN_BUDGET)
+    }
+
+    /// Reads the next client of a turn, an interactive one first; returns it, or `None` if the turn is over.
+    pub fn read_next(&mut self, turn: &mut ReadTurn, now: Moment) -> Option<ClientId> {
+        let id = self.queue.pop(turn)?;
+        turn.spend(self.read_client(id, now));
+        Some(id)
     }
 
     /// Reads one client, and handles what it sent; returns the work in units of [`TURN_BUDGET`].
@@ -94,9 +97,7 @@ impl<S: Transport> Clients<S> {
             // The write step queues it again.
             ReadPermit::AfterWrite => return 0,
             ReadPermit::AfterSpace => {
-                connection.read_state = ReadState::Blocked;
-                self.room.admission().pause(&mut connection.rate, now);
-                self.blocked.push(id);
+                self.block(id, now);
                 return 0;
             }
             ReadPermit::At(moment) => {
@@ -110,6 +111,15 @@ impl<S: Transport> Clients<S> {
         READ_COST + work
     }
 
+    /// Lets a client wait for space in the feeds.
+    fn block(&mut self, id: ClientId, now: Moment) {
+        if let Some(connection) = self.slots.get_mut(id) {
+            connection.read_state = ReadState::Blocked;
+            self.room.admission().pause(&mut connection.rate, now);
+            self.blocked.push(id);
+        }
+    }
+
     /// Handles input of one client within the budget: unparsed input, or else one read.
     fn read_within(&mut self, id: ClientId, budget: ReadBudget, now: Moment) -> usize {
         let Some(connection) = self.slots.get_mut(id) else { return 0 };
@@ -120,6 +130,10 @@ impl<S: Transport> Clients<S> {
             self.unparsed -= before - unparsed.bytes().len();
             if let Some(connection) = self.slots.get_mut(id) {
                 connection.put_back_unparsed(unparsed);
+            }
+            if handled.input == 0 {
+                // Its next line finds no space.
+                self.block(id, now);
             }
             return handled.work;
         }

@@ -16,17 +16,24 @@ pub(super) struct ReadQueue {
     bulk: VecDeque<ClientId>,
 }
 
-/// Whether a client has sent little lately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SenderKind {
-    Interactive,
-    Bulk,
+/// What is left of the read step of one turn.
+#[derive(Debug)]
+pub struct ReadTurn {
+    /// Clients that are still to be read, of each kind.
+    interactive: usize,
+    bulk: usize,
+    /// Work, in bytes of input.
+    budget: usize,
+}
+
+impl ReadTurn {
+    /// Takes work from the budget.
+    pub(super) const fn spend(&mut self, work: usize) {
+        self.budget = self.budget.saturating_sub(work);
+    }
 }
 
 impl ReadQueue {
-    /// Both kinds, in the order in which they are read.
-    pub(super) const KINDS: [SenderKind; 2] = [SenderKind::Interactive, SenderKind::Bulk];
-
     /// An empty queue.
     pub(super) fn new() -> Self {
         Self {
@@ -40,20 +47,22 @@ impl ReadQueue {
         self.interactive.is_empty() && self.bulk.is_empty()
     }
 
-    /// The number of clients of one kind.
-    pub(super) fn len(&self, kind: SenderKind) -> usize {
-        match kind {
-            SenderKind::Interactive => self.interactive.len(),
-            SenderKind::Bulk => self.bulk.len(),
-        }
+    /// Starts a turn with that budget: clients that are queued later are read in the next.
+    pub(super) fn start_turn(&self, budget: usize) -> ReadTurn {
+        ReadTurn { interactive: self.interactive.len(), bulk: self.bulk.len(), budget }
     }
 
-    /// Takes the next client of one kind.
-    pub(super) fn pop(&mut self, kind: SenderKind) -> Option<ClientId> {
-        match kind {
-            SenderKind::Interactive => self.interactive.pop_front(),
-            SenderKind::Bulk => self.bulk.pop_front(),
+    /// Takes the next client of a turn, an interactive one first; `None` if the turn is over.
+    pub(super) fn pop(&mut self, turn: &mut ReadTurn) -> Option<ClientId> {
+        if turn.budget == 0 {
+            return None;
         }
+        if turn.interactive > 0 {
+            turn.interactive -= 1;
+            return self.interactive.pop_front();
+        }
+        turn.bulk = turn.bulk.checked_sub(1)?;
+        self.bulk.pop_front()
     }
 
     /// Queues a client behind those of its kind.

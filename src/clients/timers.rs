@@ -35,15 +35,20 @@ impl<S: Transport> Clients<S> {
     /// Handles the deadlines that have passed. That of the stall timers is handled by
     /// [`disconnect_stalled`](Self::disconnect_stalled).
     pub fn run_timers(&mut self, now: Moment) {
-        while let Some((id, timer)) = self.timers.pop(now) {
-            match timer {
-                ClientTimer::Flush => self.flush(id, now),
-                ClientTimer::Close => self.abort_close(id),
-                ClientTimer::RateLimit => self.resume_rate_limited(id, now),
-                ClientTimer::Idle => self.check_idle(id, now),
-                ClientTimer::AnnounceJoin => self.announce_join(id),
-            }
+        while self.run_next_timer(now).is_some() {}
+    }
+
+    /// Handles the soonest deadline if it has passed; returns whose it was, and for what.
+    pub fn run_next_timer(&mut self, now: Moment) -> Option<(ClientId, ClientTimer)> {
+        let (id, timer) = self.timers.pop(now)?;
+        match timer {
+            ClientTimer::Flush => self.flush(id, now),
+            ClientTimer::Close => self.abort_close(id),
+            ClientTimer::RateLimit => self.resume_rate_limited(id, now),
+            ClientTimer::Idle => self.check_idle(id, now),
+            ClientTimer::AnnounceJoin => self.announce_join(id),
         }
+        Some((id, timer))
     }
 
     fn abort_close(&mut self, id: ClientId) {

@@ -93,7 +93,9 @@ impl LineDecoder {
                 return Ok(event);
             }
             match find_stop(input, rules.raw, self.is_after_cr()) {
-                Stop::LineEnd(at) if self.is_line_over(at, longest) => return Err(LineOverLimit),
+                Stop::LineEnd(at) if self.is_line_over(&input[..at], longest, rules) => {
+                    return Err(LineOverLimit);
+                }
                 Stop::LineEnd(at) => {
                     let text = take_to(input, at);
                     match self.stage {
@@ -120,9 +122,12 @@ impl LineDecoder {
         }
     }
 
-    /// Whether the line that ends `len` bytes later is longer than `longest`, and is not dropped anyway.
-    fn is_line_over(&self, len: usize, longest: usize) -> bool {
-        !matches!(self.stage, Stage::Skipping { .. }) && self.held() + len > longest
+    /// Whether the line that ends after `text` is longer than `longest`, and is not dropped anyway.
+    fn is_line_over(&self, text: &[u8], longest: usize, rules: &LineRules) -> bool {
+        // A CR is a part of the line end.
+        let has_cr = !rules.raw && (text.last() == Some(&b'\r') || text.is_empty() && self.is_after_cr());
+        let len = self.held() + text.len();
+        !matches!(self.stage, Stage::Skipping { .. }) && len > longest.saturating_add(usize::from(has_cr))
     }
 
     /// Decodes what is not text: first bytes and telnet.

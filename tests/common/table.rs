@@ -45,6 +45,8 @@ pub enum Done {
     Wrote(Vec<u8>),
     WriteFailed(ErrorKind),
     Shut,
+    /// The table let go of it.
+    Dropped,
 }
 
 /// What was done with the sockets that share it, in the order in which it was done, by their numbers.
@@ -136,6 +138,15 @@ impl Transport for FakeSocket {
         let mut script = self.0.borrow_mut();
         script.is_shut = true;
         script.note(Done::Shut);
+    }
+}
+
+impl Drop for FakeSocket {
+    fn drop(&mut self) {
+        // The test keeps the other.
+        if Rc::strong_count(&self.0) == 2 {
+            self.0.borrow().note(Done::Dropped);
+        }
     }
 }
 
@@ -284,6 +295,10 @@ impl Table {
         self.clients.sweep(self.now);
     }
 
+    pub fn shut_down(&mut self) {
+        self.clients.shut_down();
+    }
+
     pub fn write(&mut self) {
         self.clients.write(self.now);
     }
@@ -337,6 +352,12 @@ impl Table {
         client.takes([], Take::All);
         self.is_writable(client);
         self.settle();
+    }
+
+    /// Bytes that `client` has sent and that are not handled: unparsed, or in its socket.
+    pub fn waiting(&self, client: &Client) -> usize {
+        let unparsed = self.clients.connection(client.key).map_or(0, |connection| connection.unparsed_len());
+        client.unread() + unparsed
     }
 
     pub fn ended(&self, close_reason: CloseReason) -> u64 {

@@ -8,6 +8,7 @@ use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::stats::Stats;
 use hubbub::clients::{ClientLimits, Clients};
 use hubbub::util::clock::Moment;
+use hubbub::util::id_slab::ClientId;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -70,10 +71,10 @@ impl Model {
         let here = here.count();
         let clients = self.limits.connections.clients;
         if online >= clients {
-            let told = format!("the room is full, with {clients} in it: try again later");
+            let told = format!("the room is full ({clients} clients): try again later");
             person.is_refused(&told, CloseReason::RoomFull, now);
         } else if self.limits.per_network.is_some_and(|most| here >= most) {
-            let told = format!("too many from your address, with {here} here: try again later");
+            let told = format!("too many connections from your address ({here}): try again later");
             person.is_refused(&told, CloseReason::PerAddressLimit, now);
         } else if !self.config.welcome.is_empty() {
             person.tell(format!("{}\n", self.config.welcome).as_bytes());
@@ -92,6 +93,9 @@ impl Model {
     pub(crate) fn catch_up(&mut self, now: Moment) {
         let done = std::mem::take(&mut *self.diary.borrow_mut());
         for (number, done) in done {
+            if matches!(done, Done::Dropped) {
+                continue;
+            }
             let Some(person) = self.members.get_mut(&number) else {
                 panic!("{number} is gone and still {done:?}");
             };
@@ -106,6 +110,7 @@ impl Model {
                 }
                 Done::WriteFailed(kind) => person.write_failed(kind),
                 Done::Shut => person.is_shut(number, &self.order),
+                Done::Dropped => {}
             }
         }
     }
@@ -113,15 +118,34 @@ impl Model {
     fn reads(&mut self, number: usize, bytes: &[u8], now: Moment) {
         self.stats.read += bytes.len() as u64;
         let Some(person) = self.members.get_mut(&number) else { return };
-        if !person.is_heard() {
+        assert!(person.unparsed.is_empty(), "{number} is read and what it said before was not handled");
+        if person.is_heard() {
+            assert!(person.outbox_len.len() <= OUTBOX_LIMIT, "{number} is read and does not read");
+            person.read_at = now;
+        } else {
             assert!(matches!(person.stage, Stage::Draining(_)), "{number} is read in {:?}", person.stage);
+        }
+        person.unparsed.extend(bytes);
+    }
+
+    /// `key` had its turn to be read: a part of what it said, in its order, was handled.
+    pub(crate) fn was_read(&mut self, key: ClientId, clients: &Clients<FakeSocket>, now: Moment) {
+        self.catch_up(now);
+        let number = self.members.iter().find(|(_, person)| person.client.key == key);
+        let Some((&number, _)) = number else { return };
+        let left = clients.connection(key).map_or(0, |connection| connection.unparsed_len());
+        let Some(person) = self.members.get_mut(&number) else { return };
+        let Some(handled) = person.unparsed.len().checked_sub(left) else {
+            panic!("{number} has {left} bytes that were not handled, and said less");
+        };
+        let bytes = person.unparsed.drain(..handled).collect::<Vec<_>>();
+        if !person.is_heard() || bytes.is_empty() {
             return;
         }
-        assert!(person.outbox_len.len() <= OUTBOX_LIMIT, "{number} is read and does not read");
-        (person.said_at, person.read_at) = (now, now);
+        person.said_at = now;
         bytes.iter().for_each(|&byte| person.twin.byte(byte));
         self.hears(number, now);
-        self.members[&number].check_untold(bytes.len());
+        self.members[&number].check_untold();
     }
 
     fn input_ended(&mut self, number: usize, now: Moment) {
@@ -163,8 +187,7 @@ impl Model {
                 Said::TooLong => {
                     self.too_long += 1;
                     let most = self.config.rules.max_line;
-                    let told =
-                        format!("* that line was too long and nobody saw it: {most} bytes is the most\n");
+                    let told = format!("* line too long: nothing was sent; the limit is {most} bytes\n");
                     if person.outbox_len.len() <= OUTBOX_LIMIT {
                         person.tell(told.as_bytes());
                     }
@@ -182,7 +205,7 @@ impl Model {
         let most = self.limits.idle_timeout.expect("nobody is sent away for that where it is off");
         assert!(now.since(person.said_at) >= most, "{number} was not silent for long enough");
         let span = most.as_secs_f64();
-        let told = format!("you said nothing for {span} s, which is the most here: close_reason");
+        let told = format!("disconnected: nothing sent for {span} s");
         person.is_refused(&told, CloseReason::IdleTimeout, now);
     }
 
@@ -192,6 +215,11 @@ impl Model {
         for person in self.members.values_mut() {
             person.ends(CloseReason::ShuttingDown, said, now);
         }
+    }
+
+    /// Whether the server no longer waits for those who take nothing.
+    pub(crate) fn is_grace_over(&self, now: Moment) -> bool {
+        self.stopped.is_some_and(|at| now.since(at) >= SHUTDOWN_GRACE)
     }
 
     /// `number` is over, as the crowd sees it, and is counted as gone.
@@ -225,7 +253,7 @@ impl Model {
 
     /// The crowd says the same, after a turn.
     pub(crate) fn check(&mut self, clients: &Clients<FakeSocket>, now: Moment) {
-        let relayed = clients.room().relayed();
+        let relayed = clients.room().stats();
         assert_eq!(
             (relayed.lines, relayed.bytes, relayed.too_long),
             (self.order.len() as u64, self.head, self.too_long),
@@ -236,6 +264,8 @@ impl Model {
         assert_eq!(clients.stats.accepted, self.members.len() as u64 + ended, "each is here or was counted");
         let online = self.members.values().filter(|person| person.is_member).count();
         assert_eq!((clients.online(), clients.is_empty()), (online, self.members.is_empty()));
+        let unparsed = self.members.values().map(|person| person.unparsed.len()).sum::<usize>();
+        assert_eq!(clients.unparsed(), unparsed, "what is to be handled, of all");
         let mut slowest = self.head;
         for (&number, person) in &mut self.members {
             let place = person.place(&self.order, self.head);
@@ -250,7 +280,7 @@ impl Model {
         }
         let (size, held) = (self.config.feed, (self.head - slowest) as usize);
         assert!(held <= size, "the feed holds {held} bytes");
-        assert_eq!(clients.room().room(), size - held, "the feed keeps what somebody lacks, and no more");
+        assert_eq!(clients.room().space(), size - held, "the feed keeps what somebody lacks, and no more");
     }
 }
 
@@ -261,7 +291,8 @@ fn check_person(number: usize, person: &Person, clients: &Clients<FakeSocket>, c
     if person.can_write() {
         assert_eq!(connection.outbox_len(), person.outbox_len.len(), "{number} has so much text of its own");
     }
-    let unfinished = connection.unfinished();
+    assert_eq!(connection.unparsed_len(), person.unparsed.len(), "{number} has so much to be handled");
+    let unfinished = connection.decoder().held();
     assert!(unfinished <= config.rules.max_line + 1, "{number} holds {unfinished} bytes of a line");
     if person.is_heard() {
         assert_eq!(unfinished, person.twin.unfinished(), "{number} holds so much of a line");

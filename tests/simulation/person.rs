@@ -33,6 +33,8 @@ pub(crate) struct Person {
     /// The line of the one order that it hears next, and how much of it it has.
     next: usize,
     taken: usize,
+    /// What was read of it and not handled yet.
+    pub(crate) unparsed: VecDeque<u8>,
     /// Its input was read to its end.
     has_ended: bool,
     /// From this line on it is owed nothing.
@@ -73,6 +75,7 @@ impl Person {
             stage: Stage::Open,
             next: order.len(),
             taken: 0,
+            unparsed: VecDeque::new(),
             has_ended: false,
             end: None,
             outbox_len: VecDeque::new(),
@@ -111,10 +114,15 @@ impl Person {
         }
     }
 
-    /// Its text for it alone is bounded, where its last read was of so many bytes: answers are no longer.
-    pub(crate) fn check_untold(&self, bytes: usize) {
-        let most = OUTBOX_LIMIT + bytes + NOTICE_SPACE;
+    /// Its text for it alone is bounded: one answer more than where it is not handled any more.
+    pub(crate) fn check_untold(&self) {
+        let most = OUTBOX_LIMIT + NOTICE_SPACE;
         assert!(self.outbox_len.len() <= most, "{} bytes for one alone", self.outbox_len.len());
+    }
+
+    /// Whether it has said what was not handled yet.
+    pub(crate) fn waits(&self) -> bool {
+        self.is_heard() && self.client.unread() + self.unparsed.len() > 0
     }
 
     fn skip_own(&mut self, number: usize, order: &[Line]) {

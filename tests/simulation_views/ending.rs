@@ -163,7 +163,7 @@ impl Simulation {
         }
         self.settle_all();
         assert!(self.table.clients.is_empty(), "{:?}", self.model.members.keys());
-        assert_eq!(self.table.timers.next(), None, "nobody is left to wait for");
+        assert_eq!(self.table.clients.next_deadline(), None, "nobody is left to wait for");
     }
 
     fn only_observers_are_known(&self) {

@@ -20,10 +20,27 @@ impl fmt::Debug for Text {
 /// What everyone is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Public {
-    Message { from: String, text: Text, is_action: bool },
-    Joined { name: String, here: usize },
-    Left { name: String },
-    Renamed { old: String, new: String },
+    Message {
+        from: String,
+        text: Text,
+        is_action: bool,
+    },
+    Joined {
+        name: String,
+        here: usize,
+    },
+    Left {
+        name: String,
+    },
+    Renamed {
+        old: String,
+        new: String,
+    },
+    /// So many of the other notices found no space; json also tells how many are here.
+    Missed {
+        count: usize,
+        here: Option<usize>,
+    },
 }
 
 /// What a line tells whoever reads it.
@@ -66,6 +83,7 @@ impl Public {
             (View::Json, Self::Message { from, text, is_action }) => {
                 Some(message(from, as_json(text).0, *is_action))
             }
+            (View::Named, Self::Missed { count, .. }) => Some(Self::Missed { count: *count, here: None }),
             (View::Named | View::Json, told) => Some(told.clone()),
         }
     }
@@ -113,7 +131,7 @@ pub(crate) fn read(view: View, line: &[u8], may_be_welcome: bool) -> Result<Hear
 /// What the server itself says in the plain view, where all else is said by members.
 fn is_the_servers(line: &[u8]) -> bool {
     let told =
-        ["that line was too long", "you said nothing", "the room is full", "too many from", "this is a"];
+        ["line too long: nothing", "disconnected: nothing", "the room is full", "too many conn", "this is a"];
     line.strip_prefix(b"* ").is_some_and(|rest| told.iter().any(|told| rest.starts_with(told.as_bytes())))
 }
 
@@ -158,11 +176,21 @@ fn read_notice(line: &[u8]) -> Result<Heard, String> {
         [who, "joined", count, "here)"] => {
             Heard::Public(Public::Joined { name: one(who)?, here: number(count)? })
         }
-        ["you", "are", who, count, "here);", "/help", "tells", "the", "commands"] => {
+        ["you", "are", who, count, "here);", "/help", "lists", "the", "commands"] => {
             Heard::Name { name: one(who)?, here: number(count)? }
         }
-        _ => Heard::Told { text: line, is_error: None },
+        _ => match missed(&line) {
+            Some(count) => Heard::Public(Public::Missed { count, here: None }),
+            None => Heard::Told { text: line, is_error: None },
+        },
     })
+}
+
+/// How many notices found no space, if a notice tells that.
+fn missed(line: &str) -> Option<usize> {
+    let people = line.strip_suffix(" came, left or changed names; /who lists them")?;
+    let count = people.strip_suffix(" people").or(people.strip_suffix(" person").filter(|&one| one == "1"));
+    count?.parse().ok()
 }
 
 /// The number in `(3`.
@@ -233,6 +261,9 @@ fn read_members(members: &mut Members) -> Result<Heard, String> {
 
 fn read_json_notice(members: &mut Members) -> Result<Heard, String> {
     let text = members.text("text")?;
+    if let Some(count) = missed(&text) {
+        return Ok(Heard::Public(Public::Missed { count, here: Some(members.number("here")?) }));
+    }
     if members.0.contains_key("here") {
         let name = Heard::Name { name: members.text("name")?, here: members.number("here")? };
         return if text == super::WELCOME { Ok(name) } else { Err("not the welcome".to_owned()) };

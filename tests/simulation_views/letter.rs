@@ -76,8 +76,9 @@ impl PrivateMessage {
                 self.is_handed_on(false);
                 let why = text.strip_prefix(&self.to).unwrap_or_default();
                 why.clone_into(&mut self.why);
-                let may_be = self.may_come_too_late && why == " is leaving"
-                    || self.may_find_no_room && why.starts_with(" does not read");
+                let why = why.strip_prefix(" did not get your message: ").unwrap_or_default();
+                let may_be = self.may_come_too_late && why == "they are leaving"
+                    || self.may_find_no_room && why == "they do not read what the server sends";
                 may_be && *is_error != Some(false)
             }
             _ => false,

@@ -2,15 +2,17 @@
 //! each is told alone.
 
 use crate::WELCOME;
-use crate::common::table::{Diary, Done};
+use crate::common::table::{Diary, Done, FakeSocket};
 use crate::common::twin::{Said, shown_one_by_one};
 use crate::heard::{Heard, Public, Text};
 use crate::letter::PrivateMessage;
 use crate::order::{Event, Order, folded};
 use crate::person::{Expected, Person};
+use hubbub::chat::command::Command;
 use hubbub::chat::room::RoomConfig;
-use hubbub::clients::ClientLimits;
 use hubbub::clients::close_reason::CloseReason;
+use hubbub::clients::{ClientLimits, Clients};
+use hubbub::util::id_slab::ClientId;
 use hubbub::wire::view::View;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -33,6 +35,8 @@ pub(crate) struct Model {
     /// How many ever came in.
     joined: usize,
     diary: Diary,
+    /// Those of whom the table let go, in that order.
+    dropped: Vec<usize>,
 }
 
 impl Model {
@@ -46,6 +50,7 @@ impl Model {
             issued: 0,
             joined: 0,
             diary,
+            dropped: Vec::new(),
         }
     }
 
@@ -70,7 +75,7 @@ impl Model {
         if here >= self.limits.connections.clients {
             person.expect_refusal("the room is full");
         } else if self.limits.per_network.is_some_and(|most| near >= most) {
-            person.expect_refusal("too many from your address");
+            person.expect_refusal("too many connections from your address");
         } else {
             self.is_let_in(&mut person);
         }
@@ -110,7 +115,7 @@ impl Model {
 
     fn happens_at(&mut self, whose: usize, told: &Public, issued: u64) {
         for order in &mut self.orders {
-            order.expect(Event { told: told.clone(), whose, issued, is_late: false });
+            order.expect(Event { told: told.clone(), whose, issued, is_missed: false });
         }
     }
 
@@ -127,27 +132,50 @@ impl Model {
     /// Does what the diary tells of since the last call.
     pub(crate) fn catch_up(&mut self) {
         let done = std::mem::take(&mut *self.diary.borrow_mut());
-        for (number, done) in done {
-            let issued = self.issued;
-            let Some(person) = self.members.get_mut(&number) else {
-                panic!("{number} is gone and still {done:?}");
-            };
-            match done {
-                Done::Read(bytes) if bytes.is_empty() => self.input_ended(number),
-                Done::Read(bytes) => self.reads(number, &bytes),
-                Done::ReadFailed(kind) if kind != ErrorKind::WouldBlock || person.deaf.is_some() => {
-                    person.ended.get_or_insert(issued);
-                }
-                Done::WriteFailed(kind) if kind != ErrorKind::WouldBlock => {
-                    person.deaf.get_or_insert(kind);
-                }
-                Done::ReadFailed(_) | Done::WriteFailed(_) | Done::Wrote(_) | Done::Shut => {}
+        done.into_iter().for_each(|(number, done)| self.notes(number, done));
+    }
+
+    fn notes(&mut self, number: usize, done: Done) {
+        let issued = self.issued;
+        let Some(person) = self.members.get_mut(&number) else {
+            panic!("{number} is gone and still {done:?}");
+        };
+        match done {
+            Done::Read(bytes) if bytes.is_empty() => self.input_ended(number),
+            Done::Read(bytes) => {
+                assert!(person.unparsed.is_empty(), "{number} is read and was not handled");
+                person.unparsed.extend(bytes);
             }
+            Done::ReadFailed(kind) if kind != ErrorKind::WouldBlock || person.deaf.is_some() => {
+                person.ended.get_or_insert(issued);
+            }
+            Done::WriteFailed(kind) if kind != ErrorKind::WouldBlock => {
+                person.deaf.get_or_insert(kind);
+            }
+            Done::Dropped => self.dropped.push(number),
+            Done::ReadFailed(_) | Done::WriteFailed(_) | Done::Wrote(_) | Done::Shut => {}
         }
     }
 
-    fn reads(&mut self, number: usize, bytes: &[u8]) {
-        let person = self.members.get_mut(&number).unwrap();
+    /// `key` had its turn to be read: a part of what it said, in its order, was handled.
+    pub(crate) fn was_read(&mut self, key: ClientId, clients: &Clients<FakeSocket>) {
+        let mut done = std::mem::take(&mut *self.diary.borrow_mut()).into_iter().peekable();
+        // What was read comes first, for others may be written to while it is handled.
+        while let Some((number, read)) = done.next_if(|(_, done)| matches!(done, Done::Read(_))) {
+            self.notes(number, read);
+        }
+        self.handles(key, clients);
+        done.for_each(|(number, done)| self.notes(number, done));
+    }
+
+    fn handles(&mut self, key: ClientId, clients: &Clients<FakeSocket>) {
+        let Some(person) = self.members.values_mut().find(|person| person.client.key == key) else { return };
+        let (number, has) = (person.number, person.unparsed.len());
+        let left = clients.connection(key).map_or(0, |connection| connection.unparsed_len());
+        let Some(handled) = has.checked_sub(left) else {
+            panic!("{number} has {left} bytes unparsed of {has}")
+        };
+        let bytes = person.unparsed.drain(..handled).collect::<Vec<_>>();
         if person.is_heard() {
             bytes.iter().for_each(|&byte| person.twin.byte(byte));
             self.hears(number);
@@ -194,7 +222,7 @@ impl Model {
 
     /// Silence ends the stay of `number`.
     pub(crate) fn is_silent(&mut self, number: usize) {
-        self.members.get_mut(&number).unwrap().expect_refusal("you said nothing for");
+        self.members.get_mut(&number).unwrap().expect_refusal("disconnected: nothing sent for");
         self.ends(number);
         self.takes_leave(number);
     }
@@ -216,7 +244,7 @@ impl Model {
                 Said::Line(line) => self.says(number, &line, false),
                 Said::TooLong => {
                     let may_be_spared = !person.is_healthy;
-                    let has = "that line was too long".to_owned();
+                    let has = "line too long: nothing was sent".to_owned();
                     person.expect(Expected::Refusal { has, may_be_spared });
                 }
                 Said::OtherProtocol(_) => {
@@ -250,12 +278,12 @@ impl Model {
         }
         let (word, rest) = first_word(line);
         match word {
-            b"/me" if trimmed(rest).is_empty() => self.refuses(number, "/me needs what you do"),
+            b"/me" if trimmed(rest).is_empty() => self.refuses(number, "/me needs a text"),
             b"/me" => self.says(number, rest, true),
             b"/nick" => self.is_called(number, &shown_one_by_one(trimmed(rest))),
             b"/who" => self.tells_who(number),
             b"/msg" => self.says_to_one(number, rest),
-            b"/help" => self.answers(number, hubbub::chat::command::Command::HELP.to_owned()),
+            b"/help" => Command::HELP.iter().for_each(|line| self.answers(number, (*line).to_owned())),
             b"/quit" => self.ends(number),
             _ => self.says(number, line, false),
         }
@@ -294,15 +322,15 @@ impl Model {
         let is_part = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
         let letters = name.chars().count();
         if !(1..=LONGEST_NAME).contains(&letters) || !name.chars().all(is_part) {
-            return self.refuses(number, "a name is of letters");
+            return self.refuses(number, "invalid name");
         }
         if self.who_is(name).is_some_and(|other| other != number) {
-            return self.refuses(number, "is somebody else's name");
+            return self.refuses(number, "is taken");
         }
         let number_of = folded(name).replace(['_', '-', '.'], "").strip_prefix("anon").map(str::to_owned);
         let is_given = number_of.is_some_and(|number| number.chars().all(char::is_numeric));
         if is_given && folded(&old) != folded(name) {
-            return self.refuses(number, "are given to newcomers");
+            return self.refuses(number, "is reserved");
         }
         if self.members[&number].has_spoken && old != name {
             // Who that is has to be known, once the name was seen.
@@ -324,11 +352,11 @@ impl Model {
         let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
         let (to, text) = first_word(&rest[blanks..]);
         if to.is_empty() || trimmed(text).is_empty() {
-            return self.refuses(number, "/msg needs a name");
+            return self.refuses(number, "/msg needs a name and a text");
         }
         let name = shown_one_by_one(to);
         let Some(reader) = self.who_is(&name) else {
-            return self.refuses(number, format!("nobody here is called {}", shortened(&name)));
+            return self.refuses(number, format!("nobody here is named \"{}\"", shortened(&name)));
         };
         let text = self.shown(text);
         let speaker = self.members.get_mut(&number).unwrap();
@@ -341,7 +369,8 @@ impl Model {
         letter.may_find_no_room = !to.is_healthy;
         if !to.view.has_names() {
             let name = to.name.clone();
-            return self.refuses(number, format!("{name} sees plain lines alone"));
+            return self
+                .refuses(number, format!("{name} did not get your message: they are in the plain view"));
         }
         to.letters.push_back(self.letters.len());
         let receipt = Expected::Receipt(self.letters.len());
@@ -375,23 +404,28 @@ impl Model {
         }
     }
 
-    /// The crowd is done with some, all at once.
-    pub(crate) fn are_gone(&mut self, gone: &[(usize, CloseReason)]) {
-        let issued = self.issued;
-        for &(number, close_reason) in gone {
+    /// The crowd is done with some, for these reasons.
+    pub(crate) fn are_gone(&mut self, gone: &BTreeMap<usize, CloseReason>) {
+        self.catch_up();
+        let dropped = std::mem::take(&mut self.dropped);
+        assert_eq!(dropped.len(), gone.len(), "all who are over are gone, and nobody else");
+        for number in dropped {
             let mut person = self.members.remove(&number).unwrap();
             let Some(order) = self.orders.iter().find(|order| order.view == person.view) else { continue };
-            person.is_gone(close_reason, order, &mut self.letters);
+            person.is_gone(gone[&number], order, &mut self.letters);
             if person.is_announced && !person.has_left {
-                self.happens_at(number, &Public::Left { name: person.name }, issued);
+                self.happens(number, &Public::Left { name: person.name });
             }
         }
-        self.issued = issued + 1;
     }
 
-    /// How many notices found no room at once, in all views together.
-    pub(crate) fn late_notices(&self) -> u64 {
-        self.orders.iter().flat_map(|order| &order.events).filter(|event| event.is_late).count() as u64
+    /// How many notices found no space, in all views together.
+    pub(crate) fn missed_notices(&self) -> u64 {
+        let missed = |event: &Event| match event.told {
+            Public::Missed { count, .. } => count as u64,
+            _ => 0,
+        };
+        self.orders.iter().flat_map(|order| &order.events).map(missed).sum()
     }
 
     /// How many letters came back for that reason.

@@ -11,10 +11,10 @@ pub(crate) struct Event {
     pub(crate) told: Public,
     /// Whom it is from or about.
     pub(crate) whose: usize,
-    /// How many things had happened before it; the same for those who left at once.
+    /// How many things had happened before it.
     pub(crate) issued: u64,
-    /// It found no room at once, and so may be told even to whom it is about.
-    pub(crate) is_late: bool,
+    /// It found no space: nobody sees it, and all see how many there were.
+    pub(crate) is_missed: bool,
 }
 
 pub(crate) struct Order {
@@ -62,33 +62,47 @@ impl Order {
         self.skip_own();
     }
 
-    /// The observer is told: the next message, or the next notice.
+    /// The observer is told: the next message, the next notice, or how many notices found no space.
     pub(crate) fn sees(&mut self, told: &Public) {
-        let event = match told {
-            Public::Message { .. } => self.messages.pop_front(),
-            _ => self.next_notice(told),
-        };
         let view = self.view;
+        let event = match told {
+            Public::Missed { count, .. } => return self.sees_missed(*count, told),
+            Public::Message { .. } => self.messages.pop_front(),
+            _ => self.notices.pop_front_if(|notice| !notice.is_missed),
+        };
         let Some(event) = event else { panic!("{view:?} tells of nothing that was done: {told:?}") };
         assert_eq!(event.told.shown_in(view).as_ref(), Some(told), "{view:?} tells another thing");
-        self.slots.note(&event);
+        let next_message = self.messages.front().map_or(u64::MAX, |message| message.issued);
+        assert!(event.issued < next_message, "{view:?} tells {told:?} before a message that was earlier");
+        // What came before it and was not seen is not told any more.
+        for notice in self.notices.iter_mut().take_while(|notice| notice.issued < event.issued) {
+            notice.is_missed = true;
+        }
+        let is_up_to_date = self.notices.front().is_none_or(|notice| !notice.is_missed);
+        if is_up_to_date || !matches!(told, Public::Message { .. }) {
+            self.slots.note(&event);
+        }
         self.events.push(Event { told: told.clone(), ..event });
         self.skip_own();
     }
 
-    /// Those who left at once may be told of in any order.
-    fn next_notice(&mut self, told: &Public) -> Option<Event> {
-        let issued = self.notices.front()?.issued;
-        let at_once = self.notices.iter().take_while(|event| event.issued == issued);
-        let at = at_once.map(|event| &event.told).position(|other| other == told)?;
-        self.notices.remove(at)
+    fn sees_missed(&mut self, count: usize, told: &Public) {
+        let view = self.view;
+        assert!(count > 0 && self.notices.len() >= count, "{view:?} tells of more than was done: {told:?}");
+        let missed = self.notices.drain(..count).collect::<Vec<_>>();
+        missed.iter().for_each(|event| self.slots.note(event));
+        let issued = missed.last().map_or(0, |event| event.issued);
+        self.events.push(Event { told: told.clone(), whose: 0, issued, is_missed: false });
+        let next = self.notices.front();
+        assert!(next.is_none_or(|next| !next.is_missed), "{view:?} counts {count}, and also missed {next:?}");
+        self.skip_own();
     }
 
     /// What the observer is not told of itself has its place all the same.
     fn skip_own(&mut self) {
         let observer = self.observer;
         for queue in [&mut self.messages, &mut self.notices] {
-            while let Some(event) = queue.pop_front_if(|event| event.whose == observer) {
+            while let Some(event) = queue.pop_front_if(|event| event.whose == observer && !event.is_missed) {
                 self.slots.note(&event);
                 let told = event.told.shown_in(self.view).expect("what waits is shown here");
                 self.events.push(Event { told, ..event });
@@ -96,11 +110,11 @@ impl Order {
         }
     }
 
-    /// Everyone was written to: all that was said was seen, and notices are late.
+    /// Everyone was written to: all that was said was seen, and the other notices found no space.
     pub(crate) fn mark_all_written(&mut self) {
         let (view, next) = (self.view, self.messages.front());
         assert!(next.is_none(), "{view:?} does not tell of {next:?}");
-        self.notices.iter_mut().for_each(|notice| notice.is_late = true);
+        self.notices.iter_mut().for_each(|notice| notice.is_missed = true);
     }
 
     /// Whether all that people did was seen.
@@ -137,6 +151,7 @@ impl IdSlab {
                 assert_eq!(before.as_ref(), Some(name), "{whose} left");
                 self.gone.insert(whose);
             }
+            Public::Missed { .. } => {}
             Public::Renamed { old, new } => {
                 self.check_free(whose, new);
                 let before = self.here.insert(whose, new.clone());

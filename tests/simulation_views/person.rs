@@ -36,6 +36,8 @@ pub(crate) struct Person {
     pub(crate) is_announced: bool,
     pub(crate) has_spoken: bool,
     pub(crate) twin: Twin,
+    /// What was read of it and not handled yet.
+    pub(crate) unparsed: VecDeque<u8>,
     /// How much had happened when it came, and when it was last heard.
     pub(crate) came: u64,
     pub(crate) ended: Option<u64>,
@@ -74,6 +76,7 @@ impl Person {
             is_announced: false,
             has_spoken: false,
             twin: Twin::new(rules),
+            unparsed: VecDeque::new(),
             came: 0,
             ended: None,
             deaf: None,
@@ -118,7 +121,7 @@ impl Person {
 
     /// Whether it has said what was not read yet.
     pub(crate) fn waits(&self) -> bool {
-        self.is_heard() && self.client.unread() > 0
+        self.is_heard() && self.client.unread() + self.unparsed.len() > 0
     }
 
     pub(crate) fn expect(&mut self, expected: Expected) {
@@ -202,11 +205,12 @@ impl Person {
 
     /// Whoever takes all is told `told` after all that was said to everyone until then, and before the rest.
     fn check_now_is(&self, issued: u64, told: &Heard, order: &Order) {
+        let is_missed = |event: &Event| matches!(event.told, Public::Missed { .. });
         let is_now = |place: usize| {
             let (before, after) = order.events.split_at(place);
             let is_early = |event: &Event| event.issued < issued;
-            let is_later = |event: &Event| event.whose == self.number || event.is_late || !is_early(event);
-            before.last().is_none_or(is_early) && after.iter().all(is_later)
+            let is_later = |event: &Event| event.whose == self.number || is_missed(event) || !is_early(event);
+            before.iter().rfind(|event| !is_missed(event)).is_none_or(is_early) && after.iter().all(is_later)
         };
         let (number, view) = (self.number, self.view);
         let is_in_order = !self.is_healthy || self.places(order).into_iter().any(is_now);
@@ -244,10 +248,8 @@ impl Person {
 
     /// Its place once it was told so at `place`, if it is told so there.
     fn place_after(&self, told: &Public, place: usize, order: &Order) -> Option<usize> {
-        let is_own = |event: &Event| event.whose == self.number;
         let next = self.skip_own(place, order);
-        let mut found = (place..=next).filter(|&at| order.events.get(at).is_some_and(|it| it.told == *told));
-        let at = found.find(|&at| !is_own(&order.events[at]) || order.events[at].is_late)?;
+        let at = Some(next).filter(|&at| order.events.get(at).is_some_and(|it| it.told == *told))?;
         self.ended.is_none_or(|ended| order.events[at].issued < ended).then_some(at + 1)
     }
 

@@ -42,9 +42,9 @@ impl<S: Transport> Clients<S> {
         }
         match connection.read_state {
             ReadState::Idle if connection.has_input() => self.queue.push(id, connection, &self.room, now),
-            // It had been read before the reserve was used up, or has credit left.
+            // After a silence it may have credit again.
             ReadState::Blocked if readable => {
-                Admission::resume(&mut connection.rate, now);
+                Admission::note_input(&mut connection.rate, now);
                 let permit = self.room.read_permit(&connection.rate, connection.decoder.held(), now);
                 if matches!(permit, ReadPermit::Now(_)) {
                     self.blocked.retain(|&blocked| blocked != id);

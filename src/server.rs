@@ -67,7 +67,7 @@ struct ReportState {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All connections were closed in order, or after [`SHUTDOWN_GRACE`].
+    /// Each connection was closed after its pending output was written, or when the time for that was over.
     Clean,
     /// A second signal asked to stop at once.
     Forced,
@@ -108,7 +108,7 @@ impl Server {
     /// Serves until a signal ends it.
     ///
     /// # Errors
-    /// The error of poll, if it failed [`MAX_POLL_FAILURES`] times in a row. No client can cause it.
+    /// The error of poll, if it failed five times in a row. No client can cause it.
     pub fn run(mut self) -> io::Result<Exit> {
         let mut events = Events::with_capacity(EVENTS);
         let mut failures = 0;

@@ -170,7 +170,8 @@ impl<S: Transport> Clients<S> {
         };
         let admission = self.room.admission();
         let may_leave_unparsed = admission.may_leave_unparsed() || connection.view().has_names();
-        let most = if may_leave_unparsed && self.unparsed > MAX_UNPARSED { SMALL_READ_SIZE } else { READ_SIZE };
+        let most =
+            if may_leave_unparsed && self.unparsed > MAX_UNPARSED { SMALL_READ_SIZE } else { READ_SIZE };
         let longest = admission.cost().longest(budget.space).unwrap_or(0);
         longest.saturating_sub(connection.decoder.held()).clamp(1, most)
     }

@@ -86,7 +86,7 @@ impl Acceptor {
     ) -> Result<Self, ListenError> {
         let mut listeners = Vec::new();
         for InheritedSocket { view, socket } in inherited {
-            let cannot = |why| ListenError { address: "an inherited socket".to_owned(), why };
+            let cannot = |why| ListenError { address: "inherited socket".to_owned(), why };
             let (listener, address) = Listener::adopt(socket, config.peer_timeout).map_err(cannot)?;
             listeners.push(AcceptorListener { _file: None, listener, view, address, ready: false });
         }

@@ -532,20 +532,20 @@ fn b12_who_caught_up_between_two_bursts_is_waited_for_anew() {
 }
 
 #[test]
-fn c10_someone_who_was_held_for_saying_much_is_heard_again_after_some_silence() {
-    let (mut table, [stuck, flooder, person, healthy]) = Table::of(FEED);
-    stuck.takes([], Take::NotNow);
-    table.says(&flooder, lines(4 * FEED));
-    let unread = flooder.unread();
-    table.says(&person, lines(2000));
-    let held = person.unread();
-    assert!(held > 0, "it says more than a person does");
-    table.passes(STALL_TIMEOUT - A_MILLISECOND);
-    assert_eq!(person.unread(), held, "nobody asks for it");
-    let heard = healthy.heard().len();
-    table.says(&person, "and again\n");
-    assert!(healthy.heard().len() > heard, "what it says next is read in its turn");
-    assert_eq!(flooder.unread(), unread, "who floods has said nothing more");
+fn c10_a_client_that_sent_much_is_read_from_the_reserve_again_after_a_silence() {
+    for (silence, is_read) in [(Duration::ZERO, false), (Duration::from_millis(2500), true)] {
+        let (mut table, [stuck, flooder, person, healthy]) = Table::of(FEED);
+        table.says(&person, lines(FEED / 4));
+        stuck.takes([], Take::NotNow);
+        table.says(&flooder, lines(4 * FEED));
+        let unread = flooder.unread();
+        assert!(unread > 0, "the flooder waits");
+        table.passes(silence);
+        let heard = healthy.heard().len();
+        table.says(&person, "and again\n");
+        assert_eq!(healthy.heard().len() > heard, is_read, "after {silence:?}");
+        assert_eq!(flooder.unread(), unread, "a client that waits earns no credit");
+    }
 }
 
 #[test]

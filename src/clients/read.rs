@@ -192,9 +192,7 @@ impl<S: Transport> Clients<S> {
             // The write step queues it again.
             ReadPermit::AfterWrite => return 0,
             ReadPermit::AfterSpace => {
-                connection.read_state = ReadState::Blocked;
-                self.room.admission().pause(&mut connection.rate, now);
-                self.blocked.push(id);
+                self.block(id, now);
                 return 0;
             }
             ReadPermit::At(moment) => {
@@ -208,6 +206,15 @@ impl<S: Transport> Clients<S> {
         READ_COST + work
     }
 
+    /// Makes a client wait for space in the feeds.
+    fn block(&mut self, id: ClientId, now: Moment) {
+        if let Some(connection) = self.slots.get_mut(id) {
+            connection.read_state = ReadState::Blocked;
+            self.room.admission().pause(&mut connection.rate, now);
+            self.blocked.push(id);
+        }
+    }
+
     /// Handles input of one client within the budget: unparsed input, or else one read.
     fn read_within(&mut self, id: ClientId, budget: ReadBudget, now: Moment) -> usize {
         let Some(connection) = self.slots.get_mut(id) else { return 0 };
@@ -218,11 +225,10 @@ impl<S: Transport> Clients<S> {
             self.unparsed -= before - unparsed.bytes().len();
             if let Some(connection) = self.slots.get_mut(id) {
                 connection.put_back_unparsed(unparsed);
-                if handled.input == 0 {
-                    // Its next line finds no space.
-                    connection.read_state = ReadState::Blocked;
-                    self.blocked.push(id);
-                }
+            }
+            if handled.input == 0 {
+                // Its next line finds no space.
+                self.block(id, now);
             }
             return handled.work;
         }

@@ -296,7 +296,7 @@ impl Table {
     }
 
     pub fn shut_down(&mut self) {
-        self.clients.shut_down();
+        self.clients.shut_down(self.now);
     }
 
     pub fn write(&mut self) {

@@ -17,7 +17,7 @@ const ROUNDS_OF_PATIENCE: usize = 10;
 
 /// So often so many come beside those who take nothing, and so many names each takes then.
 const MOST_COMINGS: usize = 8;
-const MOST_AT_ONCE: u8 = 6;
+const MOST_AT_ONCE: u8 = 12;
 const MOST_NAMES: usize = 8;
 /// With such a part of the feed left nobody who says a little has to wait, and it is soon full when some come.
 const LITTLE_ROOM: usize = 3;
@@ -40,7 +40,15 @@ impl Simulation {
                 person.client.takes([], Take::NotNow);
             }
         }
-        let have_names = self.random.one_in(2);
+        for view in self.model.config.views.clone() {
+            let mut stuck = self.newcomer(view);
+            stuck.address = IpAddr::from([10, 0, 3, view.index() as u8]);
+            stuck.is_healthy = false;
+            stuck.reports.0 = false;
+            stuck.client.takes([], Take::NotNow);
+            self.comes(stuck);
+        }
+        let have_names = self.random.one_in(3);
         for _ in 0..MOST_COMINGS {
             let first = self.number + 1;
             for number in 0..MOST_AT_ONCE {

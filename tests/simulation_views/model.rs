@@ -32,6 +32,8 @@ pub(crate) struct Model {
     letters: Vec<PrivateMessage>,
     /// How much has happened of which all are told.
     issued: u64,
+    /// How many were here since when, counted in things that had happened.
+    presence: Vec<(u64, usize)>,
     /// How many ever came in.
     joined: usize,
     diary: Diary,
@@ -48,6 +50,7 @@ impl Model {
             orders: Vec::new(),
             letters: Vec::new(),
             issued: 0,
+            presence: Vec::new(),
             joined: 0,
             diary,
             dropped: Vec::new(),
@@ -84,6 +87,14 @@ impl Model {
             person.ended = Some(self.issued);
         }
         self.members.insert(person.number, person);
+        self.note_presence();
+    }
+
+    fn note_presence(&mut self) {
+        let here = self.present().count();
+        if self.presence.last().is_none_or(|&(_, last)| last != here) {
+            self.presence.push((self.issued, here));
+        }
     }
 
     fn is_let_in(&mut self, person: &mut Person) {
@@ -188,7 +199,6 @@ impl Model {
         if !person.is_heard() {
             return;
         }
-        person.says_its_last = true;
         if person.deaf.is_none_or(|kind| kind == ErrorKind::BrokenPipe) {
             person.twin.finish();
             self.hears(number);
@@ -202,8 +212,9 @@ impl Model {
         let person = self.members.get_mut(&number).unwrap();
         if person.deaf.is_none() {
             person.has_left = true;
-            if person.is_announced {
-                let name = person.name.clone();
+            let left = person.is_announced.then(|| person.name.clone());
+            self.note_presence();
+            if let Some(name) = left {
                 self.happens(number, &Public::Left { name });
             }
         }
@@ -382,7 +393,7 @@ impl Model {
             for heard in observer.new_lines() {
                 match &heard {
                     Heard::Public(told) => {
-                        order.sees(told);
+                        order.sees(told, &self.presence);
                         observer.hears(told, order);
                     }
                     _ => observer.can_write(&heard, &mut self.letters, order),
@@ -408,6 +419,7 @@ impl Model {
         assert_eq!(dropped.len(), gone.len(), "all who are over are gone, and nobody else");
         for number in dropped {
             let mut person = self.members.remove(&number).unwrap();
+            self.note_presence();
             let Some(order) = self.orders.iter().find(|order| order.view == person.view) else { continue };
             person.is_gone(gone[&number], order, &mut self.letters);
             if person.is_announced && !person.has_left {

@@ -63,10 +63,13 @@ impl Order {
     }
 
     /// The observer is told: the next message, the next notice, or how many notices found no space.
-    pub(crate) fn sees(&mut self, told: &Public) {
+    pub(crate) fn sees(&mut self, told: &Public, presence: &[(u64, usize)]) {
         let view = self.view;
         let event = match told {
-            Public::Missed { count, .. } => return self.sees_missed(*count, told),
+            Public::Missed { count, here } => {
+                self.sees_missed(*count, told);
+                return self.check_here(*here, presence);
+            }
             Public::Message { .. } => self.messages.pop_front(),
             _ => self.notices.pop_front_if(|notice| !notice.is_missed),
         };
@@ -96,6 +99,15 @@ impl Order {
         let next = self.notices.front();
         assert!(next.is_none_or(|next| !next.is_missed), "{view:?} counts {count}, and also missed {next:?}");
         self.skip_own();
+    }
+
+    /// As many are here as were at some time since the last of those that were just counted.
+    fn check_here(&self, here: Option<usize>, presence: &[(u64, usize)]) {
+        let issued = self.events.last().map_or(0, |event| event.issued);
+        let since = presence.partition_point(|&(at, _)| at < issued).saturating_sub(1);
+        let is_it = |here| presence[since..].iter().any(|&(_, known)| known == here);
+        assert_eq!(here.is_some(), self.view == View::Json);
+        assert!(here.is_none_or(is_it), "{here:?} are here, and {:?}", &presence[since..]);
     }
 
     /// What the observer is not told of itself has its place all the same.

@@ -49,8 +49,6 @@ pub(crate) struct Person {
     pub(crate) is_healthy: bool,
     /// Nothing more comes from it.
     pub(crate) is_silent: bool,
-    /// Its input was read to its end, and what was unfinished may still be heard.
-    pub(crate) says_its_last: bool,
     /// Lines that it said.
     pub(crate) lines: usize,
     pub(crate) expected: VecDeque<Expected>,
@@ -83,7 +81,6 @@ impl Person {
             reports: (true, false),
             is_healthy: true,
             is_silent: false,
-            says_its_last: false,
             lines: 0,
             expected: VecDeque::new(),
             letters: VecDeque::new(),
@@ -111,7 +108,7 @@ impl Person {
 
     /// Whether it is in the room and can be told things.
     pub(crate) const fn is_open(&self) -> bool {
-        self.is_member && self.ended.is_none() && self.deaf.is_none() && !self.says_its_last
+        self.is_member && self.ended.is_none() && self.deaf.is_none()
     }
 
     /// Whether the next write to it fails, as far as it is up to its socket.

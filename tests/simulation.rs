@@ -19,7 +19,7 @@ mod person;
 mod speech;
 
 use common::random::{Random, seeds};
-use common::table::*;
+use common::scripted::*;
 use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
@@ -49,9 +49,9 @@ const ROUND: Duration = STALL_TIMEOUT;
 /// A run: the clients, the model of it, and what happens next.
 struct Simulation {
     random: Random,
-    table: Table,
+    server: ScriptedServer,
     model: Model,
-    diary: Diary,
+    trace: Trace,
     /// Members so far.
     number: usize,
     seed: u64,
@@ -76,7 +76,7 @@ fn config(random: &mut Random) -> (RoomConfig, Option<usize>, ClientLimits) {
     let welcome = random.pick(&["", "welcome"]).to_owned();
     let rate = random.one_in(4).then(|| random.pick(&[1, 5, 50]));
     let limit = rate.and_then(RateLimit::new);
-    let config = RoomConfig { rules, feed, welcome, rate: limit, ..common::table::config(feed) };
+    let config = RoomConfig { rules, feed, welcome, rate: limit, ..common::scripted::config(feed) };
     let connections = ConnectionBudget { clients: random.within(4..=12), refusals: random.below(3) };
     let mut some = |span| random.one_in(3).then_some(span);
     let limits = ClientLimits {
@@ -93,12 +93,12 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         let (config, rate, limits) = config(&mut random);
-        let diary = Diary::default();
-        let table = Table::with(config.clone(), limits);
-        let model = Model::new(config, rate, limits, diary.clone());
+        let trace = Trace::default();
+        let server = ScriptedServer::new(config.clone(), limits);
+        let model = Model::new(config, rate, limits, trace.clone());
         // Late, for nobody comes any more.
         let stops_in = random.one_in(2).then(|| STEPS - random.pick(&[0, 2, STEPS / 10]));
-        Self { random, table, model, diary, number: 0, seed, step: 0, stops_in }
+        Self { random, server, model, trace, number: 0, seed, step: 0, stops_in }
     }
 
     /// What was counted in all.
@@ -123,7 +123,7 @@ impl Simulation {
         self.the_stuck_hold_nobody_up();
         self.all_hear_all();
         self.everyone_leaves();
-        self.table.clients.stats.clone()
+        self.server.clients.stats.clone()
     }
 
     fn something_happens(&mut self) {
@@ -131,7 +131,7 @@ impl Simulation {
             0..2 => self.someone_comes(),
             2 if self.random.one_in(4) => self.someone_is_sent_away(),
             3 => self.time_passes(),
-            4 => self.pass(A_MILLISECOND),
+            4 => self.pass(MILLISECOND),
             5..20 => self.someone_speaks(),
             20..36 => self.someone_takes(),
             36 => self.someone_breaks(),
@@ -151,11 +151,11 @@ impl Simulation {
         self.model.members.get_mut(&number).unwrap()
     }
 
-    fn newcomer(&mut self) -> (usize, FakeSocket, Peer, Person) {
+    fn newcomer(&mut self) -> (usize, ScriptedSocket, Peer, Person) {
         self.number += 1;
-        let client = Client::outside(self.number, &self.diary);
+        let client = ScriptedClient::traced(self.number, &self.trace);
         let address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
-        let (rules, now) = (self.model.config.rules, self.table.now);
+        let (rules, now) = (self.model.config.rules, self.server.now);
         let socket = client.socket.clone();
         let mut person = Person::new(client, address, rules, &self.model.order, now);
         person.is_healthy = self.random.one_in(3);
@@ -168,20 +168,20 @@ impl Simulation {
         }
         let (number, socket, peer, person) = self.newcomer();
         if self.random.one_in(8) {
-            person.client.will_read("said already\nand more");
+            person.client.queue_input("said already\nand more");
         }
-        let (is_porch_full, now) = (self.model.is_porch_full(), self.table.now);
+        let (is_porch_full, now) = (self.model.is_porch_full(), self.server.now);
         self.model.comes(number, person, now);
         let is_refused = !self.person(number).is_member;
         let is_unwatched = !(is_refused && is_porch_full) && self.random.one_in(20);
-        let watch = |_: &mut FakeSocket, _: ClientId| match is_unwatched {
+        let watch = |_: &mut ScriptedSocket, _: ClientId| match is_unwatched {
             true => Err(ErrorKind::OutOfMemory.into()),
             false => Ok(()),
         };
-        let key = self.table.clients.admit(socket, View::Plain, peer, now, watch);
+        let key = self.server.clients.admit(socket, View::Plain, peer, now, watch);
         if let Some(key) = key {
             let person = self.person(number);
-            person.client.key = key;
+            person.client.id = key;
             person.reports.0 = true;
             return;
         }
@@ -203,23 +203,23 @@ impl Simulation {
         let (number, socket, peer, mut person) = self.newcomer();
         person.is_member = false;
         let told = "the server has no free file descriptor: try again later";
-        person.is_refused(told, CloseReason::NoDescriptor, self.table.now);
+        person.is_refused(told, CloseReason::NoDescriptor, self.server.now);
         self.model.stats.accepted += 1;
         self.model.members.insert(number, person);
-        self.table.clients.refuse_without_fd(socket, View::Plain, peer, self.table.now);
+        self.server.clients.refuse_without_fd(socket, View::Plain, peer, self.server.now);
         self.was_sent_off(number);
     }
 
     /// Someone was told what goes at once, and is gone.
     fn was_sent_off(&mut self, number: usize) {
-        let now = self.table.now;
+        let now = self.server.now;
         self.model.catch_up(now);
         let person = self.person(number);
         let Stage::Draining(close_reason) = person.stage else {
             panic!("{number} was to hear why: {:?}", person.stage)
         };
         person.stage = Stage::Over(close_reason);
-        assert!(person.client.is_gone(), "{number} was not let go");
+        assert!(person.client.is_removed(), "{number} was not let go");
         self.model.is_over(number, close_reason, now);
     }
 
@@ -232,10 +232,10 @@ impl Simulation {
         }
         let said = speech::speech(&mut self.random, rules.max_line, feed);
         for piece in network::pieces(&mut self.random, &said) {
-            person.client.will_read(piece);
+            person.client.queue_input(piece);
         }
         if self.random.one_in(10) {
-            person.client.will_fail(ErrorKind::Interrupted);
+            person.client.queue_error(ErrorKind::Interrupted);
         }
         person.reports.0 = true;
     }
@@ -245,19 +245,19 @@ impl Simulation {
         let Some(number) = self.someone() else { return };
         let random = &mut self.random;
         let person = self.model.members.get_mut(&number).unwrap();
-        if person.is_healthy || matches!(person.client.script().then_takes, Take::Fail(_)) {
+        if person.is_healthy || matches!(person.client.script().then_accepts, Accept::Fail(_)) {
             return;
         }
         let most = random.pick(&[1, 10, 100, 10_000]);
         let mut takes =
-            (0..random.below(5)).map(|_| Take::Bytes(random.within(1..=most))).collect::<Vec<_>>();
+            (0..random.below(5)).map(|_| Accept::Bytes(random.within(1..=most))).collect::<Vec<_>>();
         if random.one_in(20) {
-            takes.push(Take::Fail(ErrorKind::Interrupted));
-            takes.push(Take::Bytes(1));
+            takes.push(Accept::Fail(ErrorKind::Interrupted));
+            takes.push(Accept::Bytes(1));
         }
-        let mut script = person.client.edit();
-        script.takes = takes.into();
-        script.then_takes = if random.one_in(5) { Take::All } else { Take::NotNow };
+        let mut script = person.client.script_mut();
+        script.accepts = takes.into();
+        script.then_accepts = if random.one_in(5) { Accept::All } else { Accept::WouldBlock };
         person.reports.1 = true;
     }
 
@@ -270,16 +270,16 @@ impl Simulation {
             return;
         }
         let kind = network::failure(random);
-        let mut script = person.client.edit();
+        let mut script = person.client.script_mut();
         match random.below(8) {
             0..3 => script.input.push_back(Err(kind)),
-            3..5 => script.then_takes = Take::Fail(kind),
-            5 => script.takes = [Take::Bytes(0)].into(),
-            6 => script.then_takes = Take::Fail(ErrorKind::Interrupted),
+            3..5 => script.then_accepts = Accept::Fail(kind),
+            5 => script.accepts = [Accept::Bytes(0)].into(),
+            6 => script.then_accepts = Accept::Fail(ErrorKind::Interrupted),
             _ => script.read_always_fails = Some(ErrorKind::Interrupted),
         }
         person.may_run_away |=
-            script.then_takes == Take::Fail(ErrorKind::Interrupted) || script.read_always_fails.is_some();
+            script.then_accepts == Accept::Fail(ErrorKind::Interrupted) || script.read_always_fails.is_some();
         person.is_silent |= script.input.back() == Some(&Err(kind));
         drop(script);
         person.reports = (true, true);
@@ -293,15 +293,15 @@ impl Simulation {
     fn ends(&mut self, number: usize) {
         let person = self.person(number);
         if !std::mem::replace(&mut person.is_silent, true) {
-            person.client.will_end();
+            person.client.queue_end();
             person.reports.0 = true;
         }
     }
 
     fn something_stale_is_reported(&mut self) {
         let key = ClientId::from_number(self.random.number() as usize);
-        if self.table.clients.connection(key).is_none() {
-            assert!(!self.table.clients.mark_ready(key, true, true, self.table.now));
+        if self.server.clients.connection(key).is_none() {
+            assert!(!self.server.clients.mark_ready(key, true, true, self.server.now));
             self.model.stats.stale += 1;
         }
     }
@@ -313,56 +313,56 @@ impl Simulation {
     }
 
     fn pass(&mut self, span: Duration) {
-        self.table.now = self.table.now.after(span);
+        self.server.now = self.server.now.after(span);
     }
 
     fn stop(&mut self) {
-        self.model.stops(self.table.now);
-        self.table.shut_down();
+        self.model.stops(self.server.now);
+        self.server.shut_down();
     }
 
     /// The system reports what changed since its last report, and nothing else, or has not come to it yet.
     fn deliver_reports(&mut self) {
         for person in self.model.members.values_mut().filter(|person| person.reports != (false, false)) {
             if !self.random.one_in(4) {
-                person.is_reported(&mut self.table);
+                person.is_reported(&mut self.server);
             }
         }
     }
 
     /// The steps of one turn of the server, in its order, each compared with the model.
     fn turn(&mut self) {
-        let now = self.table.now;
+        let now = self.server.now;
         while self.next_deadline(now) {}
         if self.model.is_grace_over(now) {
-            self.table.clients.abort_pending_writes();
+            self.server.clients.abort_pending_writes();
         }
-        let mut turn = self.table.clients.start_read();
-        while let Some(key) = self.table.clients.read_next(&mut turn, now) {
-            self.model.was_read(key, &self.table.clients, now);
+        let mut turn = self.server.clients.start_read();
+        while let Some(key) = self.server.clients.read_next(&mut turn, now) {
+            self.model.was_read(key, &self.server.clients, now);
         }
         self.model.catch_up(now);
-        self.table.write();
+        self.server.write();
         self.model.catch_up(now);
-        self.table.clients.disconnect_stalled(now);
+        self.server.clients.disconnect_stalled(now);
         self.note_goodbyes();
-        self.table.clients.sweep(now);
-        self.model.check(&self.table.clients, now);
+        self.server.clients.sweep(now);
+        self.model.check(&self.server.clients, now);
     }
 
     /// What a deadline decided is seen from outside, and has to be right.
     fn next_deadline(&mut self, now: Moment) -> bool {
-        let state = |table: &Table, key| {
-            let connection = table.clients.connection(key);
+        let state = |server: &ScriptedServer, key| {
+            let connection = server.clients.connection(key);
             connection.map(|it| (it.is_open(), it.decoder().is_mid_line()))
         };
-        let keys = self.model.members.iter().map(|(&number, it)| (number, it.client.key));
-        let before = keys.map(|(number, key)| (number, key, state(&self.table, key))).collect::<Vec<_>>();
-        let Some((key, due)) = self.table.clients.run_next_timer(now) else { return false };
+        let keys = self.model.members.iter().map(|(&number, it)| (number, it.client.id));
+        let before = keys.map(|(number, key)| (number, key, state(&self.server, key))).collect::<Vec<_>>();
+        let Some((key, due)) = self.server.clients.run_next_timer(now) else { return false };
         let Some(&(number, _, before)) = before.iter().find(|(_, other, _)| *other == key) else {
             panic!("{key:?} is nobody's and has a deadline");
         };
-        match (due, before, state(&self.table, key)) {
+        match (due, before, state(&self.server, key)) {
             (ClientTimer::Flush, Some((true, true)), Some((true, false))) => self.model.flushes(number, now),
             (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.is_silent(number, now),
             (_, Some((was_open, was_mid_line)), Some((is_open, is_mid_line))) => {
@@ -375,28 +375,28 @@ impl Simulation {
 
     /// Those who are over are about to be removed, for a reason that the model agrees with.
     fn note_goodbyes(&mut self) {
-        let over = |person: &Person| self.table.clients.connection(person.client.key)?.close_reason();
+        let over = |person: &Person| self.server.clients.connection(person.client.id)?.close_reason();
         let over = self.model.members.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
         for (number, close_reason) in over.collect::<Vec<_>>() {
-            self.model.is_over(number, close_reason, self.table.now);
+            self.model.is_over(number, close_reason, self.server.now);
         }
     }
 
     /// Turns until there is no work that waits for no report.
     fn settle(&mut self) {
-        for _ in 0..MOST_TURNS {
-            if !self.table.clients.has_work() {
+        for _ in 0..MAX_TURNS {
+            if !self.server.clients.has_work() {
                 return;
             }
             self.turn();
         }
-        panic!("after {MOST_TURNS} turns there is still work");
+        panic!("after {MAX_TURNS} turns there is still work");
     }
 
     /// All reports come, and all that follows from them is done.
     fn settle_all(&mut self) {
         for person in self.model.members.values_mut() {
-            person.is_reported(&mut self.table);
+            person.is_reported(&mut self.server);
         }
         self.turn();
         self.settle();
@@ -418,10 +418,10 @@ impl Simulation {
     /// Everyone takes all, and has then heard exactly what it was to hear.
     fn all_hear_all(&mut self) {
         for person in self.model.members.values_mut() {
-            let mut script = person.client.edit();
-            if !matches!(script.then_takes, Take::Fail(_)) {
-                script.takes.clear();
-                script.then_takes = Take::All;
+            let mut script = person.client.script_mut();
+            if !matches!(script.then_accepts, Accept::Fail(_)) {
+                script.accepts.clear();
+                script.then_accepts = Accept::All;
             }
             drop(script);
             person.reports.1 = true;
@@ -438,7 +438,12 @@ impl Simulation {
         for (&number, person) in members {
             assert!(!person.has_pending_output(number, order), "{number} takes all and was not given all");
             // Of those who were told to go, what they still say is dropped, lest a reset take what they are told.
-            assert_eq!(person.client.unread() + person.unparsed.len(), 0, "{number} is not read in {:?}", person.stage);
+            assert_eq!(
+                person.client.unread() + person.unparsed.len(),
+                0,
+                "{number} is not read in {:?}",
+                person.stage
+            );
             assert!(!matches!(person.stage, Stage::Ending(_) | Stage::Over(_)), "{number} should have gone");
         }
     }
@@ -451,7 +456,7 @@ impl Simulation {
         }
         if self.model.limits.flush_after.is_some() {
             for (number, person) in &self.model.members {
-                let connection = self.table.clients.connection(person.client.key).unwrap();
+                let connection = self.server.clients.connection(person.client.id).unwrap();
                 assert!(
                     !(connection.is_open() && connection.decoder().is_mid_line()),
                     "{number} waits for a line's end"
@@ -472,8 +477,8 @@ impl Simulation {
         self.settle_all();
         self.pass(LINGER);
         self.settle_all();
-        assert!(self.table.clients.is_empty(), "{:?}", self.model.members.keys());
-        assert_eq!(self.table.clients.next_deadline(), None, "nobody is left to wait for");
+        assert!(self.server.clients.is_empty(), "{:?}", self.model.members.keys());
+        assert_eq!(self.server.clients.next_deadline(), None, "nobody is left to wait for");
     }
 }
 

@@ -28,7 +28,7 @@ mod person;
 mod speech;
 
 use common::random::{Random, seeds};
-use common::table::*;
+use common::scripted::*;
 use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
@@ -70,9 +70,9 @@ const SIGHTS: [&str; 7] = [
 /// A run: the clients, the model of it, and what happens next.
 struct Simulation {
     random: Random,
-    table: Table,
+    server: ScriptedServer,
     model: Model,
-    diary: Diary,
+    trace: Trace,
     /// Members so far.
     number: usize,
     /// Whether most take little, and so there is often no room.
@@ -99,7 +99,7 @@ fn config(random: &mut Random) -> (RoomConfig, ClientLimits) {
     let history = if random.one_in(3) { random.pick(&[1, 5, 100]) } else { 0 };
     let welcome = random.pick(&["", WELCOME]).to_owned();
     let rate = random.one_in(4).then(|| random.pick(&[5, 50])).and_then(RateLimit::new);
-    let config = RoomConfig { rules, views, history, welcome, rate, ..common::table::config(feed) };
+    let config = RoomConfig { rules, views, history, welcome, rate, ..common::scripted::config(feed) };
     let connections = ConnectionBudget { clients: random.pick(&[7, 11, 40, 40]), refusals: random.below(3) };
     let mut some = |span| random.one_in(3).then_some(span);
     let limits = ClientLimits {
@@ -116,11 +116,11 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         let (config, limits) = config(&mut random);
-        let diary = Diary::default();
-        let table = Table::with(config.clone(), limits);
-        let model = Model::new(config, limits, diary.clone());
+        let trace = Trace::default();
+        let server = ScriptedServer::new(config.clone(), limits);
+        let model = Model::new(config, limits, trace.clone());
         let is_lazy = random.one_in(2);
-        let mut simulation = Self { random, table, model, diary, number: 0, is_lazy, seed, step: 0 };
+        let mut simulation = Self { random, server, model, trace, number: 0, is_lazy, seed, step: 0 };
         simulation.observers_come();
         simulation
     }
@@ -160,7 +160,7 @@ impl Simulation {
     }
 
     fn seen(&self) -> Seen {
-        let (model, ended) = (&self.model, |close_reason| self.table.ended(close_reason));
+        let (model, ended) = (&self.model, |close_reason| self.server.closed(close_reason));
         [
             model.missed_notices(),
             model.came_back("they do not read"),
@@ -176,7 +176,7 @@ impl Simulation {
         match self.random.below(40) {
             0..3 => self.someone_comes(),
             3..5 => self.time_passes(),
-            5 => self.pass(A_MILLISECOND),
+            5 => self.pass(MILLISECOND),
             6..20 => self.someone_speaks(),
             20..36 if !self.is_lazy || self.random.one_in(6) => self.someone_takes(),
             36 => self.someone_breaks(),
@@ -199,7 +199,7 @@ impl Simulation {
 
     fn newcomer(&mut self, view: View) -> Person {
         self.number += 1;
-        let client = Client::outside(self.number, &self.diary);
+        let client = ScriptedClient::traced(self.number, &self.trace);
         Person::new(self.number, client, view, self.model.config.rules)
     }
 
@@ -212,7 +212,7 @@ impl Simulation {
         person.address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
         person.is_healthy = self.random.one_in(3);
         if self.random.one_in(8) {
-            person.client.will_read("/nick early\nsaid already\n/who\n/msg ann and more");
+            person.client.queue_input("/nick early\nsaid already\n/who\n/msg ann and more");
         }
         self.comes(person);
     }
@@ -223,11 +223,11 @@ impl Simulation {
         let peer = Peer::from(SocketAddr::from((person.address, 1)));
         let is_porch_full = self.model.is_porch_full();
         self.model.comes(person);
-        let (table, watch) = (&mut self.table, |_: &mut FakeSocket, _: ClientId| Ok(()));
-        let key = table.clients.admit(socket, view, peer, table.now, watch);
+        let (server, watch) = (&mut self.server, |_: &mut ScriptedSocket, _: ClientId| Ok(()));
+        let key = server.clients.admit(socket, view, peer, server.now, watch);
         let person = self.person(number);
         match key {
-            Some(key) => person.client.key = key,
+            Some(key) => person.client.id = key,
             None => {
                 assert!(!person.is_member && is_porch_full, "{number} was closed for no reason");
                 self.model.catch_up();
@@ -249,7 +249,7 @@ impl Simulation {
         let LineRules { max_line, raw } = rules;
         let said = Sender { random, number, lines, max_line, feed, raw, names: &names }.speech();
         for piece in network::pieces(&mut self.random, &said) {
-            person.client.will_read(piece);
+            person.client.queue_input(piece);
         }
         person.reports.0 = true;
     }
@@ -263,10 +263,10 @@ impl Simulation {
             return;
         }
         let most = random.pick(&[1, 10, 100, 10_000]);
-        let takes = (0..random.below(5)).map(|_| Take::Bytes(random.within(1..=most))).collect();
-        let mut script = person.client.edit();
-        script.takes = takes;
-        script.then_takes = if random.one_in(5) { Take::All } else { Take::NotNow };
+        let takes = (0..random.below(5)).map(|_| Accept::Bytes(random.within(1..=most))).collect();
+        let mut script = person.client.script_mut();
+        script.accepts = takes;
+        script.then_accepts = if random.one_in(5) { Accept::All } else { Accept::WouldBlock };
         person.reports.1 = true;
     }
 
@@ -280,10 +280,10 @@ impl Simulation {
             return;
         }
         if is_reading {
-            person.client.will_fail(kind);
+            person.client.queue_error(kind);
             person.is_silent = true;
         } else {
-            person.client.edit().then_takes = Take::Fail(kind);
+            person.client.script_mut().then_accepts = Accept::Fail(kind);
         }
         person.reports = (true, true);
     }
@@ -297,7 +297,7 @@ impl Simulation {
     fn ends(&mut self, number: usize) {
         let Some(person) = self.model.members.get_mut(&number) else { return };
         if !std::mem::replace(&mut person.is_silent, true) {
-            person.client.will_end();
+            person.client.queue_end();
             person.reports.0 = true;
         }
     }
@@ -310,12 +310,12 @@ impl Simulation {
 
     /// Where silence ends one's stay, the observers say something that is no message where there are commands.
     fn pass(&mut self, span: Duration) {
-        self.table.now = self.table.now.after(span);
+        self.server.now = self.server.now.after(span);
         let observers = self.model.orders.len();
         for (_, observer) in self.model.members.range_mut(..=observers) {
             let is_heard = observer.client.unread() == 0 && !observer.is_silent;
-            if is_heard && self.model.limits.idle_timeout.is_some() && span > A_MILLISECOND {
-                observer.client.will_read("\n");
+            if is_heard && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
+                observer.client.queue_input("\n");
                 observer.reports.0 = true;
             }
         }
@@ -325,43 +325,43 @@ impl Simulation {
     fn deliver_reports(&mut self) {
         for person in self.model.members.values_mut().filter(|person| person.reports != (false, false)) {
             if !self.random.one_in(4) {
-                person.is_reported(&mut self.table);
+                person.is_reported(&mut self.server);
             }
         }
     }
 
     /// The steps of one turn of the server, in its order; then everyone reads.
     fn turn(&mut self) {
-        let now = self.table.now;
+        let now = self.server.now;
         while self.next_deadline() {}
-        let mut turn = self.table.clients.start_read();
-        while let Some(key) = self.table.clients.read_next(&mut turn, now) {
-            self.model.was_read(key, &self.table.clients);
+        let mut turn = self.server.clients.start_read();
+        while let Some(key) = self.server.clients.read_next(&mut turn, now) {
+            self.model.was_read(key, &self.server.clients);
         }
         self.model.catch_up();
-        self.table.write();
+        self.server.write();
         self.model.catch_up();
-        self.table.clients.disconnect_stalled(now);
+        self.server.clients.disconnect_stalled(now);
         self.model.all_read();
-        let over = |person: &Person| self.table.clients.connection(person.client.key)?.close_reason();
+        let over = |person: &Person| self.server.clients.connection(person.client.id)?.close_reason();
         let gone = self.model.members.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
         let gone = gone.collect();
-        self.table.clients.sweep(now);
+        self.server.clients.sweep(now);
         self.model.are_gone(&gone);
     }
 
     /// What a deadline decided is seen from outside.
     fn next_deadline(&mut self) -> bool {
-        let state = |table: &Table, key| {
-            let connection = table.clients.connection(key);
+        let state = |server: &ScriptedServer, key| {
+            let connection = server.clients.connection(key);
             connection.map(|it| (it.is_open(), it.decoder().is_mid_line()))
         };
-        let keys = self.model.members.iter().map(|(&number, it)| (number, it.client.key));
-        let before = keys.map(|(number, key)| (number, key, state(&self.table, key))).collect::<Vec<_>>();
-        let Some((key, due)) = self.table.clients.run_next_timer(self.table.now) else { return false };
+        let keys = self.model.members.iter().map(|(&number, it)| (number, it.client.id));
+        let before = keys.map(|(number, key)| (number, key, state(&self.server, key))).collect::<Vec<_>>();
+        let Some((key, due)) = self.server.clients.run_next_timer(self.server.now) else { return false };
         let it = before.iter().find(|(_, other, _)| *other == key);
         let &(number, _, before) = it.expect("only who is here has a deadline");
-        match (due, before, state(&self.table, key)) {
+        match (due, before, state(&self.server, key)) {
             (ClientTimer::Flush, Some((true, true)), Some((is_open, is_mid_line)))
                 if !is_open || !is_mid_line =>
             {
@@ -377,19 +377,19 @@ impl Simulation {
 
     /// Turns until there is no work that waits for no report: then whoever takes all has all.
     fn settle(&mut self) {
-        for _ in 0..MOST_TURNS {
-            if !self.table.clients.has_work() {
+        for _ in 0..MAX_TURNS {
+            if !self.server.clients.has_work() {
                 return self.model.check_the_healthy();
             }
             self.turn();
         }
-        panic!("after {MOST_TURNS} turns there is still work");
+        panic!("after {MAX_TURNS} turns there is still work");
     }
 
     /// All reports come, and all that follows from them is done.
     fn settle_all(&mut self) {
         for person in self.model.members.values_mut() {
-            person.is_reported(&mut self.table);
+            person.is_reported(&mut self.server);
         }
         self.turn();
         self.settle();

@@ -94,7 +94,9 @@ impl LineDecoder {
                 return Ok(event);
             }
             match find_stop(input, rules.raw, self.is_after_cr()) {
-                Stop::LineEnd(at) if self.is_line_over(&input[..at], longest, rules) => return Err(LineOverLimit),
+                Stop::LineEnd(at) if self.is_line_over(&input[..at], longest, rules) => {
+                    return Err(LineOverLimit);
+                }
                 Stop::LineEnd(at) => {
                     let text = take_to(input, at);
                     match self.stage {

@@ -1,6 +1,6 @@
 //! What the room has to come to, kept in the simplest way: one list of lines, and who has heard how much.
 
-use crate::common::table::{Diary, Done, FakeSocket, limits};
+use crate::common::scripted::{Call, ScriptedSocket, Trace, limits};
 use crate::common::twin::{Said, shown_one_by_one};
 use crate::person::{Person, Stage};
 use hubbub::chat::room::RoomConfig;
@@ -40,15 +40,15 @@ pub(crate) struct Model {
     /// Bytes of all lines.
     head: u64,
     too_long: u64,
-    /// Those whom the crowd still has, by their numbers in the diary.
+    /// Those whom the crowd still has, by their numbers in the trace.
     pub(crate) members: BTreeMap<usize, Person>,
     pub(crate) stats: Stats,
     pub(crate) stopped: Option<Moment>,
-    diary: Diary,
+    trace: Trace,
 }
 
 impl Model {
-    pub(crate) fn new(config: RoomConfig, rate: Option<usize>, limits: ClientLimits, diary: Diary) -> Self {
+    pub(crate) fn new(config: RoomConfig, rate: Option<usize>, limits: ClientLimits, trace: Trace) -> Self {
         Self {
             config,
             rate,
@@ -59,7 +59,7 @@ impl Model {
             members: BTreeMap::new(),
             stats: Stats::default(),
             stopped: None,
-            diary,
+            trace,
         }
     }
 
@@ -89,28 +89,28 @@ impl Model {
         refusals >= self.limits.connections.refusals
     }
 
-    /// Does what the diary tells of since the last call.
+    /// Does what the trace tells of since the last call.
     pub(crate) fn catch_up(&mut self, now: Moment) {
-        let done = std::mem::take(&mut *self.diary.borrow_mut());
+        let done = std::mem::take(&mut *self.trace.borrow_mut());
         for (number, done) in done {
-            if matches!(done, Done::Dropped) {
+            if matches!(done, Call::Dropped) {
                 continue;
             }
             let Some(person) = self.members.get_mut(&number) else {
                 panic!("{number} is gone and still {done:?}");
             };
             match done {
-                Done::Read(bytes) if bytes.is_empty() => self.input_ended(number, now),
-                Done::Read(bytes) => self.reads(number, &bytes, now),
-                Done::ReadFailed(kind) => person.read_failed(kind),
-                Done::Wrote(bytes) => {
+                Call::Read(bytes) if bytes.is_empty() => self.input_ended(number, now),
+                Call::Read(bytes) => self.reads(number, &bytes, now),
+                Call::ReadFailed(kind) => person.read_failed(kind),
+                Call::Wrote(bytes) => {
                     person.may_run_away |= bytes.is_empty();
                     person.takes(number, &bytes, &self.order);
                     self.stats.written += bytes.len() as u64;
                 }
-                Done::WriteFailed(kind) => person.write_failed(kind),
-                Done::Shut => person.is_shut(number, &self.order),
-                Done::Dropped => {}
+                Call::WriteFailed(kind) => person.write_failed(kind),
+                Call::ShutDown => person.is_shut_down(number, &self.order),
+                Call::Dropped => {}
             }
         }
     }
@@ -129,9 +129,9 @@ impl Model {
     }
 
     /// `key` had its turn to be read: a part of what it said, in its order, was handled.
-    pub(crate) fn was_read(&mut self, key: ClientId, clients: &Clients<FakeSocket>, now: Moment) {
+    pub(crate) fn was_read(&mut self, key: ClientId, clients: &Clients<ScriptedSocket>, now: Moment) {
         self.catch_up(now);
-        let number = self.members.iter().find(|(_, person)| person.client.key == key);
+        let number = self.members.iter().find(|(_, person)| person.client.id == key);
         let Some((&number, _)) = number else { return };
         let left = clients.connection(key).map_or(0, |connection| connection.unparsed_len());
         let Some(person) = self.members.get_mut(&number) else { return };
@@ -252,7 +252,7 @@ impl Model {
     }
 
     /// The crowd says the same, after a turn.
-    pub(crate) fn check(&mut self, clients: &Clients<FakeSocket>, now: Moment) {
+    pub(crate) fn check(&mut self, clients: &Clients<ScriptedSocket>, now: Moment) {
         let relayed = clients.room().stats();
         assert_eq!(
             (relayed.lines, relayed.bytes, relayed.too_long),
@@ -284,9 +284,9 @@ impl Model {
     }
 }
 
-fn check_person(number: usize, person: &Person, clients: &Clients<FakeSocket>, config: &RoomConfig) {
-    let connection = clients.connection(person.client.key).unwrap();
-    assert!(!person.client.is_gone(), "{number} is gone without a close_reason");
+fn check_person(number: usize, person: &Person, clients: &Clients<ScriptedSocket>, config: &RoomConfig) {
+    let connection = clients.connection(person.client.id).unwrap();
+    assert!(!person.client.is_removed(), "{number} is gone without a close_reason");
     assert_eq!(connection.close_reason(), None, "{number} stays too long");
     if person.can_write() {
         assert_eq!(connection.outbox_len(), person.outbox_len.len(), "{number} has so much text of its own");

@@ -1,6 +1,6 @@
 //! One client as the model knows it: what it said, what it is owed to the byte, and why it has to go.
 
-use crate::common::table::{Client, Table};
+use crate::common::scripted::{ScriptedClient, ScriptedServer};
 use crate::common::twin::Twin;
 use crate::model::{FAREWELL, LINGER, Line, NOTICE_SPACE, OUTBOX_LIMIT, SHUTDOWN_GRACE};
 use hubbub::clients::close_reason::CloseReason;
@@ -25,7 +25,7 @@ pub(crate) enum Stage {
 }
 
 pub(crate) struct Person {
-    pub(crate) client: Client,
+    pub(crate) client: ScriptedClient,
     pub(crate) address: IpAddr,
     pub(crate) is_member: bool,
     pub(crate) twin: Twin,
@@ -61,7 +61,7 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn new(
-        client: Client,
+        client: ScriptedClient,
         address: IpAddr,
         rules: LineRules,
         order: &[Line],
@@ -93,9 +93,9 @@ impl Person {
     }
 
     /// The system reports what changed since its last report.
-    pub(crate) fn is_reported(&mut self, table: &mut Table) {
+    pub(crate) fn is_reported(&mut self, server: &mut ScriptedServer) {
         let (readable, writable) = std::mem::take(&mut self.reports);
-        assert!(table.clients.mark_ready(self.client.key, readable, writable, table.now));
+        assert!(server.clients.mark_ready(self.client.id, readable, writable, server.now));
     }
 
     /// Whether anything can still be written to it.
@@ -259,7 +259,7 @@ impl Person {
     }
 
     /// The peer is told that nothing more comes.
-    pub(crate) fn is_shut(&mut self, number: usize, order: &[Line]) {
+    pub(crate) fn is_shut_down(&mut self, number: usize, order: &[Line]) {
         assert!(!self.has_pending_output(number, order), "{number} is shut and lacks something");
         self.stage = match self.stage {
             Stage::Ending(close_reason) if self.has_ended => Stage::Over(close_reason),

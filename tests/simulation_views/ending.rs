@@ -1,7 +1,7 @@
 //! How a run ends: more and more come beside those who take nothing; then everyone takes all, what they
 //! know is compared, and they leave.
 
-use crate::common::table::*;
+use crate::common::scripted::*;
 use crate::order::Order;
 use crate::person::Person;
 use crate::{A_WHILE, Simulation};
@@ -37,7 +37,7 @@ impl Simulation {
         self.hear_all(|person| person.is_healthy && person.waits());
         for person in self.model.members.values_mut().filter(|person| !person.is_healthy) {
             if !person.may_break() {
-                person.client.takes([], Take::NotNow);
+                person.client.accepts([], Accept::WouldBlock);
             }
         }
         for view in self.model.config.views.clone() {
@@ -45,7 +45,7 @@ impl Simulation {
             stuck.address = IpAddr::from([10, 0, 3, view.index() as u8]);
             stuck.is_healthy = false;
             stuck.reports.0 = false;
-            stuck.client.takes([], Take::NotNow);
+            stuck.client.accepts([], Accept::WouldBlock);
             self.comes(stuck);
         }
         let have_names = self.random.one_in(3);
@@ -58,7 +58,7 @@ impl Simulation {
                 // Who says nothing at first waits for nobody.
                 person.reports.0 = have_names && self.random.one_in(2);
                 if person.reports.0 {
-                    person.client.will_read(long_name(self.number, 0));
+                    person.client.queue_input(long_name(self.number, 0));
                 }
                 self.comes(person);
             }
@@ -77,7 +77,7 @@ impl Simulation {
         for number in first..=self.number {
             let is_full = self.is_nearly_full();
             if let Some(person) = self.model.members.get_mut(&number).filter(|_| !is_full) {
-                person.client.will_read(long_name(number, turn));
+                person.client.queue_input(long_name(number, turn));
                 person.reports.0 = true;
                 self.settle_all();
             }
@@ -85,7 +85,7 @@ impl Simulation {
     }
 
     fn is_nearly_full(&self) -> bool {
-        let room = |&view: &View| self.table.clients.room().feed(view).space();
+        let room = |&view: &View| self.server.clients.room().feed(view).space();
         self.model.config.views.iter().map(room).any(|room| room < self.model.config.feed / LITTLE_ROOM)
     }
 
@@ -120,7 +120,7 @@ impl Simulation {
     /// Everyone takes all, and has then heard exactly what it was to hear.
     fn all_hear_all(&mut self) {
         for person in self.model.members.values_mut().filter(|person| !person.may_break()) {
-            person.client.takes([], Take::All);
+            person.client.accepts([], Accept::All);
             person.reports.1 = true;
         }
         self.hear_all(Person::waits);
@@ -144,7 +144,7 @@ impl Simulation {
                 continue;
             }
             let person = self.person(observer);
-            person.client.will_read("/who\n");
+            person.client.queue_input("/who\n");
             person.reports.0 = true;
             self.settle_all();
             // What the server tells is what the model knows.
@@ -170,8 +170,8 @@ impl Simulation {
             }
         }
         self.settle_all();
-        assert!(self.table.clients.is_empty(), "{:?}", self.model.members.keys());
-        assert_eq!(self.table.clients.next_deadline(), None, "nobody is left to wait for");
+        assert!(self.server.clients.is_empty(), "{:?}", self.model.members.keys());
+        assert_eq!(self.server.clients.next_deadline(), None, "nobody is left to wait for");
     }
 
     fn only_observers_are_known(&self) {

@@ -4,7 +4,7 @@ use hubbub::wire::view::View;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The time of day at the table.
+/// The time of day at the server.
 const AT: &str = "2026-01-02T03:04:05.678Z";
 
 /// What was said, as it is shown.
@@ -20,12 +20,27 @@ impl fmt::Debug for Text {
 /// What everyone is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Public {
-    Message { from: String, text: Text, is_action: bool },
-    Joined { name: String, here: usize },
-    Left { name: String },
-    Renamed { old: String, new: String },
+    Message {
+        from: String,
+        text: Text,
+        is_action: bool,
+    },
+    Joined {
+        name: String,
+        here: usize,
+    },
+    Left {
+        name: String,
+    },
+    Renamed {
+        old: String,
+        new: String,
+    },
     /// So many of the other notices found no space; json also tells how many are here.
-    Missed { count: usize, here: Option<usize> },
+    Missed {
+        count: usize,
+        here: Option<usize>,
+    },
 }
 
 /// What a line tells whoever reads it.

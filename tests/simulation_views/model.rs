@@ -2,7 +2,7 @@
 //! each is told alone.
 
 use crate::WELCOME;
-use crate::common::table::{Diary, Done, FakeSocket};
+use crate::common::scripted::{Call, ScriptedSocket, Trace};
 use crate::common::twin::{Said, shown_one_by_one};
 use crate::heard::{Heard, Public, Text};
 use crate::letter::PrivateMessage;
@@ -25,7 +25,7 @@ const LONGEST_LIST: usize = 2048 + ", ".len();
 pub(crate) struct Model {
     pub(crate) config: RoomConfig,
     pub(crate) limits: ClientLimits,
-    /// Those whom the crowd still has, by their numbers in the diary.
+    /// Those whom the crowd still has, by their numbers in the trace.
     pub(crate) members: BTreeMap<usize, Person>,
     /// The one order as each view shows it.
     pub(crate) orders: Vec<Order>,
@@ -36,13 +36,13 @@ pub(crate) struct Model {
     presence: Vec<(u64, usize)>,
     /// How many ever came in.
     joined: usize,
-    diary: Diary,
-    /// Those of whom the table let go, in that order.
+    trace: Trace,
+    /// Those of whom the server let go, in that order.
     dropped: Vec<usize>,
 }
 
 impl Model {
-    pub(crate) fn new(config: RoomConfig, limits: ClientLimits, diary: Diary) -> Self {
+    pub(crate) fn new(config: RoomConfig, limits: ClientLimits, trace: Trace) -> Self {
         Self {
             config,
             limits,
@@ -52,7 +52,7 @@ impl Model {
             issued: 0,
             presence: Vec::new(),
             joined: 0,
-            diary,
+            trace,
             dropped: Vec::new(),
         }
     }
@@ -140,50 +140,52 @@ impl Model {
         }
     }
 
-    /// Does what the diary tells of since the last call.
+    /// Does what the trace tells of since the last call.
     pub(crate) fn catch_up(&mut self) {
-        let done = std::mem::take(&mut *self.diary.borrow_mut());
+        let done = std::mem::take(&mut *self.trace.borrow_mut());
         done.into_iter().for_each(|(number, done)| self.notes(number, done));
     }
 
-    fn notes(&mut self, number: usize, done: Done) {
+    fn notes(&mut self, number: usize, done: Call) {
         let issued = self.issued;
         let Some(person) = self.members.get_mut(&number) else {
             panic!("{number} is gone and still {done:?}");
         };
         match done {
-            Done::Read(bytes) if bytes.is_empty() => self.input_ended(number),
-            Done::Read(bytes) => {
+            Call::Read(bytes) if bytes.is_empty() => self.input_ended(number),
+            Call::Read(bytes) => {
                 assert!(person.unparsed.is_empty(), "{number} is read and was not handled");
                 person.unparsed.extend(bytes);
             }
-            Done::ReadFailed(kind) if kind != ErrorKind::WouldBlock || person.deaf.is_some() => {
+            Call::ReadFailed(kind) if kind != ErrorKind::WouldBlock || person.deaf.is_some() => {
                 person.ended.get_or_insert(issued);
             }
-            Done::WriteFailed(kind) if kind != ErrorKind::WouldBlock => {
+            Call::WriteFailed(kind) if kind != ErrorKind::WouldBlock => {
                 person.deaf.get_or_insert(kind);
             }
-            Done::Dropped => self.dropped.push(number),
-            Done::ReadFailed(_) | Done::WriteFailed(_) | Done::Wrote(_) | Done::Shut => {}
+            Call::Dropped => self.dropped.push(number),
+            Call::ReadFailed(_) | Call::WriteFailed(_) | Call::Wrote(_) | Call::ShutDown => {}
         }
     }
 
     /// `key` had its turn to be read: a part of what it said, in its order, was handled.
-    pub(crate) fn was_read(&mut self, key: ClientId, clients: &Clients<FakeSocket>) {
-        let mut done = std::mem::take(&mut *self.diary.borrow_mut()).into_iter().peekable();
+    pub(crate) fn was_read(&mut self, key: ClientId, clients: &Clients<ScriptedSocket>) {
+        let mut done = std::mem::take(&mut *self.trace.borrow_mut()).into_iter().peekable();
         // What was read comes first, for others may be written to while it is handled.
-        while let Some((number, read)) = done.next_if(|(_, done)| matches!(done, Done::Read(_))) {
+        while let Some((number, read)) = done.next_if(|(_, done)| matches!(done, Call::Read(_))) {
             self.notes(number, read);
         }
         self.handles(key, clients);
         done.for_each(|(number, done)| self.notes(number, done));
     }
 
-    fn handles(&mut self, key: ClientId, clients: &Clients<FakeSocket>) {
-        let Some(person) = self.members.values_mut().find(|person| person.client.key == key) else { return };
+    fn handles(&mut self, key: ClientId, clients: &Clients<ScriptedSocket>) {
+        let Some(person) = self.members.values_mut().find(|person| person.client.id == key) else { return };
         let (number, has) = (person.number, person.unparsed.len());
         let left = clients.connection(key).map_or(0, |connection| connection.unparsed_len());
-        let Some(handled) = has.checked_sub(left) else { panic!("{number} has {left} bytes unparsed of {has}") };
+        let Some(handled) = has.checked_sub(left) else {
+            panic!("{number} has {left} bytes unparsed of {has}")
+        };
         let bytes = person.unparsed.drain(..handled).collect::<Vec<_>>();
         if person.is_heard() {
             bytes.iter().for_each(|&byte| person.twin.byte(byte));
@@ -378,7 +380,8 @@ impl Model {
         letter.may_find_no_room = !to.is_healthy;
         if !to.view.has_names() {
             let name = to.name.clone();
-            return self.refuses(number, format!("{name} did not get your message: they are in the plain view"));
+            return self
+                .refuses(number, format!("{name} did not get your message: they are in the plain view"));
         }
         to.letters.push_back(self.letters.len());
         let receipt = Expected::Receipt(self.letters.len());

@@ -1,6 +1,6 @@
 //! One who sees the room in a view: what it is still to hear, and its place in the one order.
 
-use crate::common::table::*;
+use crate::common::scripted::*;
 use crate::common::twin::Twin;
 use crate::heard::{self, Heard, Public};
 use crate::letter::PrivateMessage;
@@ -25,7 +25,7 @@ pub(crate) enum Expected {
 
 pub(crate) struct Person {
     pub(crate) number: usize,
-    pub(crate) client: Client,
+    pub(crate) client: ScriptedClient,
     pub(crate) view: View,
     pub(crate) address: std::net::IpAddr,
     /// It was let in and not turned away.
@@ -62,7 +62,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn new(number: usize, client: Client, view: View, rules: LineRules) -> Self {
+    pub(crate) fn new(number: usize, client: ScriptedClient, view: View, rules: LineRules) -> Self {
         Self {
             number,
             client,
@@ -97,9 +97,9 @@ impl Person {
     }
 
     /// The system reports what changed since its last report.
-    pub(crate) fn is_reported(&mut self, table: &mut Table) {
+    pub(crate) fn is_reported(&mut self, server: &mut ScriptedServer) {
         let (readable, writable) = std::mem::take(&mut self.reports);
-        assert!(table.clients.mark_ready(self.client.key, readable, writable, table.now));
+        assert!(server.clients.mark_ready(self.client.id, readable, writable, server.now));
     }
 
     pub(crate) const fn is_heard(&self) -> bool {
@@ -113,7 +113,7 @@ impl Person {
 
     /// Whether the next write to it fails, as far as it is up to its socket.
     pub(crate) fn may_break(&self) -> bool {
-        matches!(self.client.script().then_takes, Take::Fail(_))
+        matches!(self.client.script().then_accepts, Accept::Fail(_))
     }
 
     /// Whether it has said what was not read yet.
@@ -132,7 +132,7 @@ impl Person {
     /// The lines that it was told since the last call.
     pub(crate) fn new_lines(&mut self) -> Vec<Heard> {
         let script = self.client.script();
-        let fresh = &script.heard[self.read..];
+        let fresh = &script.received[self.read..];
         let shown = || String::from_utf8_lossy(fresh);
         let (number, view) = (self.number, self.view);
         assert!(!fresh.contains(&0), "{number} in {view:?} hears NUL: {:?}", shown());
@@ -274,7 +274,7 @@ impl Person {
     /// It was told all that was for it alone.
     pub(crate) fn check_was_told(&mut self, letters: &mut [PrivateMessage]) {
         let (number, view) = (self.number, self.view);
-        assert_eq!(self.read, self.client.script().heard.len(), "{number} in {view:?} hears half a line");
+        assert_eq!(self.read, self.client.script().received.len(), "{number} in {view:?} hears half a line");
         self.expected.retain(|expected| !matches!(expected, Expected::Refusal { may_be_spared: true, .. }));
         let outbox_len = self.expected.front().map(|expected| match expected {
             Expected::Exactly(heard) => format!("{heard:?}"),
@@ -308,12 +308,12 @@ impl Person {
                 | CloseReason::NoProgress
         );
         assert!(!self.is_healthy || !is_cut, "{number} takes all and goes as {close_reason:?}");
-        let (is_shut, is_gone) = (self.client.script().is_shut, self.client.is_gone());
+        let (is_shut_down, is_gone) = (self.client.script().is_shut_down, self.client.is_removed());
         assert!(is_gone, "{number} was not let go");
-        if is_shut {
+        if is_shut_down {
             self.check_was_told(letters);
         }
-        if is_shut && close_reason == CloseReason::ClosedByPeer && self.is_member {
+        if is_shut_down && close_reason == CloseReason::ClosedByPeer && self.is_member {
             self.check_has_all(order);
         }
     }

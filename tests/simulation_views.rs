@@ -342,7 +342,7 @@ impl Simulation {
         self.server.write();
         self.model.catch_up();
         self.server.clients.disconnect_stalled(now);
-        self.model.all_read();
+        self.model.all_written();
         let over = |person: &Person| self.server.clients.connection(person.client.id)?.close_reason();
         let gone = self.model.members.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
         let gone = gone.collect();

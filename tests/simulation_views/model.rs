@@ -402,7 +402,6 @@ impl Model {
                     _ => observer.can_write(&heard, &mut self.letters, order),
                 }
             }
-            order.mark_all_written();
         }
         for person in self.members.values_mut() {
             let order = self.orders.iter().find(|order| order.view == person.view).unwrap();
@@ -429,6 +428,12 @@ impl Model {
                 self.happens(number, &Public::Left { name: person.name });
             }
         }
+    }
+
+    /// Everyone was written to, and read it.
+    pub(crate) fn all_written(&mut self) {
+        self.all_read();
+        self.orders.iter_mut().for_each(Order::mark_all_written);
     }
 
     /// How many notices found no space, in all views together.

@@ -6,11 +6,16 @@
 mod admit;
 pub mod close_reason;
 pub mod connection;
+mod handle;
 mod private;
 mod read;
+mod read_queue;
 mod stall;
 pub mod stats;
+mod timers;
 mod write;
+
+pub use timers::ClientTimer;
 
 use crate::chat::room::Room;
 use crate::logging::burst_limit::BurstLimit;
@@ -24,29 +29,10 @@ use crate::util::trim::{TrimMemory, is_unused, trim_vec};
 use close_reason::CloseReason;
 use connection::{Connection, ReadState};
 use log::{Level, log, log_enabled, warn};
-use read::ReadQueue;
-pub use read::ReadTurn;
+use read_queue::ReadQueue;
+pub use read_queue::ReadTurn;
 use stats::Stats;
 use std::time::Duration;
-
-/// What a deadline of one client is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ClientTimer {
-    /// Its unfinished line becomes a message.
-    Flush,
-    /// Its close takes too long.
-    Close,
-    /// It may be read again after it reached its rate limit.
-    RateLimit,
-    /// It has sent nothing for too long.
-    Idle,
-    /// The others learn that it has joined.
-    AnnounceJoin,
-}
-
-impl ClientTimer {
-    const ALL: [Self; 5] = [Self::Flush, Self::Close, Self::RateLimit, Self::Idle, Self::AnnounceJoin];
-}
 
 /// How many clients there may be, and how long they may stay silent.
 #[derive(Debug, Clone, Copy)]
@@ -158,25 +144,6 @@ impl<S: Transport> Clients<S> {
         self.timers.next().into_iter().chain(self.stall_deadline).min()
     }
 
-    /// Handles the deadlines that have passed. That of the stall timers is handled by
-    /// [`disconnect_stalled`](Self::disconnect_stalled).
-    pub fn run_timers(&mut self, now: Moment) {
-        while self.run_next_timer(now).is_some() {}
-    }
-
-    /// Handles the soonest deadline if it has passed; returns whose it was, and for what.
-    pub fn run_next_timer(&mut self, now: Moment) -> Option<(ClientId, ClientTimer)> {
-        let (id, timer) = self.timers.pop(now)?;
-        match timer {
-            ClientTimer::Flush => self.flush(id, now),
-            ClientTimer::Close => self.abort_close(id),
-            ClientTimer::RateLimit => self.resume_rate_limited(id, now),
-            ClientTimer::Idle => self.check_idle(id, now),
-            ClientTimer::AnnounceJoin => self.announce_join(id),
-        }
-        Some((id, timer))
-    }
-
     /// Removes closed connections; returns whether there were any.
     pub fn sweep(&mut self, now: Moment) -> bool {
         let mut removed = false;
@@ -235,13 +202,6 @@ impl<S: Transport> Clients<S> {
                 connection.abort();
                 self.closed.push(id);
             }
-        }
-    }
-
-    fn abort_close(&mut self, id: ClientId) {
-        if let Some(connection) = self.slots.get_mut(id) {
-            connection.abort();
-            self.closed.push(id);
         }
     }
 

@@ -140,9 +140,14 @@ impl Admission {
         }
     }
 
-    /// Notes that a client waits for space: it earns no credit meanwhile.
+    /// Notes that a client waits for space: it earns no credit meanwhile, unless it is silent.
     pub fn pause(&self, sender: &mut SendRate, now: Moment) {
         sender.credit.pause(self.credit, now);
+    }
+
+    /// Notes that a client sent more while it waits for space.
+    pub fn note_input(sender: &mut SendRate, now: Moment) {
+        sender.credit.note_input(now);
     }
 
     /// Notes that a client waited for space until `now`.

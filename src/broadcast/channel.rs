@@ -13,7 +13,7 @@ pub struct Channel {
     feed: Feed,
     cost: LineCost,
     stall: StallTimer,
-    /// Notices that found no space: they are told as one number once there is some.
+    /// Notices that found no space: they are summed up in one line once there is some.
     missed: u64,
 }
 

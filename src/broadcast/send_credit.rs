@@ -1,4 +1,4 @@
-//! How much one client has sent lately: what tells a person who types from a bulk sender.
+//! How much one client has sent lately: what distinguishes a person who types from a bulk sender.
 //!
 //! Everything is counted in one unit, the bytes that a line takes in the most expensive view.
 
@@ -48,6 +48,9 @@ pub struct SendCredit {
 }
 
 impl SendCredit {
+    /// Without input for this long, a client that waits counts as silent.
+    const SILENCE: Duration = Duration::from_secs(1);
+
     /// The credit of a client that connects now.
     pub const fn new(rules: CreditRules, now: Moment) -> Self {
         Self { balance: rules.start(), at: now.wrapping_millis() }
@@ -72,10 +75,17 @@ impl SendCredit {
         self.at = now.wrapping_millis();
     }
 
-    /// Notes that the client has more to send than may be handled now: it earns nothing until
-    /// [`resume`](Self::resume), for it is not silent.
+    /// Notes that the client has more to send than may be handled now, and so is not silent.
     pub fn pause(&mut self, rules: CreditRules, now: Moment) {
         self.spend(0, rules, now);
+    }
+
+    /// Notes that a paused client sent more. Unless it was silent for a second, it earned nothing since it
+    /// sent the last.
+    pub fn note_input(&mut self, now: Moment) {
+        if self.idle_time(now) < Self::SILENCE {
+            self.resume(now);
+        }
     }
 
     /// Lets a client that was paused earn again, from `now` on.
@@ -139,13 +149,20 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_waits_for_space_earns_nothing() {
+    fn a_client_that_waits_for_space_earns_nothing_until_it_is_silent_for_a_second() {
         let mut credit = SendCredit::new(RULES, at(10_000));
         credit.spend(600, RULES, at(10_000));
         credit.pause(RULES, at(10_010));
-        credit.resume(at(14_000));
-        assert!(!credit.is_interactive(RULES, at(14_000)));
-        assert!(credit.is_interactive(RULES, at(14_050)));
+        for tick in 0..1000 {
+            credit.note_input(at(10_010 + 10 * tick));
+        }
+        assert!(!credit.is_interactive(RULES, at(20_000)));
+        credit.note_input(at(21_000));
+        assert!(credit.is_interactive(RULES, at(21_000)));
+        credit.pause(RULES, at(21_000));
+        let before = credit.balance(RULES, at(21_000));
+        credit.resume(at(30_000));
+        assert_eq!(credit.balance(RULES, at(30_000)), before);
     }
 
     #[test]

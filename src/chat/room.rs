@@ -1,14 +1,16 @@
 //! The room: who is in it, what a line asks for, and which views show it.
 
+mod commands;
+mod feeds;
+
 use super::command::{Command, is_all_blank};
 use super::event::Event;
 use super::members::Members;
 use super::private::PrivateMessage;
-use crate::broadcast::admission::{Admission, LineCost, ReadPermit, SendRate};
+use crate::broadcast::admission::{Admission, LineCost};
 use crate::broadcast::channel::Channel;
-use crate::broadcast::feed::{Cursor, Feed, FeedFull, Offset};
+use crate::broadcast::feed::{Cursor, FeedFull};
 use crate::broadcast::rate_limit::RateLimit;
-use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::util::plural::count;
 use crate::util::trim::TrimMemory;
@@ -166,7 +168,7 @@ impl Room {
         }
     }
 
-    /// Removes a client, and tells the others if they knew it.
+    /// Removes a client, and notifies the others if they have seen its join.
     pub fn leave(&mut self, id: ClientId) {
         if let Some(name) = self.members.as_mut().and_then(|members| members.leave(id)) {
             self.notify(None, &Event::Left { name: &name });
@@ -182,7 +184,7 @@ impl Room {
     /// the most expensive view.
     ///
     /// # Errors
-    /// [`FeedFull`] if more was read than [`read_permit`](Self::read_permit) allowed; some views lack it.
+    /// [`FeedFull`] if more was read than [`read_permit`](Self::read_permit) allowed; some views do not show it.
     pub fn handle_line(
         &mut self,
         sender: Sender,
@@ -267,64 +269,6 @@ impl Room {
         cost
     }
 
-    fn rename(&mut self, sender: Sender, cursor: &mut Cursor, name: &[u8]) -> (Reply, usize) {
-        let Some(members) = &mut self.members else { return (Reply::None, 0) };
-        let shown = escape::escape(name);
-        let name = String::from_utf8_lossy(&shown);
-        let old = match members.rename(sender.id, &name) {
-            Ok(old) => old,
-            Err(error) => return (self.refuse(sender, &error.message(shortened(&name))), name.len()),
-        };
-        let name = members.name(sender.id).to_owned();
-        let cost = if old == name { name.len() } else { self.announce_rename(sender, cursor, &old, &name) };
-        (self.notice(sender.view, &format!("you are {name} now")), cost)
-    }
-
-    /// Tells the others of a new name if they know the old one: because the client was announced, or spoke.
-    fn announce_rename(&mut self, sender: Sender, cursor: &mut Cursor, old: &str, new: &str) -> usize {
-        let Some(members) = &mut self.members else { return 0 };
-        let becomes_known = members.has_spoken(sender.id) && members.announce(sender.id).is_some();
-        let is_known = members.is_announced(sender.id);
-        let mut cost = new.len();
-        if becomes_known {
-            let here = self.here();
-            cost += self.notify(Some((sender.view, cursor)), &Event::Joined { name: old, here });
-        }
-        if is_known {
-            cost += self.notify(Some((sender.view, cursor)), &Event::Renamed { old, new });
-        }
-        cost
-    }
-
-    fn private_message(&mut self, sender: Sender, to: &[u8], text: &[u8]) -> Reply {
-        let shown = escape::escape(to);
-        let name = String::from_utf8_lossy(&shown);
-        if name.is_empty() || is_all_blank(text) {
-            return self.refuse(sender, "/msg needs a name and a text, for example /msg alice hi");
-        }
-        let Some(to) = self.members.as_ref().and_then(|members| members.find(&name)) else {
-            let name = shortened(&name);
-            return self.refuse(sender, &format!("nobody here is named \"{name}\": /who lists who is here"));
-        };
-        let text = self.escaped(text).into_owned();
-        if let Some(members) = &mut self.members {
-            // The recipient knows the sender's name from now on.
-            members.speak(sender.id);
-        }
-        Reply::Private(PrivateMessage { from: sender.id, to, text })
-    }
-
-    /// A private message as its recipient sees it or, as an echo, its sender; empty in the plain view.
-    pub fn render_private(&self, message: &PrivateMessage, view: View, is_echo: bool) -> Vec<u8> {
-        let (from, to) = (self.name(message.from), self.name(message.to));
-        self.lines(view, &Event::Private { from, to, text: &message.text, is_echo })
-    }
-
-    /// The error for the sender of a private message that could not be delivered.
-    pub fn reject_private(&self, message: &PrivateMessage, view: View, why: &str) -> Vec<u8> {
-        self.error(view, &format!("{} did not get your message: {why}", self.name(message.to)))
-    }
-
     /// Counts a line that was too long, and returns the error for its sender.
     pub fn refuse_too_long(&mut self, view: View, wants_error: bool) -> Option<Vec<u8>> {
         self.stats.too_long += 1;
@@ -375,69 +319,6 @@ impl Room {
     }
 }
 
-/// The feeds: what their readers have still to receive, and what senders may append.
-impl Room {
-    /// The lines of a view, for its readers.
-    pub fn feed(&self, view: View) -> &Feed {
-        self.channels[self.index(view)].feed()
-    }
-
-    /// Whether anything was appended since every reader was written to.
-    pub fn has_unwritten(&self) -> bool {
-        self.channels.iter().any(|channel| channel.feed().has_unwritten())
-    }
-
-    /// Notes that every reader was written to.
-    pub fn mark_all_written(&mut self) {
-        self.channels.iter_mut().for_each(Channel::mark_all_written);
-    }
-
-    /// Whether a client that holds an unfinished line of `held` bytes may be read.
-    pub fn read_permit(&self, sender: &SendRate, held: usize, now: Moment) -> ReadPermit {
-        self.admission.permit(&self.channels, sender, held, now)
-    }
-
-    /// Whether bulk senders that wait for space may be read again.
-    pub fn has_bulk_space(&self) -> bool {
-        self.admission.has_bulk_space(&self.channels)
-    }
-
-    /// Whether an unfinished line of `held` bytes is sure to find space.
-    pub fn has_space_for(&self, held: usize) -> bool {
-        self.channels.iter().all(|channel| channel.feed().space() > channel.cost().of(held))
-    }
-
-    /// Bytes that can be appended now, in all feeds together.
-    pub fn space(&self) -> usize {
-        self.channels.iter().map(|channel| channel.feed().space()).sum()
-    }
-
-    /// Frees what none of `readers` has still to receive: every reader that was behind when all were written
-    /// to, with its view. Then appends the number of notices that had found no space.
-    pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
-        let (at, here) = (self.time_of_day(), self.here());
-        for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
-            channel.reclaim(readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor));
-            channel.append_missed(|count| missed_notices(view, count, here, &at));
-        }
-    }
-
-    /// Starts, continues or pauses the stall timers; returns the next deadline while anything waits.
-    pub fn update_stall_timers(&mut self, senders_wait: bool, now: Moment) -> Option<Moment> {
-        self.admission.update_stall_timers(&mut self.channels, senders_wait, self.config.stall_timeout, now)
-    }
-
-    /// The offsets that the readers of a view had to reach, for each view whose readers were waited for long
-    /// enough.
-    pub fn take_expired_stalls(&mut self, now: Moment) -> Vec<(View, Offset)> {
-        let timeout = self.config.stall_timeout;
-        let channels = self.channels.iter_mut().zip(&self.views);
-        channels
-            .filter_map(|(channel, &view)| Some((view, channel.take_expired_stall(timeout, now)?)))
-            .collect()
-    }
-}
-
 impl TrimMemory for Room {
     fn has_slack(&self) -> bool {
         self.channels.iter().any(|channel| channel.feed().has_slack())
@@ -459,10 +340,4 @@ fn cursor_in<'a>(client: &'a mut Option<(View, &mut Cursor)>, view: View) -> Opt
 
 fn missed_notices(view: View, count: u64, here: usize, at: &str) -> Vec<u8> {
     view.render(&Event::Missed { count, here }, at).map_or_else(Vec::new, Cow::into_owned)
-}
-
-/// The beginning of what cannot be a name, for an error.
-fn shortened(name: &str) -> &str {
-    const MAX_CHARS: usize = 40;
-    name.char_indices().nth(MAX_CHARS).map_or(name, |(end, _)| &name[..end])
 }

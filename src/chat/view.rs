@@ -135,7 +135,7 @@ mod tests {
                 let text = if raw { Cow::Borrowed(&said[..]) } else { escape::escape(&said) };
                 for view in View::ALL {
                     let event = Event::Message { from: &name, text: &text, is_action: true };
-                    let line = view.render(&event, AT).expect("a message is told in each view");
+                    let line = view.render(&event, AT).expect("each view shows a message");
                     let sent = said.len() + "/me ".len();
                     let most = sent * view.expansion(raw) + view.line_overhead();
                     assert!(line.len() < most, "{view:?}, {byte}: {} bytes", line.len());

@@ -3,6 +3,7 @@
 use super::close_reason::CloseReason;
 use super::connection::{Connection, Refusal};
 use super::{ClientTimer, Clients};
+use crate::chat::text::TRY_AGAIN;
 use crate::net::peer::Peer;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
@@ -41,7 +42,7 @@ impl<S: Transport> Clients<S> {
             && let Err(error) = register(connection.socket(), id)
         {
             let reason = CloseReason::RegisterFailed(error.kind());
-            let text = "the server cannot accept you: try again later".to_owned();
+            let text = format!("the server cannot accept you{TRY_AGAIN}");
             if let Some(mut connection) = self.slots.remove(id) {
                 self.refuse(&mut connection, &Refusal { reason, text });
                 self.refuse_inline(connection, reason, now);
@@ -88,18 +89,18 @@ impl<S: Transport> Clients<S> {
     fn refusal(&self, peer: Peer) -> Option<Refusal> {
         let clients = self.limits.connections.clients;
         if self.online() >= clients {
-            let text = format!("the room is full ({clients} clients): try again later");
+            let text = format!("the room is full ({clients} clients){TRY_AGAIN}");
             return Some(Refusal { reason: CloseReason::RoomFull, text });
         }
         let here = self.per_network.full(peer)?;
-        let text = format!("too many connections from your address ({here}): try again later");
+        let text = format!("too many connections from your address ({here}){TRY_AGAIN}");
         Some(Refusal { reason: CloseReason::PerAddressLimit, text })
     }
 
     /// Refuses a connection for which there is no file descriptor to keep, and closes it at once.
     pub fn refuse_without_fd(&mut self, socket: S, view: View, peer: Peer, now: Moment) {
         self.stats.accepted += 1;
-        let text = "the server has no free file descriptor: try again later".to_owned();
+        let text = format!("the server has no free file descriptor{TRY_AGAIN}");
         let refusal = Refusal { reason: CloseReason::NoDescriptor, text };
         let mut connection = self.connect(socket, view, peer, now);
         self.refuse(&mut connection, &refusal);

@@ -34,7 +34,7 @@ pub enum CloseReason {
     IdleTimeout,
 }
 
-/// What is said of one kind of close.
+/// How one kind of close is logged and counted.
 struct Kind {
     /// In the totals.
     label: &'static str,

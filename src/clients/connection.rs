@@ -55,6 +55,15 @@ pub struct Refusal {
     pub text: String,
 }
 
+/// What waits for one client alone.
+#[derive(Debug, Default)]
+struct Buffers {
+    /// Text to be written.
+    outbox: Outbox,
+    /// Input to be handled.
+    unparsed: Unparsed,
+}
+
 /// A client and its connection.
 #[derive(Debug)]
 pub struct Connection<S> {
@@ -62,10 +71,8 @@ pub struct Connection<S> {
     view: View,
     pub(super) cursor: Cursor,
     pub(super) decoder: LineDecoder,
-    /// Boxed, for few clients have one and each has the pointer.
-    outbox: Option<Box<Outbox>>,
-    /// Likewise.
-    unparsed: Option<Box<Unparsed>>,
+    /// Boxed, for few clients have any and each has the pointer.
+    buffers: Option<Box<Buffers>>,
     pub(super) rate: SendRate,
     peer: Peer,
     state: State,
@@ -87,8 +94,7 @@ impl<S: Transport> Connection<S> {
             view,
             cursor,
             decoder: LineDecoder::default(),
-            outbox: None,
-            unparsed: None,
+            buffers: None,
             rate,
             peer,
             state: State::Open,
@@ -170,7 +176,12 @@ impl<S: Transport> Connection<S> {
 
     /// Whether the client has still to receive anything.
     pub fn has_pending_output(&mut self, feed: &Feed) -> bool {
-        self.can_write() && (self.outbox.is_some() || feed.is_behind(&mut self.cursor))
+        self.can_write() && (self.outbox_len() > 0 || feed.is_behind(&mut self.cursor))
+    }
+
+    /// Frees the buffers if they are empty.
+    fn free_buffers(&mut self) {
+        self.buffers.take_if(|buffers| buffers.outbox.is_empty() && buffers.unparsed.is_empty());
     }
 
     /// Starts to close: output that is pending now is still written.
@@ -257,6 +268,6 @@ mod tests {
     #[test]
     fn an_idle_client_is_small() {
         // Its socket is a file descriptor of 4 bytes; a debug build of mio adds 8.
-        assert!(size_of::<Connection<i32>>() <= 112, "{}", size_of::<Connection<i32>>());
+        assert!(size_of::<Connection<i32>>() <= 104, "{}", size_of::<Connection<i32>>());
     }
 }

@@ -5,7 +5,7 @@ use crate::chat::private::PrivateMessage;
 use crate::net::transport::Transport;
 
 impl<S: Transport> Clients<S> {
-    /// Delivers a private message, and tells its sender the result.
+    /// Delivers a private message, and sends its sender the result.
     pub(super) fn deliver_private(&mut self, message: &PrivateMessage) {
         let delivered = self.deliver_to_recipient(message);
         let Some(sender) = self.slots.get_mut(message.from) else { return };

@@ -1,7 +1,7 @@
 //! The write step: each client that has something to receive is written to once per turn.
 
 use super::connection::{Connection, ReadState};
-use super::read::ReadQueue;
+use super::read_queue::ReadQueue;
 use super::{ClientTimer, Clients};
 use crate::chat::room::Room;
 use crate::net::transport::Transport;

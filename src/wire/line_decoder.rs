@@ -1,8 +1,7 @@
-//! Bytes in, lines out: what a message is, whatever pieces it arrives in.
+//! Decodes bytes into lines, in whatever pieces they arrive.
 //!
-//! A line ends at LF, CR LF or CR NUL. Telnet commands are taken out, a line longer than the limit is
-//! refused whole and never stored, and a stranger's first bytes are recognised. Nothing here knows a
-//! socket, a clock or the log.
+//! A line ends at LF, CR LF or CR NUL. Telnet commands are removed, a line over the limit is refused whole
+//! and never stored, and the first bytes of other protocols are recognized.
 
 pub use super::other_protocol::OtherProtocol;
 use super::other_protocol::{self, SNIFF_BYTES, TlsSniff};
@@ -11,25 +10,25 @@ use crate::util::buffer::Buffer;
 use memchr::{memchr, memchr3};
 use std::ops::ControlFlow;
 
-/// What holds for every sender of a room.
+/// The rules for the lines of every client.
 #[derive(Debug, Clone, Copy)]
 pub struct LineRules {
     /// The longest line accepted, in bytes as sent, without its line end.
     pub max_line: usize,
-    /// Relay bytes as they come: a line ends at LF alone and is not looked into.
+    /// Relay bytes unchanged: a line ends at LF only, and nothing else is recognized.
     pub raw: bool,
 }
 
-/// What a sender's bytes came to.
+/// What was decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded<'a> {
-    /// A whole line, without its line end, telnet taken out, not yet made safe to show.
+    /// A whole line without its line end and without telnet commands, not yet escaped.
     Line(&'a [u8]),
-    /// A line over the limit: said once, when it passes the limit; its bytes are dropped.
+    /// A line over the limit; reported once, when it passes the limit. Its bytes are dropped.
     TooLong,
-    /// Telnet bytes to send back.
+    /// A telnet reply to send.
     TelnetReply([u8; 3]),
-    /// This is no chat client. What follows is not to be read as chat.
+    /// The first bytes of another protocol. What follows is no chat.
     OtherProtocol(OtherProtocol),
 }
 
@@ -37,12 +36,12 @@ pub enum Decoded<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct LineOverLimit;
 
-/// One sender's place in its stream of bytes: the unfinished line and what it is in the middle of.
+/// The decoder of one client: its unfinished line, and what it is in the middle of.
 ///
-/// An idle sender owns nothing beyond this struct.
+/// An idle client owns no memory besides this struct.
 #[derive(Debug, Default)]
 pub struct LineDecoder {
-    /// The unfinished line; boxed, for nearly nobody has one and everybody has the pointer.
+    /// The unfinished line. Boxed, for few clients have one and each has the pointer.
     partial: Option<Box<Buffer>>,
     telnet: Telnet,
     negotiation: Option<Box<Negotiation>>,
@@ -51,22 +50,22 @@ pub struct LineDecoder {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// At the first bytes, which may be a TLS hello.
+    /// The first bytes, which may be a TLS hello.
     #[default]
     Opening,
-    /// In the first line, which may be an HTTP request or an SSH banner.
+    /// The first line, which may be an HTTP request or an SSH banner.
     First,
-    /// In any later line.
+    /// A later line.
     Later,
-    /// In a line that was refused as too long; whether its last byte was CR.
+    /// The rest of a line that was refused as too long.
     Skipping { after_cr: bool },
-    /// After a line that silence ended: a line end that comes next is its own, and is no empty line.
-    /// Whether its last byte was CR.
+    /// After a line that [`flush`](LineDecoder::flush) ended: a line end that comes next belongs to it, and is
+    /// no empty line.
     Flushed { after_cr: bool },
 }
 
 impl LineDecoder {
-    /// The next event in `input`, of which it takes what it read; `None` when all is read.
+    /// Decodes the next item and removes its bytes from `input`; `None` when `input` is empty.
     ///
     /// `line` is scratch space, for a line that did not arrive in one piece.
     pub fn next<'a, 'input: 'a>(
@@ -131,9 +130,9 @@ impl LineDecoder {
         !matches!(self.stage, Stage::Skipping { .. }) && len > longest.saturating_add(usize::from(has_cr))
     }
 
-    /// Reads what is not text of a line: first bytes and telnet.
+    /// Decodes what is not text: first bytes and telnet.
     ///
-    /// Goes on where text comes next; breaks with an event, or with `None` where all is read.
+    /// Continues if text comes next; breaks with an item, or with `None` if `input` is empty.
     fn read_to_text(
         &mut self,
         rules: &LineRules,
@@ -159,7 +158,7 @@ impl LineDecoder {
         }
     }
 
-    /// The sender's input ended cleanly: what is left unfinished is a line too.
+    /// After an orderly end of input: decodes the unfinished line.
     pub fn finish<'a>(&mut self, rules: &LineRules, line: &'a mut Buffer) -> Option<Decoded<'a>> {
         if self.telnet.close()
             && let Some(event) = self.hold(&[IAC], rules)
@@ -167,11 +166,10 @@ impl LineDecoder {
             return Some(event);
         }
         *line = *self.partial.take()?;
-        Some(self.pass(line, rules))
+        Some(self.check_line(line, rules))
     }
 
-    /// The sender is silent: takes the unfinished line, if there is one, as a message now, and a
-    /// refused line as ended.
+    /// After a pause of the client: decodes the unfinished line now, and ends a refused one.
     pub fn flush<'a>(&mut self, rules: &LineRules, line: &'a mut Buffer) -> Option<Decoded<'a>> {
         if let Stage::Skipping { after_cr } = self.stage {
             self.stage = Stage::Flushed { after_cr };
@@ -180,7 +178,7 @@ impl LineDecoder {
         let was_flushed = matches!(self.stage, Stage::Flushed { .. });
         *line = *self.partial.take()?;
         let after_cr = !rules.raw && line.pop_if(b'\r').is_some();
-        let event = (!(was_flushed && line.is_empty())).then(|| self.pass(line, rules));
+        let event = (!(was_flushed && line.is_empty())).then(|| self.check_line(line, rules));
         self.stage = Stage::Flushed { after_cr };
         event
     }
@@ -190,12 +188,12 @@ impl LineDecoder {
         self.partial.is_some() || matches!(self.stage, Stage::Skipping { .. })
     }
 
-    /// Bytes held of the unfinished line, at most the longest line and a CR.
+    /// Bytes of the unfinished line, at most the longest line and a CR.
     pub fn held(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.len())
     }
 
-    /// Decides whether the first bytes open a TLS handshake; holds them while they may.
+    /// Decides whether the first bytes open a TLS handshake, and holds them until it can.
     fn read_opening(
         &mut self,
         rules: &LineRules,
@@ -216,7 +214,7 @@ impl LineDecoder {
                 }
                 TlsSniff::Other => {
                     self.stage = Stage::First;
-                    // Two bytes are held unasked, and the longest line may be one.
+                    // Up to two bytes were held without a check, and the limit may be one byte.
                     return match (self.held() > rules.max_line).then(|| self.refuse(&[], false, rules)) {
                         Some(event) => ControlFlow::Break(event),
                         None => ControlFlow::Continue(()),
@@ -227,7 +225,7 @@ impl LineDecoder {
         ControlFlow::Break(None)
     }
 
-    /// Whether the last byte of the line so far was CR, so that a NUL would end it.
+    /// Whether the last byte of the line so far is CR, so that a NUL would end it.
     pub fn is_after_cr(&self) -> bool {
         match self.stage {
             Stage::Skipping { after_cr } => after_cr,
@@ -236,7 +234,7 @@ impl LineDecoder {
         }
     }
 
-    /// Keeps text whose line end has not come yet.
+    /// Keeps text whose line end has not arrived yet.
     fn hold(&mut self, text: &[u8], rules: &LineRules) -> Option<Decoded<'static>> {
         let &last = text.last()?;
         if let Stage::Skipping { after_cr } = &mut self.stage {
@@ -246,7 +244,7 @@ impl LineDecoder {
         if matches!(self.stage, Stage::Flushed { .. }) && !self.is_blank(text, rules) {
             self.stage = Stage::Later;
         }
-        // A CR may yet turn out to be a part of the line end.
+        // A CR may be part of the line end.
         let ends_in_cr = !rules.raw && last == b'\r';
         if self.held() + text.len() - usize::from(ends_in_cr) > rules.max_line {
             return self.refuse(text, ends_in_cr, rules);
@@ -256,7 +254,7 @@ impl LineDecoder {
         None
     }
 
-    /// Whether the line so far and `text` are nothing, or the CR of a line end.
+    /// Whether the line so far and `text` are empty, or only the CR of a line end.
     fn is_blank(&self, text: &[u8], rules: &LineRules) -> bool {
         let held = self.partial.as_ref().map_or(&[][..], |partial| partial);
         match (held, text) {
@@ -266,20 +264,20 @@ impl LineDecoder {
         }
     }
 
-    /// Drops the line so far, of which `text` is the last piece, and skips the rest of it; says so once.
+    /// Drops the line so far, of which `text` is the last piece, and skips its rest. Reported once.
     fn refuse(&mut self, text: &[u8], after_cr: bool, rules: &LineRules) -> Option<Decoded<'static>> {
         let mut line = self.partial.take().map_or_else(Buffer::default, |held| *held);
         match std::mem::replace(&mut self.stage, Stage::Skipping { after_cr }) {
             Stage::Skipping { .. } => None,
             Stage::Opening | Stage::First => {
                 line.extend_from_slice(&text[..text.len().min(SNIFF_BYTES)]);
-                Some(judge_long(&line, rules))
+                Some(check_long(&line, rules))
             }
             Stage::Later | Stage::Flushed { .. } => Some(Decoded::TooLong),
         }
     }
 
-    /// The line end was found: `text` is the last piece of its line.
+    /// Completes a line, of which `text` is the last piece.
     fn end_line<'a>(&mut self, text: &'a [u8], rules: &LineRules, line: &'a mut Buffer) -> Decoded<'a> {
         let whole = match self.partial.take() {
             None => text,
@@ -290,30 +288,30 @@ impl LineDecoder {
             }
         };
         let whole = if rules.raw { whole } else { whole.strip_suffix(b"\r").unwrap_or(whole) };
-        self.pass(whole, rules)
+        self.check_line(whole, rules)
     }
 
-    /// A whole line, unless it is too long, or a first line that shows a stranger.
-    fn pass<'a>(&mut self, line: &'a [u8], rules: &LineRules) -> Decoded<'a> {
+    /// Checks a whole line: too long, another protocol, or a line.
+    fn check_line<'a>(&mut self, line: &'a [u8], rules: &LineRules) -> Decoded<'a> {
         let stage = std::mem::replace(&mut self.stage, Stage::Later);
         let is_first = matches!(stage, Stage::Opening | Stage::First);
         if line.len() > rules.max_line {
-            if is_first { judge_long(line, rules) } else { Decoded::TooLong }
-        } else if let Some(stranger) = is_first.then(|| other_protocol::sniff_line(line)).flatten() {
-            Decoded::OtherProtocol(stranger)
+            if is_first { check_long(line, rules) } else { Decoded::TooLong }
+        } else if let Some(protocol) = is_first.then(|| other_protocol::sniff_line(line)).flatten() {
+            Decoded::OtherProtocol(protocol)
         } else {
             Decoded::Line(line)
         }
     }
 }
 
-/// A first line over the limit: too long, or a stranger's, by what came before the limit.
-fn judge_long(line: &[u8], rules: &LineRules) -> Decoded<'static> {
+/// Checks the beginning of a first line over the limit: another protocol, or too long.
+fn check_long(line: &[u8], rules: &LineRules) -> Decoded<'static> {
     let beginning = &line[..line.len().min(rules.max_line).min(SNIFF_BYTES)];
     other_protocol::sniff_beginning(beginning).map_or(Decoded::TooLong, Decoded::OtherProtocol)
 }
 
-/// Takes what stands before the byte at `at`, and that byte too; returns what stood before it.
+/// Removes the bytes up to and including the one at `at`; returns those before it.
 fn take_to<'input>(input: &mut &'input [u8], at: usize) -> &'input [u8] {
     let text = &input[..at];
     *input = &input[at + 1..];
@@ -326,8 +324,8 @@ enum Stop {
     None,
 }
 
-/// The first byte that ends the line or opens a telnet sequence. Each byte is looked at once, however
-/// many NUL there are: what comes before a stop is never searched again.
+/// Finds the first byte that ends the line or opens a telnet sequence. Each byte is looked at once, however
+/// many NUL bytes there are.
 fn find_stop(input: &[u8], raw: bool, after_cr: bool) -> Stop {
     if raw {
         return memchr(b'\n', input).map_or(Stop::None, Stop::LineEnd);

@@ -1,6 +1,7 @@
 //! The named view: `<alice> text`, and notices that begin with `* `.
 
 use crate::chat::event::Event;
+use crate::chat::text::YOU_ARE;
 
 /// The line of an event, or `None` for an empty welcome.
 pub(super) fn render(event: &Event<'_>) -> Option<Vec<u8>> {
@@ -15,7 +16,7 @@ pub(super) fn render(event: &Event<'_>) -> Option<Vec<u8>> {
         }
         Event::Welcome { text: "", .. } => return None,
         Event::Welcome { text, name, here } => {
-            format!("{text}\n* you are {name} ({here} here); /help lists the commands")
+            format!("{text}\n* {YOU_ARE}{name} ({here} here); /help lists the commands")
         }
         Event::Joined { name, here } => format!("* {name} joined ({here} here)"),
         Event::Left { name } => format!("* {name} left"),

@@ -22,7 +22,7 @@ pub enum Input {
 }
 
 /// Input that was read and may not be handled yet: at most one read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Unparsed {
     bytes: Buffer,
     start: usize,
@@ -34,6 +34,11 @@ impl Unparsed {
         &self.bytes[self.start..]
     }
 
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
     /// Drops the first `handled` bytes.
     pub const fn consume(&mut self, handled: usize) {
         self.start += handled;
@@ -42,23 +47,27 @@ impl Unparsed {
 
 impl<S: Transport> Connection<S> {
     /// Whether there may be input: in the socket, or unparsed.
-    pub const fn has_input(&self) -> bool {
-        self.readable || self.unparsed.is_some()
+    pub fn has_input(&self) -> bool {
+        self.readable || self.unparsed_len() > 0
     }
 
     /// Bytes of input that was read and may not be handled yet.
     pub fn unparsed_len(&self) -> usize {
-        self.unparsed.as_ref().map_or(0, |unparsed| unparsed.bytes().len())
+        self.buffers.as_ref().map_or(0, |buffers| buffers.unparsed.bytes().len())
     }
 
     /// Takes the input that was read and not handled.
-    pub const fn take_unparsed(&mut self) -> Option<Box<Unparsed>> {
-        self.unparsed.take()
+    pub fn take_unparsed(&mut self) -> Option<Unparsed> {
+        let unparsed = std::mem::take(&mut self.buffers.as_mut()?.unparsed);
+        Some(unparsed).filter(|unparsed| !unparsed.is_empty())
     }
 
     /// Puts back what is left of it, if anything is.
-    pub fn put_back_unparsed(&mut self, unparsed: Box<Unparsed>) {
-        self.unparsed = Some(unparsed).filter(|unparsed| !unparsed.bytes().is_empty());
+    pub fn put_back_unparsed(&mut self, unparsed: Unparsed) {
+        if !unparsed.is_empty() {
+            self.buffers.get_or_insert_default().unparsed = unparsed;
+        }
+        self.free_buffers();
     }
 
     /// Keeps input that may not be handled yet. The socket is not read again before it is.
@@ -66,7 +75,7 @@ impl<S: Transport> Connection<S> {
         if !input.is_empty() {
             let mut bytes = Buffer::default();
             bytes.extend_from_slice(input);
-            self.unparsed = Some(Box::new(Unparsed { bytes, start: 0 }));
+            self.buffers.get_or_insert_default().unparsed = Unparsed { bytes, start: 0 };
         }
     }
 

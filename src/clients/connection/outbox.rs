@@ -21,6 +21,11 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// Whether there is no text.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     fn add(&mut self, text: &[u8]) {
         let must_wait = self.ready_bytes < self.text.len();
         self.text.extend_from_slice(text);
@@ -58,20 +63,20 @@ impl<S: Transport> Connection<S> {
 
     /// Bytes of text for this client alone that are not written yet.
     pub fn outbox_len(&self) -> usize {
-        self.outbox.as_ref().map_or(0, |outbox| outbox.text.len())
+        self.buffers.as_ref().map_or(0, |buffers| buffers.outbox.text.len())
     }
 
     /// Adds text for this client alone, if it can still be written.
     pub fn queue_text(&mut self, text: &[u8]) {
         if self.can_write() && !text.is_empty() {
-            self.outbox.get_or_insert_default().add(text);
+            self.buffers.get_or_insert_default().outbox.add(text);
         }
     }
 
     /// Adds text for this client alone that follows all lines that are in the feed now.
     pub fn queue_text_after_feed(&mut self, text: &[u8], feed: &Feed) {
         if self.can_write() && !text.is_empty() {
-            self.outbox.get_or_insert_default().add_after(text, feed.head());
+            self.buffers.get_or_insert_default().outbox.add_after(text, feed.head());
         }
     }
 
@@ -81,7 +86,8 @@ impl<S: Transport> Connection<S> {
     /// that it has to follow.
     pub fn write(&mut self, feed: &Feed) -> usize {
         let mut slices = IoSlices::default();
-        let parts = pending(&self.cursor, self.outbox.as_deref(), feed, &mut slices);
+        let outbox = self.buffers.as_ref().map(|buffers| &buffers.outbox).filter(|outbox| !outbox.is_empty());
+        let parts = pending(&self.cursor, outbox, feed, &mut slices);
         if slices.is_empty() {
             return 0;
         }
@@ -108,12 +114,12 @@ impl<S: Transport> Connection<S> {
 
     /// Notes that the first `bytes` of a write were taken; returns how many of them were the outbox's.
     fn advance_outbox(&mut self, bytes: usize, parts: &Parts) -> usize {
-        let Some(outbox) = &mut self.outbox else { return 0 };
+        let Some(buffers) = &mut self.buffers else { return 0 };
         let bytes = bytes.saturating_sub(parts.rest_of_line);
         let ready = bytes.min(parts.ready);
         let after = (bytes - ready).saturating_sub(parts.before).min(parts.after);
-        outbox.consume(ready, after);
-        self.outbox.take_if(|outbox| outbox.text.is_empty());
+        buffers.outbox.consume(ready, after);
+        self.free_buffers();
         ready + after
     }
 
@@ -121,7 +127,10 @@ impl<S: Transport> Connection<S> {
     fn on_write_error(&mut self, error: &io::Error) {
         match self.state {
             State::Open if error.kind() != ErrorKind::Interrupted => {
-                self.outbox = None;
+                if let Some(buffers) = &mut self.buffers {
+                    buffers.outbox = Outbox::default();
+                }
+                self.free_buffers();
                 self.state = State::WriteFailed { error: error.kind() };
                 self.readable = true;
             }

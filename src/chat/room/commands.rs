@@ -1,0 +1,78 @@
+//! The commands that change a name or send a private message.
+
+use super::{Reply, Room, Sender};
+use crate::broadcast::feed::Cursor;
+use crate::chat::command::is_all_blank;
+use crate::chat::event::Event;
+use crate::chat::private::PrivateMessage;
+use crate::chat::text::YOU_ARE;
+use crate::wire::escape;
+use crate::wire::view::View;
+
+impl Room {
+    /// Handles `/nick`; also returns the bytes that its notices took in the most expensive view.
+    pub(super) fn rename(&mut self, sender: Sender, cursor: &mut Cursor, name: &[u8]) -> (Reply, usize) {
+        let Some(members) = &mut self.members else { return (Reply::None, 0) };
+        let shown = escape::escape(name);
+        let name = String::from_utf8_lossy(&shown);
+        let old = match members.rename(sender.id, &name) {
+            Ok(old) => old,
+            Err(error) => return (self.refuse(sender, &error.message(shortened(&name))), name.len()),
+        };
+        let name = members.name(sender.id).to_owned();
+        let cost = if old == name { name.len() } else { self.announce_rename(sender, cursor, &old, &name) };
+        (self.notice(sender.view, &format!("{YOU_ARE}{name} now")), cost)
+    }
+
+    /// Notifies the others of a new name if they know the old one: because the client was announced, or spoke.
+    fn announce_rename(&mut self, sender: Sender, cursor: &mut Cursor, old: &str, new: &str) -> usize {
+        let Some(members) = &mut self.members else { return 0 };
+        let becomes_known = members.has_spoken(sender.id) && members.announce(sender.id).is_some();
+        let is_known = members.is_announced(sender.id);
+        let mut cost = new.len();
+        if becomes_known {
+            let here = self.here();
+            cost += self.notify(Some((sender.view, cursor)), &Event::Joined { name: old, here });
+        }
+        if is_known {
+            cost += self.notify(Some((sender.view, cursor)), &Event::Renamed { old, new });
+        }
+        cost
+    }
+
+    /// Handles `/msg`.
+    pub(super) fn private_message(&mut self, sender: Sender, to: &[u8], text: &[u8]) -> Reply {
+        let shown = escape::escape(to);
+        let name = String::from_utf8_lossy(&shown);
+        if name.is_empty() || is_all_blank(text) {
+            return self.refuse(sender, "/msg needs a name and a text, for example /msg alice hi");
+        }
+        let Some(to) = self.members.as_ref().and_then(|members| members.find(&name)) else {
+            let name = shortened(&name);
+            return self.refuse(sender, &format!("nobody here is named \"{name}\": /who lists who is here"));
+        };
+        let text = self.escaped(text).into_owned();
+        if let Some(members) = &mut self.members {
+            // The recipient knows the sender's name from now on.
+            members.speak(sender.id);
+        }
+        Reply::Private(PrivateMessage { from: sender.id, to, text })
+    }
+
+    /// A private message as its recipient sees it or, as an echo, its sender; empty in the plain view.
+    pub fn render_private(&self, message: &PrivateMessage, view: View, is_echo: bool) -> Vec<u8> {
+        let (from, to) = (self.name(message.from), self.name(message.to));
+        self.lines(view, &Event::Private { from, to, text: &message.text, is_echo })
+    }
+
+    /// The error for the sender of a private message that could not be delivered.
+    pub fn reject_private(&self, message: &PrivateMessage, view: View, why: &str) -> Vec<u8> {
+        self.error(view, &format!("{} did not get your message: {why}", self.name(message.to)))
+    }
+}
+
+/// The beginning of what cannot be a name, for an error.
+fn shortened(name: &str) -> &str {
+    const MAX_CHARS: usize = 40;
+    name.char_indices().nth(MAX_CHARS).map_or(name, |(end, _)| &name[..end])
+}

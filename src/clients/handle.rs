@@ -1,0 +1,181 @@
+//! Handles what one client sent: decodes its input, and does what each line asks for.
+
+use super::Clients;
+use super::close_reason::CloseReason;
+use super::connection::Connection;
+use crate::broadcast::admission::ReadBudget;
+use crate::chat::command::Command;
+use crate::chat::room::Reply;
+use crate::net::transport::Transport;
+use crate::util::buffer::Buffer;
+use crate::util::clock::Moment;
+use crate::util::id_slab::ClientId;
+use crate::wire::escape;
+use crate::wire::line_decoder::Decoded;
+use log::{debug, error, log_enabled};
+
+/// What a line costs beside its bytes.
+const LINE_COST: usize = 32;
+/// What a command costs instead: its reply and its notices are rendered, 1 to 2 µs.
+const COMMAND_COST: usize = 512;
+
+/// What was handled of one client's input.
+#[derive(Debug, Default)]
+pub(super) struct Handled {
+    /// Bytes of input.
+    pub(super) input: usize,
+    lines: usize,
+    /// Bytes that its lines took in the most expensive view.
+    space: usize,
+    /// Work, in units of the budget of a turn.
+    pub(super) work: usize,
+}
+
+impl<S: Transport> Clients<S> {
+    /// Decodes input and handles its lines, as far as the budget allows and the client takes its replies.
+    pub(super) fn handle_input(
+        &mut self,
+        id: ClientId,
+        input: &[u8],
+        mut budget: ReadBudget,
+        now: Moment,
+    ) -> Handled {
+        let mut handled = Handled::default();
+        let mut rest = input;
+        let mut scratch = Buffer::default();
+        let rules = *self.room.rules();
+        let cost = self.room.admission().cost();
+        let held = self.slots.get(id).map_or(0, |connection| connection.decoder.held());
+        while budget.lines > 0
+            && let Some(longest) = cost.longest(budget.space)
+        {
+            let Some(connection) = self.slots.get_mut(id) else { break };
+            if !connection.is_active() {
+                // What follows the last line of a client that leaves, or of another protocol, is no chat.
+                rest = &[];
+                break;
+            }
+            if connection.is_outbox_full() {
+                break;
+            }
+            let next = connection.decoder.next_within(&rules, longest, &mut rest, &mut scratch);
+            let Ok(Some(decoded)) = next else { break };
+            match decoded {
+                Decoded::Line(line) => {
+                    let space = self.handle_line(id, line, &mut handled.work);
+                    budget.space = budget.space.saturating_sub(space);
+                    budget.lines -= 1;
+                    handled.space += space;
+                    handled.lines += 1;
+                }
+                Decoded::TooLong => {
+                    self.refuse_too_long(id);
+                    budget.lines -= 1;
+                    handled.lines += 1;
+                }
+                Decoded::TelnetReply(reply) => connection.queue_text(&reply),
+                Decoded::OtherProtocol(protocol) => {
+                    let error = self.room.error(connection.view(), protocol.refusal());
+                    let feed = self.room.feed(connection.view());
+                    connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
+                }
+            }
+        }
+        handled.input = input.len() - rest.len();
+        handled.work += handled.input + handled.lines * LINE_COST;
+        if let Some(connection) = self.slots.get_mut(id) {
+            // Bytes of an unfinished line are counted when it is complete, as what it takes then.
+            let new_held = connection.decoder.held().saturating_sub(held);
+            let bytes = handled.space.max(handled.input.saturating_sub(new_held));
+            self.room.admission().record_sent(&mut connection.rate, handled.lines, bytes, now);
+        }
+        handled
+    }
+
+    /// Does what a line asks for; returns the bytes that it took in the most expensive view.
+    fn handle_line(&mut self, id: ClientId, line: &[u8], work: &mut usize) -> usize {
+        let Some(connection) = self.slots.get_mut(id) else { return 0 };
+        if log_enabled!(log::Level::Debug) {
+            log_line(connection, line);
+        }
+        let sender = connection.sender(id);
+        match self.room.handle_line(sender, &mut connection.cursor, line) {
+            Ok((Reply::None, space)) => space,
+            Ok((reply, space)) => {
+                *work += COMMAND_COST;
+                match reply {
+                    Reply::None => {}
+                    Reply::Lines(lines) => connection.queue_text(&lines),
+                    Reply::Private(message) => self.deliver_private(&message),
+                    Reply::Quit => {
+                        connection.begin_close(CloseReason::ClosedByPeer, self.room.feed(sender.view));
+                        self.leave_if_closing(id);
+                    }
+                }
+                space
+            }
+            Err(_) => {
+                error!(
+                    "{}: a line of {} bytes found no space in the feed and was lost",
+                    connection.peer(),
+                    line.len()
+                );
+                0
+            }
+        }
+    }
+
+    fn refuse_too_long(&mut self, id: ClientId) {
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        debug!("{}: line too long", connection.peer());
+        let wants_error = !connection.is_outbox_full();
+        if let Some(error) = self.room.refuse_too_long(connection.view(), wants_error) {
+            connection.queue_text(&error);
+        }
+    }
+
+    /// Handles the end of input: after an orderly end an unfinished line is a message.
+    pub(super) fn handle_end(&mut self, id: ClientId, now: Moment) {
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        let rules = *self.room.rules();
+        let mut scratch = Buffer::default();
+        if connection.has_ended_cleanly()
+            && let Some(decoded) = connection.decoder.finish(&rules, &mut scratch)
+        {
+            self.handle_unfinished(id, decoded, now);
+        }
+        if let Some(connection) = self.slots.get_mut(id) {
+            let feed = self.room.feed(connection.view());
+            connection.end_input(feed);
+        }
+    }
+
+    pub(super) fn handle_unfinished(&mut self, id: ClientId, decoded: Decoded<'_>, now: Moment) {
+        match decoded {
+            Decoded::Line(line) => {
+                let space = self.handle_line(id, line, &mut 0);
+                if let Some(connection) = self.slots.get_mut(id) {
+                    self.room.admission().record_sent(&mut connection.rate, 1, space, now);
+                }
+            }
+            Decoded::TooLong => self.refuse_too_long(id),
+            Decoded::OtherProtocol(protocol) => {
+                if let Some(connection) = self.slots.get_mut(id) {
+                    let error = self.room.error(connection.view(), protocol.refusal());
+                    let feed = self.room.feed(connection.view());
+                    connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
+                }
+            }
+            Decoded::TelnetReply(_) => {}
+        }
+    }
+}
+
+fn log_line<S: Transport>(connection: &Connection<S>, line: &[u8]) {
+    match Command::parse(line) {
+        Command::Private { .. } if connection.view().has_names() => {
+            debug!("{}: a private message", connection.peer());
+        }
+        _ => debug!("{}: {}", connection.peer(), String::from_utf8_lossy(&escape::escape(line))),
+    }
+}

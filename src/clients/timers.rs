@@ -1,0 +1,124 @@
+//! What happens when a deadline of one client has passed.
+
+use super::Clients;
+use super::close_reason::CloseReason;
+use super::connection::ReadState;
+use crate::broadcast::admission::ReadPermit;
+use crate::net::transport::Transport;
+use crate::util::buffer::Buffer;
+use crate::util::clock::Moment;
+use crate::util::id_slab::ClientId;
+use std::time::Duration;
+
+/// What a deadline of one client is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientTimer {
+    /// Its unfinished line becomes a message.
+    Flush,
+    /// Its close takes too long.
+    Close,
+    /// It may be read again after it reached its rate limit.
+    RateLimit,
+    /// It has sent nothing for too long.
+    Idle,
+    /// The others learn that it has joined.
+    AnnounceJoin,
+}
+
+impl ClientTimer {
+    /// All of them.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Flush, Self::Close, Self::RateLimit, Self::Idle, Self::AnnounceJoin];
+}
+
+impl<S: Transport> Clients<S> {
+    /// Handles the deadlines that have passed. That of the stall timers is handled by
+    /// [`disconnect_stalled`](Self::disconnect_stalled).
+    pub fn run_timers(&mut self, now: Moment) {
+        while self.run_next_timer(now).is_some() {}
+    }
+
+    /// Handles the soonest deadline if it has passed; returns whose it was, and for what.
+    pub fn run_next_timer(&mut self, now: Moment) -> Option<(ClientId, ClientTimer)> {
+        let (id, timer) = self.timers.pop(now)?;
+        match timer {
+            ClientTimer::Flush => self.flush(id, now),
+            ClientTimer::Close => self.abort_close(id),
+            ClientTimer::RateLimit => self.resume_rate_limited(id, now),
+            ClientTimer::Idle => self.check_idle(id, now),
+            ClientTimer::AnnounceJoin => self.announce_join(id),
+        }
+        Some((id, timer))
+    }
+
+    fn abort_close(&mut self, id: ClientId) {
+        if let Some(connection) = self.slots.get_mut(id) {
+            connection.abort();
+            self.closed.push(id);
+        }
+    }
+
+    /// Announces a client's join to the others.
+    fn announce_join(&mut self, id: ClientId) {
+        if let Some(connection) = self.slots.get_mut(id)
+            && connection.is_open()
+        {
+            let client = connection.sender(id);
+            self.room.announce(client, &mut connection.cursor);
+        }
+    }
+
+    /// A client's pause for its rate limit is over.
+    fn resume_rate_limited(&mut self, id: ClientId, now: Moment) {
+        if let Some(connection) = self.slots.get_mut(id)
+            && connection.read_state == ReadState::RateLimited
+        {
+            self.queue.push(id, connection, &self.room, now);
+        }
+    }
+
+    /// Disconnects a client that has sent nothing for the idle timeout.
+    fn check_idle(&mut self, id: ClientId, now: Moment) {
+        let Some(idle_timeout) = self.limits.idle_timeout else { return };
+        let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else {
+            return;
+        };
+        // A client with unread input is not idle, unless it is not read because it does not take its replies.
+        let permit = connection.read_permit(&self.room, now);
+        let is_waiting = connection.has_input() && permit != ReadPermit::AfterWrite;
+        let idle_time = if is_waiting { Duration::ZERO } else { connection.rate.idle_time(now) };
+        let left = idle_timeout.saturating_sub(idle_time);
+        if !left.is_zero() {
+            return self.timers.set((id, ClientTimer::Idle), now.after(left));
+        }
+        let text = format!("disconnected: nothing sent for {} s", idle_timeout.as_secs_f64());
+        let error = self.room.error(connection.view(), &text);
+        let feed = self.room.feed(connection.view());
+        connection.refuse(&error, CloseReason::IdleTimeout, feed);
+        self.timers.cancel((id, ClientTimer::Flush));
+        self.due.push(id);
+        self.leave_if_closing(id);
+    }
+
+    /// Sends a client's unfinished line as a message, after `--flush-after` without input.
+    fn flush(&mut self, id: ClientId, now: Moment) {
+        let Some(flush_after) = self.limits.flush_after else { return };
+        let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else {
+            return;
+        };
+        if connection.has_input() {
+            // Not silent: its read sets another deadline.
+            return;
+        }
+        if !self.room.has_space_for(connection.decoder.held()) {
+            return self.timers.set((id, ClientTimer::Flush), now.after(flush_after));
+        }
+        let rules = *self.room.rules();
+        let mut scratch = Buffer::default();
+        if let Some(decoded) = connection.decoder.flush(&rules, &mut scratch) {
+            self.handle_unfinished(id, decoded, now);
+        }
+        self.due.push(id);
+        self.leave_if_closing(id);
+    }
+}

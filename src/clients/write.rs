@@ -1,4 +1,4 @@
-//! The write step: each client that has something to receive is written to once per turn.
+//! The write step: each client with pending output is written to once per turn.
 
 use super::connection::{Connection, ReadState};
 use super::read_queue::ReadQueue;
@@ -11,12 +11,12 @@ use crate::util::timers::Timers;
 use log::trace;
 use std::time::Duration;
 
-/// How long a connection may take to end its side after the server has ended its own.
+/// How long a peer may take to end its output after the server has ended its own.
 const LINGER: Duration = Duration::from_secs(2);
 
 impl<S: Transport> Clients<S> {
-    /// Writes once to each client that has something to receive and whose socket takes it: to all clients
-    /// after a broadcast, otherwise only to those that are due. Then blocked senders may go on.
+    /// Writes once to each client that has pending output and whose socket is writable. After a broadcast this
+    /// looks at all clients, otherwise only at those that are due. Then blocked senders may be read again.
     pub fn write(&mut self, now: Moment) {
         if self.room.has_unwritten() {
             self.write_to_all(now);
@@ -28,7 +28,7 @@ impl<S: Transport> Clients<S> {
     fn write_to_all(&mut self, now: Moment) {
         self.due.clear();
         self.behind.clear();
-        // A different client is last each time.
+        // Each time another client is first and another is last.
         self.rotation = self.rotation.wrapping_add(1);
         let Self { room, limits, slots, timers, queue, due, behind, closed, rotation, stats, .. } = self;
         let close_timeout = limits.close_timeout;
@@ -46,7 +46,7 @@ impl<S: Transport> Clients<S> {
 
     fn write_to_due(&mut self, now: Moment) {
         let mut due = std::mem::take(&mut self.due);
-        // One write a turn, for however many reasons.
+        // A client that is due for several reasons is still written to only once.
         due.sort_unstable();
         due.dedup();
         let mut progress = false;
@@ -103,7 +103,8 @@ impl WriteStep<'_> {
             }
         }
         if connection.read_state == ReadState::RateLimited {
-            // A client that nothing can be written to is not read at its rate for hours either.
+            // If nothing can be written to a rate-limited client, its input would be read at its rate for hours,
+            // to no use.
             connection.abort_write_failed();
         }
         if connection.close_reason().is_some() {

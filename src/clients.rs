@@ -155,6 +155,7 @@ impl<S: Transport> Clients<S> {
             }
             if connection.is_member {
                 self.room.leave(id);
+                self.room.remove_reader(connection.view());
                 self.per_network.remove(connection.peer());
             } else {
                 self.refusals -= 1;

@@ -1,6 +1,6 @@
 //! A simulation of the room in its views: people come, speak, take names, talk to one alone, ask, read as
 //! they like, break and leave, over scripted sockets and with a clock set by hand. Naive readers take what
-//! each is told apart; one of each view who takes all and is there from the start sees the one order that
+//! each is shown apart; one of each view who takes all and is there from the start sees the one order that
 //! all others have to see a stretch of.
 //!
 //! A run is decided by its seed: `HUBBUB_SEED=17 cargo test --test simulation_views` shows it again, and
@@ -9,26 +9,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
 #![allow(clippy::print_stderr, reason = "whoever reads of a failure wants its seed")]
 
+#[path = "simulation_views/client.rs"]
+mod client;
 mod common;
 #[path = "simulation_views/ending.rs"]
 mod ending;
-#[path = "simulation_views/heard.rs"]
-mod heard;
-#[path = "simulation_views/letter.rs"]
-mod letter;
+#[path = "simulation_views/input.rs"]
+mod input;
 #[path = "simulation_views/model.rs"]
 mod model;
 #[path = "simulation/network.rs"]
 mod network;
 #[path = "simulation_views/order.rs"]
 mod order;
-#[path = "simulation_views/person.rs"]
-mod person;
-#[path = "simulation_views/speech.rs"]
-mod speech;
+#[path = "simulation_views/private.rs"]
+mod private;
+#[path = "simulation_views/received.rs"]
+mod received;
 
+use client::ClientModel;
 use common::random::{Random, seeds};
-use common::table::*;
+use common::scripted::*;
 use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
@@ -38,10 +39,9 @@ use hubbub::net::peer::Peer;
 use hubbub::util::id_slab::ClientId;
 use hubbub::wire::line_decoder::LineRules;
 use hubbub::wire::view::View;
+use input::Sender;
 use model::Model;
 use order::Order;
-use person::Person;
-use speech::Sender;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -50,17 +50,17 @@ const SEEDS: u64 = 20;
 const STEPS: usize = 400;
 const WELCOME: &str = "welcome";
 /// Connections that there are at most at a time, those lingering included.
-const MOST_PEOPLE: usize = 14;
-/// The others are told of whoever stays for so long, and who ends may take as long to go.
-const A_WHILE: Duration = Duration::from_secs(2);
+const MAX_CLIENTS: usize = 14;
+/// The others are shown of whoever stays for so long, and who ends may take as long to go.
+const ANNOUNCE_AFTER: Duration = Duration::from_secs(2);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What can be seen in a run, in the order of [`SIGHTS`].
-type Seen = [u64; SIGHTS.len()];
-const SIGHTS: [&str; 7] = [
+/// What can be seen in a run, in the order of [`KINDS`].
+type Counts = [u64; KINDS.len()];
+const KINDS: [&str; 7] = [
     "a notice that found no room at once",
-    "a letter that found no room",
-    "a letter that came too late",
+    "a message that found no room",
+    "a message that came too late",
     "a stalled reader",
     "one who left",
     "one who was silent",
@@ -70,13 +70,13 @@ const SIGHTS: [&str; 7] = [
 /// A run: the clients, the model of it, and what happens next.
 struct Simulation {
     random: Random,
-    table: Table,
+    server: ScriptedServer,
     model: Model,
-    diary: Diary,
+    trace: Trace,
     /// Members so far.
     number: usize,
     /// Whether most take little, and so there is often no room.
-    is_lazy: bool,
+    reads_little: bool,
     seed: u64,
     step: usize,
 }
@@ -99,7 +99,7 @@ fn config(random: &mut Random) -> (RoomConfig, ClientLimits) {
     let history = if random.one_in(3) { random.pick(&[1, 5, 100]) } else { 0 };
     let welcome = random.pick(&["", WELCOME]).to_owned();
     let rate = random.one_in(4).then(|| random.pick(&[5, 50])).and_then(RateLimit::new);
-    let config = RoomConfig { rules, views, history, welcome, rate, ..common::table::config(feed) };
+    let config = RoomConfig { rules, views, history, welcome, rate, ..common::scripted::config(feed) };
     let connections = ConnectionBudget { clients: random.pick(&[7, 11, 40, 40]), refusals: random.below(3) };
     let mut some = |span| random.one_in(3).then_some(span);
     let limits = ClientLimits {
@@ -116,37 +116,37 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         let (config, limits) = config(&mut random);
-        let diary = Diary::default();
-        let table = Table::with(config.clone(), limits);
-        let model = Model::new(config, limits, diary.clone());
-        let is_lazy = random.one_in(2);
-        let mut simulation = Self { random, table, model, diary, number: 0, is_lazy, seed, step: 0 };
-        simulation.observers_come();
+        let trace = Trace::default();
+        let server = ScriptedServer::new(config.clone(), limits);
+        let model = Model::new(config, limits, trace.clone());
+        let reads_little = random.one_in(2);
+        let mut simulation = Self { random, server, model, trace, number: 0, reads_little, seed, step: 0 };
+        simulation.connect_observers();
         simulation
     }
 
     /// One of each view, who takes all, says nothing to anybody, and stays to the end.
-    fn observers_come(&mut self) {
+    fn connect_observers(&mut self) {
         let views = self.model.config.views.clone();
         let orders = views.iter().enumerate().map(|(index, &view)| Order::new(view, index + 1));
         self.model.orders = orders.collect();
         for view in views {
-            let mut observer = self.newcomer(view);
+            let mut observer = self.new_client(view);
             observer.address = IpAddr::from([10, 0, 1, view.index() as u8]);
             self.comes(observer);
         }
-        self.pass(A_WHILE);
+        self.pass(ANNOUNCE_AFTER);
         self.settle_all();
     }
 
     /// What there was to see.
-    fn run(mut self) -> Seen {
+    fn run(mut self) -> Counts {
         for _ in 0..STEPS {
             self.step += 1;
             for _ in 0..self.random.within(1..=3) {
-                self.something_happens();
+                self.random_action();
             }
-            self.deliver_reports();
+            self.deliver_events();
             for _ in 0..self.random.within(1..=3) {
                 self.turn();
             }
@@ -155,16 +155,16 @@ impl Simulation {
             }
         }
         self.step += 1;
-        self.ends_well();
-        self.seen()
+        self.end_run();
+        self.counts()
     }
 
-    fn seen(&self) -> Seen {
-        let (model, ended) = (&self.model, |close_reason| self.table.ended(close_reason));
+    fn counts(&self) -> Counts {
+        let (model, ended) = (&self.model, |close_reason| self.server.closed(close_reason));
         [
             model.missed_notices(),
-            model.came_back("they do not read"),
-            model.came_back("they are leaving"),
+            model.was_rejected("they do not read"),
+            model.was_rejected("they are leaving"),
             ended(CloseReason::StalledReader),
             ended(CloseReason::ClosedByPeer),
             ended(CloseReason::IdleTimeout),
@@ -172,137 +172,137 @@ impl Simulation {
         ]
     }
 
-    fn something_happens(&mut self) {
+    fn random_action(&mut self) {
         match self.random.below(40) {
-            0..3 => self.someone_comes(),
-            3..5 => self.time_passes(),
-            5 => self.pass(A_MILLISECOND),
-            6..20 => self.someone_speaks(),
-            20..36 if !self.is_lazy || self.random.one_in(6) => self.someone_takes(),
-            36 => self.someone_breaks(),
-            37 => self.someone_ends(),
+            0..3 => self.client_connects(),
+            3..5 => self.time_jumps(),
+            5 => self.pass(MILLISECOND),
+            6..20 => self.client_sends(),
+            20..36 if !self.reads_little || self.random.one_in(6) => self.client_reads(),
+            36 => self.client_breaks(),
+            37 => self.client_ends_input(),
             _ => {}
         }
     }
 
     /// One of those who are here, or were turned away and linger, and are no observers.
-    fn someone(&mut self) -> Option<usize> {
+    fn any_client(&mut self) -> Option<usize> {
         let observers = self.model.orders.len();
-        let others = self.model.members.keys().copied().filter(|&number| number > observers);
+        let others = self.model.clients.keys().copied().filter(|&number| number > observers);
         let others = others.collect::<Vec<_>>();
         (!others.is_empty()).then(|| self.random.pick(&others))
     }
 
-    fn person(&mut self, number: usize) -> &mut Person {
-        self.model.members.get_mut(&number).unwrap()
+    fn client(&mut self, number: usize) -> &mut ClientModel {
+        self.model.clients.get_mut(&number).unwrap()
     }
 
-    fn newcomer(&mut self, view: View) -> Person {
+    fn new_client(&mut self, view: View) -> ClientModel {
         self.number += 1;
-        let client = Client::outside(self.number, &self.diary);
-        Person::new(self.number, client, view, self.model.config.rules)
+        let scripted = ScriptedClient::traced(self.number, &self.trace);
+        ClientModel::new(self.number, scripted, view, self.model.config.rules)
     }
 
-    fn someone_comes(&mut self) {
-        if self.model.members.len() >= MOST_PEOPLE {
+    fn client_connects(&mut self) {
+        if self.model.clients.len() >= MAX_CLIENTS {
             return;
         }
         let view = self.random.pick(&self.model.config.views);
-        let mut person = self.newcomer(view);
-        person.address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
-        person.is_healthy = self.random.one_in(3);
+        let mut client = self.new_client(view);
+        client.address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
+        client.accepts_all = self.random.one_in(3);
         if self.random.one_in(8) {
-            person.client.will_read("/nick early\nsaid already\n/who\n/msg ann and more");
+            client.scripted.queue_input("/nick early\nsaid already\n/who\n/msg ann and more");
         }
-        self.comes(person);
+        self.comes(client);
     }
 
-    fn comes(&mut self, person: Person) {
-        let (number, view) = (person.number, person.view);
-        let socket = person.client.socket.clone();
-        let peer = Peer::from(SocketAddr::from((person.address, 1)));
-        let is_porch_full = self.model.is_porch_full();
-        self.model.comes(person);
-        let (table, watch) = (&mut self.table, |_: &mut FakeSocket, _: ClientId| Ok(()));
-        let key = table.clients.admit(socket, view, peer, table.now, watch);
-        let person = self.person(number);
+    fn comes(&mut self, client: ClientModel) {
+        let (number, view) = (client.number, client.view);
+        let socket = client.scripted.socket.clone();
+        let peer = Peer::from(SocketAddr::from((client.address, 1)));
+        let is_refusal_limit_reached = self.model.is_refusal_limit_reached();
+        self.model.connect(client);
+        let (server, register) = (&mut self.server, |_: &mut ScriptedSocket, _: ClientId| Ok(()));
+        let key = server.clients.admit(socket, view, peer, server.now, register);
+        let client = self.client(number);
         match key {
-            Some(key) => person.client.key = key,
+            Some(key) => client.scripted.id = key,
             None => {
-                assert!(!person.is_member && is_porch_full, "{number} was closed for no reason");
+                assert!(!client.is_member && is_refusal_limit_reached, "{number} was closed for no reason");
                 self.model.catch_up();
                 self.model.all_read();
-                self.model.are_gone(&[(number, CloseReason::RoomFull)].into());
+                self.model.removed(&[(number, CloseReason::RoomFull)].into());
             }
         }
     }
 
-    fn someone_speaks(&mut self) {
-        let Some(number) = self.someone() else { return };
+    fn client_sends(&mut self) {
+        let Some(number) = self.any_client() else { return };
         let names = self.model.names().into_iter().map(str::to_owned).collect::<Vec<_>>();
         let RoomConfig { feed, rules, .. } = self.model.config;
-        let person = self.model.members.get_mut(&number).unwrap();
-        if person.is_silent || person.client.unread() > 3 * feed {
+        let client = self.model.clients.get_mut(&number).unwrap();
+        if client.has_ended_input || client.scripted.unread() > 3 * feed {
             return;
         }
-        let (random, lines) = (&mut self.random, &mut person.lines);
+        let (random, lines) = (&mut self.random, &mut client.lines);
         let LineRules { max_line, raw } = rules;
-        let said = Sender { random, number, lines, max_line, feed, raw, names: &names }.speech();
-        for piece in network::pieces(&mut self.random, &said) {
-            person.client.will_read(piece);
+        let sent = Sender { random, number, lines, max_line, feed, raw, names: &names }.input();
+        for piece in network::pieces(&mut self.random, &sent) {
+            client.scripted.queue_input(piece);
         }
-        person.reports.0 = true;
+        client.events.0 = true;
     }
 
     /// Someone reads: a few bytes, or all from now on, or nothing.
-    fn someone_takes(&mut self) {
-        let Some(number) = self.someone() else { return };
+    fn client_reads(&mut self) {
+        let Some(number) = self.any_client() else { return };
         let random = &mut self.random;
-        let person = self.model.members.get_mut(&number).unwrap();
-        if person.is_healthy || person.may_break() {
+        let client = self.model.clients.get_mut(&number).unwrap();
+        if client.accepts_all || client.may_break() {
             return;
         }
         let most = random.pick(&[1, 10, 100, 10_000]);
-        let takes = (0..random.below(5)).map(|_| Take::Bytes(random.within(1..=most))).collect();
-        let mut script = person.client.edit();
-        script.takes = takes;
-        script.then_takes = if random.one_in(5) { Take::All } else { Take::NotNow };
-        person.reports.1 = true;
+        let takes = (0..random.below(5)).map(|_| Accept::Bytes(random.within(1..=most))).collect();
+        let mut script = client.scripted.script_mut();
+        script.accepts = takes;
+        script.then_accepts = if random.one_in(5) { Accept::All } else { Accept::WouldBlock };
+        client.events.1 = true;
     }
 
     /// The connection of someone breaks, in one direction.
-    fn someone_breaks(&mut self) {
-        let Some(number) = self.someone() else { return };
+    fn client_breaks(&mut self) {
+        let Some(number) = self.any_client() else { return };
         let kind = network::failure(&mut self.random);
         let is_reading = self.random.one_in(2);
-        let person = self.person(number);
-        if person.is_healthy {
+        let client = self.client(number);
+        if client.accepts_all {
             return;
         }
         if is_reading {
-            person.client.will_fail(kind);
-            person.is_silent = true;
+            client.scripted.queue_error(kind);
+            client.has_ended_input = true;
         } else {
-            person.client.edit().then_takes = Take::Fail(kind);
+            client.scripted.script_mut().then_accepts = Accept::Fail(kind);
         }
-        person.reports = (true, true);
+        client.events = (true, true);
     }
 
-    fn someone_ends(&mut self) {
-        if let Some(number) = self.someone() {
+    fn client_ends_input(&mut self) {
+        if let Some(number) = self.any_client() {
             self.ends(number);
         }
     }
 
     fn ends(&mut self, number: usize) {
-        let Some(person) = self.model.members.get_mut(&number) else { return };
-        if !std::mem::replace(&mut person.is_silent, true) {
-            person.client.will_end();
-            person.reports.0 = true;
+        let Some(client) = self.model.clients.get_mut(&number) else { return };
+        if !std::mem::replace(&mut client.has_ended_input, true) {
+            client.scripted.queue_end();
+            client.events.0 = true;
         }
     }
 
-    fn time_passes(&mut self) {
+    fn time_jumps(&mut self) {
         let millis = self.random.pick(&[10, 300, 1000, 3000, 6000]);
         let millis = self.random.within(1..=millis);
         self.pass(Duration::from_millis(millis as u64));
@@ -310,64 +310,64 @@ impl Simulation {
 
     /// Where silence ends one's stay, the observers say something that is no message where there are commands.
     fn pass(&mut self, span: Duration) {
-        self.table.now = self.table.now.after(span);
+        self.server.now = self.server.now.after(span);
         let observers = self.model.orders.len();
-        for (_, observer) in self.model.members.range_mut(..=observers) {
-            let is_heard = observer.client.unread() == 0 && !observer.is_silent;
-            if is_heard && self.model.limits.idle_timeout.is_some() && span > A_MILLISECOND {
-                observer.client.will_read("\n");
-                observer.reports.0 = true;
+        for (_, observer) in self.model.clients.range_mut(..=observers) {
+            let is_heard = observer.scripted.unread() == 0 && !observer.has_ended_input;
+            if is_heard && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
+                observer.scripted.queue_input("\n");
+                observer.events.0 = true;
             }
         }
     }
 
-    /// The system reports what changed since its last report, and nothing else, or has not come to it yet.
-    fn deliver_reports(&mut self) {
-        for person in self.model.members.values_mut().filter(|person| person.reports != (false, false)) {
+    /// The system events what changed since its last report, and nothing else, or has not come to it yet.
+    fn deliver_events(&mut self) {
+        for client in self.model.clients.values_mut().filter(|client| client.events != (false, false)) {
             if !self.random.one_in(4) {
-                person.is_reported(&mut self.table);
+                client.deliver_event(&mut self.server);
             }
         }
     }
 
     /// The steps of one turn of the server, in its order; then everyone reads.
     fn turn(&mut self) {
-        let now = self.table.now;
+        let now = self.server.now;
         while self.next_deadline() {}
-        let mut turn = self.table.clients.start_read();
-        while let Some(key) = self.table.clients.read_next(&mut turn, now) {
-            self.model.was_read(key, &self.table.clients);
+        let mut turn = self.server.clients.start_read();
+        while let Some(key) = self.server.clients.read_next(&mut turn, now) {
+            self.model.after_read(key, &self.server.clients);
         }
         self.model.catch_up();
-        self.table.write();
+        self.server.write();
         self.model.catch_up();
-        self.table.clients.disconnect_stalled(now);
-        self.model.all_read();
-        let over = |person: &Person| self.table.clients.connection(person.client.key)?.close_reason();
-        let gone = self.model.members.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
+        self.server.clients.disconnect_stalled(now);
+        self.model.all_written();
+        let over = |client: &ClientModel| self.server.clients.connection(client.scripted.id)?.close_reason();
+        let gone = self.model.clients.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
         let gone = gone.collect();
-        self.table.clients.sweep(now);
-        self.model.are_gone(&gone);
+        self.server.clients.sweep(now);
+        self.model.removed(&gone);
     }
 
     /// What a deadline decided is seen from outside.
     fn next_deadline(&mut self) -> bool {
-        let state = |table: &Table, key| {
-            let connection = table.clients.connection(key);
+        let state = |server: &ScriptedServer, key| {
+            let connection = server.clients.connection(key);
             connection.map(|it| (it.is_open(), it.decoder().is_mid_line()))
         };
-        let keys = self.model.members.iter().map(|(&number, it)| (number, it.client.key));
-        let before = keys.map(|(number, key)| (number, key, state(&self.table, key))).collect::<Vec<_>>();
-        let Some((key, due)) = self.table.clients.run_next_timer(self.table.now) else { return false };
+        let keys = self.model.clients.iter().map(|(&number, it)| (number, it.scripted.id));
+        let before = keys.map(|(number, key)| (number, key, state(&self.server, key))).collect::<Vec<_>>();
+        let Some((key, due)) = self.server.clients.run_next_timer(self.server.now) else { return false };
         let it = before.iter().find(|(_, other, _)| *other == key);
         let &(number, _, before) = it.expect("only who is here has a deadline");
-        match (due, before, state(&self.table, key)) {
+        match (due, before, state(&self.server, key)) {
             (ClientTimer::Flush, Some((true, true)), Some((is_open, is_mid_line)))
                 if !is_open || !is_mid_line =>
             {
-                self.model.flushes(number);
+                self.model.flush(number);
             }
-            (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.is_silent(number),
+            (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.disconnect_idle(number),
             (ClientTimer::AnnounceJoin, Some((true, _)), _) => self.model.is_announced(number),
             _ => {}
         }
@@ -375,21 +375,21 @@ impl Simulation {
         true
     }
 
-    /// Turns until there is no work that waits for no report: then whoever takes all has all.
+    /// Turns until there is no work that has_input for no report: then whoever takes all has all.
     fn settle(&mut self) {
-        for _ in 0..MOST_TURNS {
-            if !self.table.clients.has_work() {
-                return self.model.check_the_healthy();
+        for _ in 0..MAX_TURNS {
+            if !self.server.clients.has_work() {
+                return self.model.check_fast_readers();
             }
             self.turn();
         }
-        panic!("after {MOST_TURNS} turns there is still work");
+        panic!("after {MAX_TURNS} turns there is still work");
     }
 
-    /// All reports come, and all that follows from them is done.
+    /// All events come, and all that follows from them is done.
     fn settle_all(&mut self) {
-        for person in self.model.members.values_mut() {
-            person.is_reported(&mut self.table);
+        for client in self.model.clients.values_mut() {
+            client.deliver_event(&mut self.server);
         }
         self.turn();
         self.settle();
@@ -400,12 +400,12 @@ impl Simulation {
 fn whatever_people_do_in_whatever_view_each_is_told_the_one_order_and_what_is_for_it_alone() {
     let seeds = seeds(SEEDS);
     let is_ordinary = seeds.end - seeds.start >= SEEDS;
-    let mut all = Seen::default();
+    let mut all = Counts::default();
     for seed in seeds {
         let seen = Simulation::new(seed).run();
         (0..all.len()).for_each(|sight| all[sight] += seen[sight]);
     }
-    for (sight, count) in SIGHTS.iter().zip(all) {
+    for (sight, count) in KINDS.iter().zip(all) {
         assert!(count > 0 || !is_ordinary, "nobody ever saw {sight}: {all:?}");
     }
 }

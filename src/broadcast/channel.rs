@@ -13,6 +13,9 @@ pub struct Channel {
     feed: Feed,
     cost: LineCost,
     stall: StallTimer,
+    /// Clients that read here.
+    readers: usize,
+    has_history: bool,
     /// Notices for which there was no space. When there is space again, one line tells their number.
     missed: u64,
 }
@@ -24,7 +27,7 @@ impl Channel {
     /// The system does not have the memory for the feed.
     pub fn new(size: usize, has_history: bool, cost: LineCost) -> io::Result<Self> {
         let feed = if has_history { Feed::with_history(size)? } else { Feed::new(size)? };
-        Ok(Self { feed, cost, stall: StallTimer::default(), missed: 0 })
+        Ok(Self { feed, cost, stall: StallTimer::default(), readers: 0, has_history, missed: 0 })
     }
 
     /// The feed.
@@ -39,7 +42,18 @@ impl Channel {
 
     /// The cursor of a new reader that receives the last `lines` lines.
     pub fn join(&mut self, lines: usize) -> Cursor {
+        self.readers += 1;
         self.feed.join_with_history(lines)
+    }
+
+    /// Notes that a reader was removed.
+    pub const fn leave(&mut self) {
+        self.readers -= 1;
+    }
+
+    /// Whether lines are of use here: a client reads them now, or a new one may read them as history.
+    pub const fn is_used(&self) -> bool {
+        self.readers > 0 || self.has_history
     }
 
     /// Appends a line for every reader except its author, if the author reads this channel.

@@ -175,6 +175,11 @@ impl Room {
         }
     }
 
+    /// Notes that a client that had joined was removed, and reads no more.
+    pub fn remove_reader(&mut self, view: View) {
+        self.channel_mut(view).leave();
+    }
+
     /// An error line for a client in this view.
     pub fn error(&self, view: View, text: &str) -> Vec<u8> {
         self.lines(view, &Event::Error(text))
@@ -224,13 +229,14 @@ impl Room {
         is_action: bool,
     ) -> Result<(Reply, usize), FeedFull> {
         let text = self.escaped(line);
-        let cost = if let Some(members) = &mut self.members {
+        let is_named = self.used_channels().any(|(_, view)| view.has_names());
+        let cost = if let Some(members) = self.members.as_mut().filter(|_| is_named) {
             let from = members.speak(sender.id).to_owned();
             let event = Event::Message { from: &from, text: &text, is_action };
             self.broadcast(Some((sender.view, cursor)), &event)?
         } else {
-            // The plain view is the only one: the text needs no rendering.
-            self.channels[0].append(Some(cursor), &text)?;
+            // If only plain clients read, a message is its text.
+            self.channel_mut(sender.view).append(Some(cursor), &text)?;
             text.len() + 1
         };
         self.stats.lines += 1;
@@ -246,7 +252,7 @@ impl Room {
     ) -> Result<usize, FeedFull> {
         let at = self.time_of_day();
         let mut result = Ok(0);
-        for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
+        for (channel, view) in self.used_channels() {
             let Some(line) = view.render(event, &at) else { continue };
             match channel.append(cursor_in(&mut author, view), &line) {
                 Ok(()) => result = result.map(|cost: usize| cost.max(line.len() + 1)),
@@ -259,12 +265,12 @@ impl Room {
     /// Sends a notice about a member to all other clients; a feed without space counts it instead, see
     /// [`Channel::notify`]. Returns the bytes that it takes in the most expensive view.
     fn notify(&mut self, mut about: Option<(View, &mut Cursor)>, event: &Event<'_>) -> usize {
-        let (at, here) = (self.time_of_day(), self.here());
+        let (at, here, time_of_day) = (self.time_of_day(), self.here(), self.config.time_of_day);
         let mut cost = 0;
-        for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
+        for (channel, view) in self.used_channels() {
             let Some(line) = view.render(event, &at) else { continue };
-            channel
-                .notify(cursor_in(&mut about, view), &line, |count| missed_notices(view, count, here, &at));
+            let summary = |count| missed_notices(view, count, here, time_of_day);
+            channel.notify(cursor_in(&mut about, view), &line, summary);
             cost = cost.max(line.len() + 1);
         }
         cost
@@ -300,14 +306,24 @@ impl Room {
     }
 
     /// The time of day, if a view shows it.
-    fn time_of_day(&self) -> String {
-        if self.views.contains(&View::Json) { (self.config.time_of_day)() } else { String::new() }
+    fn time_of_day(&mut self) -> String {
+        if self.used_channels().any(|(_, view)| view == View::Json) {
+            (self.config.time_of_day)()
+        } else {
+            String::new()
+        }
     }
 
     /// An event for one client, with its line end; empty if the view does not show it.
     fn lines(&self, view: View, event: &Event<'_>) -> Vec<u8> {
         let at = if view == View::Json { (self.config.time_of_day)() } else { String::new() };
         view.render(event, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
+    }
+
+    /// The channels that have readers, or history for new ones, with their views.
+    fn used_channels(&mut self) -> impl Iterator<Item = (&mut Channel, View)> {
+        let channels = self.channels.iter_mut().zip(self.views.iter().copied());
+        channels.filter(|(channel, _)| channel.is_used())
     }
 
     fn index(&self, view: View) -> usize {
@@ -339,6 +355,6 @@ fn cursor_in<'a>(client: &'a mut Option<(View, &mut Cursor)>, view: View) -> Opt
     client.as_mut().filter(|(of, _)| *of == view).map(|(_, cursor)| &mut **cursor)
 }
 
-fn missed_notices(view: View, count: u64, here: usize, at: &str) -> Vec<u8> {
-    view.render(&Event::Missed { count, here }, at).map_or_else(Vec::new, Cow::into_owned)
+fn missed_notices(view: View, count: u64, here: usize, time_of_day: fn() -> String) -> Vec<u8> {
+    view.render(&Event::Missed { count, here }, &time_of_day()).map_or_else(Vec::new, Cow::into_owned)
 }

@@ -30,20 +30,14 @@ impl<S: Transport> Clients<S> {
         self.behind.clear();
         // Each time another client is first and another is last.
         self.rotation = self.rotation.wrapping_add(1);
-        for index in self.slots.iter_rotated(self.rotation) {
-            let Some((id, connection)) = self.slots.at(index) else { continue };
-            let mut step = WriteStep {
-                room: &self.room,
-                queue: &mut self.queue,
-                due: &mut self.due,
-                closed: &mut self.closed,
-                timers: &mut self.timers,
-                close_timeout: self.limits.close_timeout,
-                now,
-            };
-            self.stats.written += step.write(id, connection);
-            if connection.is_behind(self.room.feed(connection.view())) {
-                self.behind.push(id);
+        let Self { room, limits, slots, timers, queue, due, behind, closed, rotation, stats, .. } = self;
+        let close_timeout = limits.close_timeout;
+        let mut step = WriteStep { room, queue, due, closed, timers, close_timeout, now };
+        for index in slots.iter_rotated(*rotation) {
+            let Some((id, connection)) = slots.at(index) else { continue };
+            stats.written += step.write(id, connection);
+            if connection.is_behind(step.room.feed(connection.view())) {
+                behind.push(id);
             }
         }
         self.room.mark_all_written();
@@ -56,21 +50,16 @@ impl<S: Transport> Clients<S> {
         due.sort_unstable();
         due.dedup();
         let mut progress = false;
+        let Self { room, limits, slots, timers, queue, due: next_due, closed, stats, .. } = self;
+        let close_timeout = limits.close_timeout;
+        let mut step = WriteStep { room, queue, due: next_due, closed, timers, close_timeout, now };
         for &id in &due {
-            let Some(connection) = self.slots.get_mut(id) else { continue };
-            let was_behind = connection.is_behind(self.room.feed(connection.view()));
-            let mut step = WriteStep {
-                room: &self.room,
-                queue: &mut self.queue,
-                due: &mut self.due,
-                closed: &mut self.closed,
-                timers: &mut self.timers,
-                close_timeout: self.limits.close_timeout,
-                now,
-            };
+            let Some(connection) = slots.get_mut(id) else { continue };
+            let feed = step.room.feed(connection.view());
+            let was_behind = connection.is_behind(feed);
             let written = step.write(id, connection);
-            self.stats.written += written;
-            let is_behind = connection.is_behind(self.room.feed(connection.view()));
+            stats.written += written;
+            let is_behind = connection.is_behind(feed);
             progress |= !connection.is_active() || was_behind && (written > 0 || !is_behind);
         }
         // Keep the older allocation: it sits low in the heap, so the memory above it can be returned.

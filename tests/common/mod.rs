@@ -9,9 +9,9 @@
 mod client;
 mod process;
 pub mod random;
+pub mod scripted;
 mod server;
 pub mod swarm;
-pub mod table;
 pub mod texts;
 pub mod twin;
 

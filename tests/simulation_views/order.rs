@@ -1,18 +1,18 @@
-//! The one order of what everyone is told, as one who always takes all and is there from the start sees it
+//! The one order of what everyone is shown, as one who always takes all and is there from the start sees it
 //! in a view; and what it knows from that of those who are here.
 
-use crate::heard::Public;
+use crate::received::Public;
 use hubbub::wire::view::View;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Something that everyone is told.
+/// Something that everyone is shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event {
-    pub(crate) told: Public,
+    pub(crate) shown: Public,
     /// Whom it is from or about.
-    pub(crate) whose: usize,
+    pub(crate) about: usize,
     /// How many things had happened before it.
-    pub(crate) issued: u64,
+    pub(crate) sequence: u64,
     /// It found no space: nobody sees it, and all see how many there were.
     pub(crate) is_missed: bool,
 }
@@ -25,12 +25,12 @@ pub(crate) struct Order {
     /// Messages and notices that are still to be seen, each in their order.
     messages: VecDeque<Event>,
     notices: VecDeque<Event>,
-    slots: IdSlab,
+    known: Presence,
 }
 
-/// Who is here, as far as it was told.
+/// Who is here, as far as it was shown.
 #[derive(Default)]
-struct IdSlab {
+struct Presence {
     here: BTreeMap<usize, String>,
     gone: BTreeSet<usize>,
 }
@@ -48,13 +48,13 @@ impl Order {
             events: Vec::new(),
             messages: VecDeque::new(),
             notices: VecDeque::new(),
-            slots: IdSlab::default(),
+            known: Presence::default(),
         }
     }
 
     /// It happened, and is to be seen where this view shows such things.
     pub(crate) fn expect(&mut self, event: Event) {
-        match event.told {
+        match event.shown {
             Public::Message { .. } => self.messages.push_back(event),
             _ if self.view.has_names() => self.notices.push_back(event),
             _ => {}
@@ -62,55 +62,67 @@ impl Order {
         self.skip_own();
     }
 
-    /// The observer is told: the next message, the next notice, or how many notices found no space.
-    pub(crate) fn sees(&mut self, told: &Public) {
+    /// The observer is shown: the next message, the next notice, or how many notices found no space.
+    pub(crate) fn observe(&mut self, shown: &Public, presence: &[(u64, usize)]) {
         let view = self.view;
-        let event = match told {
-            Public::Missed { count, .. } => return self.sees_missed(*count, told),
+        let event = match shown {
+            Public::Missed { count, here } => {
+                self.observe_missed(*count, shown);
+                return self.check_here(*here, presence);
+            }
             Public::Message { .. } => self.messages.pop_front(),
             _ => self.notices.pop_front_if(|notice| !notice.is_missed),
         };
-        let Some(event) = event else { panic!("{view:?} tells of nothing that was done: {told:?}") };
-        assert_eq!(event.told.shown_in(view).as_ref(), Some(told), "{view:?} tells another thing");
-        let next_message = self.messages.front().map_or(u64::MAX, |message| message.issued);
-        assert!(event.issued < next_message, "{view:?} tells {told:?} before a message that was earlier");
-        // What came before it and was not seen is not told any more.
-        for notice in self.notices.iter_mut().take_while(|notice| notice.issued < event.issued) {
+        let Some(event) = event else { panic!("{view:?} tells of nothing that was done: {shown:?}") };
+        assert_eq!(event.shown.shown_in(view).as_ref(), Some(shown), "{view:?} tells another thing");
+        let next_message = self.messages.front().map_or(u64::MAX, |message| message.sequence);
+        assert!(event.sequence < next_message, "{view:?} tells {shown:?} before a message that was earlier");
+        // What came before it and was not seen is not shown any more.
+        for notice in self.notices.iter_mut().take_while(|notice| notice.sequence < event.sequence) {
             notice.is_missed = true;
         }
         let is_up_to_date = self.notices.front().is_none_or(|notice| !notice.is_missed);
-        if is_up_to_date || !matches!(told, Public::Message { .. }) {
-            self.slots.note(&event);
+        if is_up_to_date || !matches!(shown, Public::Message { .. }) {
+            self.known.note(&event);
         }
-        self.events.push(Event { told: told.clone(), ..event });
+        self.events.push(Event { shown: shown.clone(), ..event });
         self.skip_own();
     }
 
-    fn sees_missed(&mut self, count: usize, told: &Public) {
+    fn observe_missed(&mut self, count: usize, shown: &Public) {
         let view = self.view;
-        assert!(count > 0 && self.notices.len() >= count, "{view:?} tells of more than was done: {told:?}");
+        assert!(count > 0 && self.notices.len() >= count, "{view:?} tells of more than was done: {shown:?}");
         let missed = self.notices.drain(..count).collect::<Vec<_>>();
-        missed.iter().for_each(|event| self.slots.note(event));
-        let issued = missed.last().map_or(0, |event| event.issued);
-        self.events.push(Event { told: told.clone(), whose: 0, issued, is_missed: false });
+        missed.iter().for_each(|event| self.known.note(event));
+        let sequence = missed.last().map_or(0, |event| event.sequence);
+        self.events.push(Event { shown: shown.clone(), about: 0, sequence, is_missed: false });
         let next = self.notices.front();
         assert!(next.is_none_or(|next| !next.is_missed), "{view:?} counts {count}, and also missed {next:?}");
         self.skip_own();
     }
 
-    /// What the observer is not told of itself has its place all the same.
+    /// As many are here as were at some time since the last of those that were just counted.
+    fn check_here(&self, here: Option<usize>, presence: &[(u64, usize)]) {
+        let sequence = self.events.last().map_or(0, |event| event.sequence);
+        let since = presence.partition_point(|&(at, _)| at < sequence).saturating_sub(1);
+        let is_it = |here| presence[since..].iter().any(|&(_, known)| known == here);
+        assert_eq!(here.is_some(), self.view == View::Json);
+        assert!(here.is_none_or(is_it), "{here:?} are here, and {:?}", &presence[since..]);
+    }
+
+    /// What the observer is not shown of itself has its place all the same.
     fn skip_own(&mut self) {
         let observer = self.observer;
         for queue in [&mut self.messages, &mut self.notices] {
-            while let Some(event) = queue.pop_front_if(|event| event.whose == observer && !event.is_missed) {
-                self.slots.note(&event);
-                let told = event.told.shown_in(self.view).expect("what waits is shown here");
-                self.events.push(Event { told, ..event });
+            while let Some(event) = queue.pop_front_if(|event| event.about == observer && !event.is_missed) {
+                self.known.note(&event);
+                let shown = event.shown.shown_in(self.view).expect("what has_input is shown here");
+                self.events.push(Event { shown, ..event });
             }
         }
     }
 
-    /// Everyone was written to: all that was said was seen, and the other notices found no space.
+    /// Everyone was written to: all that was sent was seen, and the other notices found no space.
     pub(crate) fn mark_all_written(&mut self) {
         let (view, next) = (self.view, self.messages.front());
         assert!(next.is_none(), "{view:?} does not tell of {next:?}");
@@ -118,60 +130,60 @@ impl Order {
     }
 
     /// Whether all that people did was seen.
-    pub(crate) fn has_all_notices(&self) -> bool {
+    pub(crate) fn has_no_pending_notices(&self) -> bool {
         self.notices.is_empty()
     }
 
     /// The next notice that is still to be seen.
-    pub(crate) fn next_untold(&self) -> Option<&Event> {
+    pub(crate) fn next_notice(&self) -> Option<&Event> {
         self.notices.front()
     }
 
     /// The names of those who are here.
     pub(crate) fn names(&self) -> Vec<&str> {
-        let mut names = self.slots.here.values().map(String::as_str).collect::<Vec<_>>();
+        let mut names = self.known.here.values().map(String::as_str).collect::<Vec<_>>();
         names.sort_unstable_by_key(|name| folded(name));
         names
     }
 }
 
-impl IdSlab {
+impl Presence {
     fn note(&mut self, event: &Event) {
-        let whose = event.whose;
-        match &event.told {
-            Public::Message { from, .. } => self.speaks(whose, from),
+        let about = event.about;
+        match &event.shown {
+            Public::Message { from, .. } => self.speaks(about, from),
             Public::Joined { name, .. } => {
-                self.check_free(whose, name);
-                assert!(!self.gone.contains(&whose), "{whose} had left, and joined as {name}");
-                let before = self.here.insert(whose, name.clone());
-                assert_eq!(before, None, "{whose} joined twice");
+                self.check_free(about, name);
+                assert!(!self.gone.contains(&about), "{about} had left, and joined as {name}");
+                let before = self.here.insert(about, name.clone());
+                assert_eq!(before, None, "{about} joined twice");
             }
             Public::Left { name } => {
-                let before = self.here.remove(&whose);
-                assert_eq!(before.as_ref(), Some(name), "{whose} left");
-                self.gone.insert(whose);
+                let before = self.here.remove(&about);
+                assert_eq!(before.as_ref(), Some(name), "{about} left");
+                self.gone.insert(about);
             }
             Public::Missed { .. } => {}
             Public::Renamed { old, new } => {
-                self.check_free(whose, new);
-                let before = self.here.insert(whose, new.clone());
-                assert_eq!(before.as_ref(), Some(old), "{whose} is now {new}");
+                self.check_free(about, new);
+                let before = self.here.insert(about, new.clone());
+                assert_eq!(before.as_ref(), Some(old), "{about} is now {new}");
             }
         }
     }
 
-    fn check_free(&self, whose: usize, name: &str) {
-        let is_taken = |(&other, taken): (&usize, &String)| other != whose && folded(taken) == folded(name);
-        assert!(!self.here.iter().any(is_taken), "{whose} has {name}, which is another's name");
+    fn check_free(&self, about: usize, name: &str) {
+        let is_taken = |(&other, taken): (&usize, &String)| other != about && folded(taken) == folded(name);
+        assert!(!self.here.iter().any(is_taken), "{about} has {name}, which is another's name");
     }
 
     /// Whoever was not announced may speak under its name all the same.
-    fn speaks(&self, whose: usize, from: &str) {
-        match self.here.get(&whose) {
-            Some(name) => assert_eq!(name, from, "{whose} speaks under a name that nobody was told"),
+    fn speaks(&self, about: usize, from: &str) {
+        match self.here.get(&about) {
+            Some(name) => assert_eq!(name, from, "{about} speaks under a name that nobody was shown"),
             None => {
-                assert!(!self.gone.contains(&whose), "{whose} had left, and speaks as {from}");
-                self.check_free(whose, from);
+                assert!(!self.gone.contains(&about), "{about} had left, and speaks as {from}");
+                self.check_free(about, from);
             }
         }
     }

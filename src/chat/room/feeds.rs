@@ -46,10 +46,10 @@ impl Room {
     /// Frees what all of `readers` have received: all readers that were behind when all were written to, each
     /// with its view. Then appends the line for missed notices, if there is space.
     pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
-        let (at, here) = (self.time_of_day(), self.here());
+        let (here, time_of_day) = (self.here(), self.config.time_of_day);
         for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
             channel.reclaim(readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor));
-            channel.append_missed(|count| missed_notices(view, count, here, &at));
+            channel.append_missed(|count| missed_notices(view, count, here, time_of_day));
         }
     }
 

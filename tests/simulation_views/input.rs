@@ -26,7 +26,7 @@ const NAMES: [&str; 15] = [
 pub(crate) struct Sender<'a> {
     pub(crate) random: &'a mut Random,
     pub(crate) number: usize,
-    /// Lines that it said so far.
+    /// Lines that it sent so far.
     pub(crate) lines: &'a mut usize,
     pub(crate) max_line: usize,
     pub(crate) feed: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Sender<'a> {
 
 impl Sender<'_> {
     /// What it says next, of any length, and with an end or without.
-    pub(crate) fn speech(&mut self) -> Vec<u8> {
+    pub(crate) fn input(&mut self) -> Vec<u8> {
         match self.random.below(24) {
             0..5 => self.lines(1),
             5..12 => {
@@ -99,7 +99,7 @@ impl Sender<'_> {
             14 => "{\"type\":\"leave\",\"from\":\"",
             15..18 => "/me ",
             18..21 => return format!("/nick {}", self.wanted()).into_bytes(),
-            21..25 => &format!("/msg {} ", self.someone()),
+            21..25 => &format!("/msg {} ", self.any_name()),
             25..28 => return b"/who".to_vec(),
             28 => return b"/help".to_vec(),
             _ => return self.random.pick(&["/me", "/msg", "/msg ann", "/nick", " /who", "/who\tx"]).into(),
@@ -108,11 +108,11 @@ impl Sender<'_> {
     }
 
     fn wanted(&mut self) -> String {
-        if self.random.one_in(4) { self.someone() } else { self.random.pick(&NAMES).to_owned() }
+        if self.random.one_in(4) { self.any_name() } else { self.random.pick(&NAMES).to_owned() }
     }
 
     /// Mostly someone who is here.
-    fn someone(&mut self) -> String {
+    fn any_name(&mut self) -> String {
         if self.names.is_empty() || self.random.one_in(8) {
             return self.random.pick(&NAMES).to_owned();
         }
@@ -128,14 +128,14 @@ impl Sender<'_> {
 
     fn too_long(&mut self) -> Vec<u8> {
         let length = self.max_line + self.random.within(0..=self.max_line);
-        let mut said = self.words();
-        said.resize(length, b'x');
-        [&said, self.end()].concat()
+        let mut sent = self.words();
+        sent.resize(length, b'x');
+        [&sent, self.end()].concat()
     }
 
     /// More to one alone than it may be owed at once.
     fn burst_to_one(&mut self) -> Vec<u8> {
-        let to = self.someone();
+        let to = self.any_name();
         let line = |speaker: &mut Self| [format!("/msg {to} ").as_bytes(), &speaker.words(), b"\n"].concat();
         (0..self.random.within(2..=60)).flat_map(|_| line(self)).collect()
     }
@@ -151,15 +151,15 @@ impl Sender<'_> {
         let bytes = self.random.within(1..=self.feed * 3 / 2);
         // Some bytes take more room in one view or another.
         let byte = self.random.pick(b"y\"\x1B\x80");
-        let mut said = Vec::new();
-        while said.len() < bytes {
-            said.extend(self.lines(1));
+        let mut sent = Vec::new();
+        while sent.len() < bytes {
+            sent.extend(self.lines(1));
             if self.random.one_in(3) {
-                said.pop();
-                said.resize(said.len() + self.random.below(self.max_line), byte);
-                said.push(b'\n');
+                sent.pop();
+                sent.resize(sent.len() + self.random.below(self.max_line), byte);
+                sent.push(b'\n');
             }
         }
-        said
+        sent
     }
 }

@@ -4,10 +4,10 @@ use hubbub::wire::view::View;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The time of day at the table.
+/// The time of day at the server.
 const AT: &str = "2026-01-02T03:04:05.678Z";
 
-/// What was said, as it is shown.
+/// What was sent, as it is shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Text(pub(crate) Vec<u8>);
 
@@ -17,7 +17,7 @@ impl fmt::Debug for Text {
     }
 }
 
-/// What everyone is told.
+/// What everyone is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Public {
     Message {
@@ -45,7 +45,7 @@ pub(crate) enum Public {
 
 /// What a line tells whoever reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     /// The first line, for all newcomers.
     Welcome(String),
     /// Who one is: a line of its own in the named view, and a part of the welcome in the json view.
@@ -62,7 +62,7 @@ pub(crate) enum Heard {
         is_echo: bool,
     },
     /// An answer, or why something is not done, where the view tells these apart.
-    Told {
+    Reply {
         text: String,
         is_error: Option<bool>,
     },
@@ -84,12 +84,12 @@ impl Public {
                 Some(message(from, as_json(text).0, *is_action))
             }
             (View::Named, Self::Missed { count, .. }) => Some(Self::Missed { count: *count, here: None }),
-            (View::Named | View::Json, told) => Some(told.clone()),
+            (View::Named | View::Json, shown) => Some(shown.clone()),
         }
     }
 }
 
-impl Heard {
+impl Received {
     /// A private line as far as a view tells it: only json names both.
     pub(crate) fn private(view: View, from: &str, to: &str, text: &Text, is_echo: bool) -> Self {
         let (from, to, text) = match (view, is_echo) {
@@ -102,7 +102,7 @@ impl Heard {
 
     /// An answer as a view tells it.
     pub(crate) fn answer(view: View, text: String) -> Self {
-        Self::Told { text, is_error: (view == View::Json).then_some(false) }
+        Self::Reply { text, is_error: (view == View::Json).then_some(false) }
     }
 }
 
@@ -116,36 +116,37 @@ fn message(from: &str, text: Vec<u8>, is_action: bool) -> Public {
 }
 
 /// Reads a line, without its end, which may be the welcome.
-pub(crate) fn read(view: View, line: &[u8], may_be_welcome: bool) -> Result<Heard, String> {
+pub(crate) fn read(view: View, line: &[u8], may_be_welcome: bool) -> Result<Received, String> {
     match view {
         View::Json => read_json(line),
-        _ if may_be_welcome && line == super::WELCOME.as_bytes() => Ok(Heard::Welcome(text(line)?)),
+        _ if may_be_welcome && line == super::WELCOME.as_bytes() => Ok(Received::Welcome(text(line)?)),
         View::Plain if is_the_servers(line) => {
-            Ok(Heard::Told { text: text(&line[b"* ".len()..])?, is_error: None })
+            Ok(Received::Reply { text: text(&line[b"* ".len()..])?, is_error: None })
         }
-        View::Plain => Ok(Heard::Public(message("", line.to_vec(), false))),
+        View::Plain => Ok(Received::Public(message("", line.to_vec(), false))),
         View::Named => read_named(line),
     }
 }
 
-/// What the server itself says in the plain view, where all else is said by members.
+/// What the server itself says in the plain view, where all else is sent by clients.
 fn is_the_servers(line: &[u8]) -> bool {
-    let told =
+    let beginnings =
         ["line too long: nothing", "disconnected: nothing", "the room is full", "too many conn", "this is a"];
-    line.strip_prefix(b"* ").is_some_and(|rest| told.iter().any(|told| rest.starts_with(told.as_bytes())))
+    line.strip_prefix(b"* ")
+        .is_some_and(|rest| beginnings.iter().any(|text| rest.starts_with(text.as_bytes())))
 }
 
 fn text(line: &[u8]) -> Result<String, String> {
     String::from_utf8(line.to_vec()).map_err(|_| "not UTF-8".to_owned())
 }
 
-fn read_named(line: &[u8]) -> Result<Heard, String> {
+fn read_named(line: &[u8]) -> Result<Received, String> {
     if let Some(rest) = line.strip_prefix(b"* ") {
         return read_notice(rest);
     }
     let rest = line.strip_prefix(b"<").ok_or("neither a notice nor somebody's")?;
-    let (from, said) = split_at(rest, b"> ").ok_or("nobody's")?;
-    Ok(Heard::Public(message(&name(from)?, said.to_vec(), false)))
+    let (from, sent) = split_at(rest, b"> ").ok_or("nobody's")?;
+    Ok(Received::Public(message(&name(from)?, sent.to_vec(), false)))
 }
 
 fn split_at<'a>(line: &'a [u8], between: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
@@ -155,33 +156,34 @@ fn split_at<'a>(line: &'a [u8], between: &[u8]) -> Option<(&'a [u8], &'a [u8])> 
 
 fn name(name: &[u8]) -> Result<String, String> {
     let name = text(name)?;
-    let misleads = |letter: char| letter.is_whitespace() || letter.is_control() || "<>*:".contains(letter);
+    let misleads =
+        |message: char| message.is_whitespace() || message.is_control() || "<>*:".contains(message);
     if name.is_empty() || name.contains(misleads) { Err(format!("{name:?} is no name")) } else { Ok(name) }
 }
 
-fn read_notice(line: &[u8]) -> Result<Heard, String> {
+fn read_notice(line: &[u8]) -> Result<Received, String> {
     for (before, is_echo) in [(&b"private from "[..], false), (b"private to ", true)] {
         let Some(rest) = line.strip_prefix(before) else { continue };
-        let (other, said) = split_at(rest, b": ").ok_or("private, and nobody's")?;
+        let (other, sent) = split_at(rest, b": ").ok_or("private, and nobody's")?;
         let (other, nobody) = (name(other)?, String::new());
         let (from, to) = if is_echo { (nobody, other) } else { (other, nobody) };
-        return Ok(Heard::Private { from, to, text: Text(said.to_vec()), is_echo });
+        return Ok(Received::Private { from, to, text: Text(sent.to_vec()), is_echo });
     }
     let line = text(line)?;
     let words = line.split(' ').collect::<Vec<_>>();
     let one = |word: &str| name(word.as_bytes());
     Ok(match words[..] {
-        [who, "left"] => Heard::Public(Public::Left { name: one(who)? }),
-        [old, "is", "now", new] => Heard::Public(Public::Renamed { old: one(old)?, new: one(new)? }),
+        [who, "left"] => Received::Public(Public::Left { name: one(who)? }),
+        [old, "is", "now", new] => Received::Public(Public::Renamed { old: one(old)?, new: one(new)? }),
         [who, "joined", count, "here)"] => {
-            Heard::Public(Public::Joined { name: one(who)?, here: number(count)? })
+            Received::Public(Public::Joined { name: one(who)?, here: number(count)? })
         }
         ["you", "are", who, count, "here);", "/help", "lists", "the", "commands"] => {
-            Heard::Name { name: one(who)?, here: number(count)? }
+            Received::Name { name: one(who)?, here: number(count)? }
         }
         _ => match missed(&line) {
-            Some(count) => Heard::Public(Public::Missed { count, here: None }),
-            None => Heard::Told { text: line, is_error: None },
+            Some(count) => Received::Public(Public::Missed { count, here: None }),
+            None => Received::Reply { text: line, is_error: None },
         },
     })
 }
@@ -189,7 +191,7 @@ fn read_notice(line: &[u8]) -> Result<Heard, String> {
 /// How many notices found no space, if a notice tells that.
 fn missed(line: &str) -> Option<usize> {
     let people = line.strip_suffix(" came, left or changed names; /who lists them")?;
-    let count = people.strip_suffix(" people").or(people.strip_suffix(" person").filter(|&one| one == "1"));
+    let count = people.strip_suffix(" people").or(people.strip_suffix(" client").filter(|&one| one == "1"));
     count?.parse().ok()
 }
 
@@ -199,7 +201,7 @@ fn number(count: &str) -> Result<usize, String> {
     digits.ok_or_else(|| format!("{count:?} is no number"))
 }
 
-/// The members of an object, taken one by one, so that none is left that is not known.
+/// The clients of an object, taken one by one, so that none is left that is not known.
 struct Members(Map<String, Value>);
 
 impl Members {
@@ -215,7 +217,7 @@ impl Members {
         number.map(|number| number as usize).ok_or_else(|| format!("no number {name:?}"))
     }
 
-    /// A truth, which is told only where it is one.
+    /// A truth, which is shown only where it is one.
     fn is(&mut self, name: &str) -> Result<bool, String> {
         match self.0.remove(name) {
             None => Ok(false),
@@ -225,54 +227,54 @@ impl Members {
     }
 }
 
-fn read_json(line: &[u8]) -> Result<Heard, String> {
-    let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
+fn read_json(line: &[u8]) -> Result<Received, String> {
+    let Ok(Value::Object(clients)) = serde_json::from_slice(line) else {
         return Err("not an object".to_owned());
     };
-    let mut members = Members(members);
-    if members.text("at")? != AT {
+    let mut clients = Members(clients);
+    if clients.text("at")? != AT {
         return Err("not of that time".to_owned());
     }
-    let heard = read_members(&mut members)?;
-    if members.0.is_empty() { Ok(heard) } else { Err(format!("who knows {:?}", members.0.keys())) }
+    let received = read_members(&mut clients)?;
+    if clients.0.is_empty() { Ok(received) } else { Err(format!("who knows {:?}", clients.0.keys())) }
 }
 
-fn read_members(members: &mut Members) -> Result<Heard, String> {
-    Ok(match members.text("type")?.as_str() {
+fn read_members(clients: &mut Members) -> Result<Received, String> {
+    Ok(match clients.text("type")?.as_str() {
         "message" => {
-            let (from, text) = (members.text("from")?, members.text("text")?);
-            Heard::Public(message(&from, text.into_bytes(), members.is("action")?))
+            let (from, text) = (clients.text("from")?, clients.text("text")?);
+            Received::Public(message(&from, text.into_bytes(), clients.is("action")?))
         }
         "join" => {
-            Heard::Public(Public::Joined { name: members.text("from")?, here: members.number("here")? })
+            Received::Public(Public::Joined { name: clients.text("from")?, here: clients.number("here")? })
         }
-        "leave" => Heard::Public(Public::Left { name: members.text("from")? }),
-        "private" => Heard::Private {
-            from: members.text("from")?,
-            to: members.text("to")?,
-            text: Text(members.text("text")?.into_bytes()),
-            is_echo: members.is("echo")?,
+        "leave" => Received::Public(Public::Left { name: clients.text("from")? }),
+        "private" => Received::Private {
+            from: clients.text("from")?,
+            to: clients.text("to")?,
+            text: Text(clients.text("text")?.into_bytes()),
+            is_echo: clients.is("echo")?,
         },
-        "error" => Heard::Told { text: members.text("text")?, is_error: Some(true) },
-        "notice" => read_json_notice(members)?,
+        "error" => Received::Reply { text: clients.text("text")?, is_error: Some(true) },
+        "notice" => read_json_notice(clients)?,
         kind => return Err(format!("who knows the type {kind:?}")),
     })
 }
 
-fn read_json_notice(members: &mut Members) -> Result<Heard, String> {
-    let text = members.text("text")?;
+fn read_json_notice(clients: &mut Members) -> Result<Received, String> {
+    let text = clients.text("text")?;
     if let Some(count) = missed(&text) {
-        return Ok(Heard::Public(Public::Missed { count, here: Some(members.number("here")?) }));
+        return Ok(Received::Public(Public::Missed { count, here: Some(clients.number("here")?) }));
     }
-    if members.0.contains_key("here") {
-        let name = Heard::Name { name: members.text("name")?, here: members.number("here")? };
+    if clients.0.contains_key("here") {
+        let name = Received::Name { name: clients.text("name")?, here: clients.number("here")? };
         return if text == super::WELCOME { Ok(name) } else { Err("not the welcome".to_owned()) };
     }
-    if members.0.contains_key("from") {
-        let (old, new) = (members.text("from")?, members.text("name")?);
+    if clients.0.contains_key("from") {
+        let (old, new) = (clients.text("from")?, clients.text("name")?);
         let can_write = text == format!("{old} is now {new}");
-        let renamed = Heard::Public(Public::Renamed { old, new });
+        let renamed = Received::Public(Public::Renamed { old, new });
         return if can_write { Ok(renamed) } else { Err("not what it says".to_owned()) };
     }
-    Ok(Heard::Told { text, is_error: Some(false) })
+    Ok(Received::Reply { text, is_error: Some(false) })
 }

@@ -1,4 +1,4 @@
-//! What members, programs and strangers say.
+//! What clients send: chat, telnet, floods and other protocols.
 
 use crate::common::random::Random;
 
@@ -6,24 +6,24 @@ const IAC: u8 = 255;
 /// SE, NOP, SB, WILL, WONT, DO, DONT, and IAC once more.
 const COMMANDS: [u8; 8] = [240, 241, 250, 251, 252, 253, 254, 255];
 
-/// What someone says next, in a room where a line may be `max_line` bytes long.
-pub(crate) fn speech(random: &mut Random, max_line: usize, feed: usize) -> Vec<u8> {
+/// Returns what a client sends next, with a limit of `max_line` bytes per line.
+pub(crate) fn input(random: &mut Random, max_line: usize, feed: usize) -> Vec<u8> {
     match random.below(20) {
         0..8 => line(random, max_line),
         8..11 => half_line(random, max_line),
         11 => random.pick(&[&b"\r"[..], b"\n", b"\r\n", b"\0", b"\r\0", b"\n\n\n"]).to_vec(),
         12 => telnet(random, max_line),
-        13 => over_long(random, max_line),
+        13 => too_long(random, max_line),
         14 => nearly_too_long(random, max_line),
-        15 => not_text(random),
+        15 => not_utf8(random),
         16 => flood(random, max_line, feed),
         17 => burst(random),
         18 => negotiation(random),
-        _ => stranger(random),
+        _ => other_protocol(random),
     }
 }
 
-/// The end of a line, of any kind.
+/// Returns a line end, of any kind.
 fn end(random: &mut Random) -> &'static [u8] {
     random.pick(&[&b"\n"[..], b"\n", b"\r\n", b"\r\0"])
 }
@@ -43,17 +43,17 @@ fn half_line(random: &mut Random, max_line: usize) -> Vec<u8> {
 }
 
 fn telnet(random: &mut Random, max_line: usize) -> Vec<u8> {
-    let mut said = vec![IAC, random.pick(&COMMANDS)];
+    let mut sent = vec![IAC, random.pick(&COMMANDS)];
     if random.one_in(2) {
         let length = random.within(0..=max_line + 8);
-        said.extend(word(random, length));
-        said.extend([IAC, 240]);
+        sent.extend(word(random, length));
+        sent.extend([IAC, 240]);
     }
-    said.push(random.number() as u8);
-    said
+    sent.push(random.number() as u8);
+    sent
 }
 
-/// Many answers, more than the text for one connection may come to.
+/// Many questions with a reply, more than the outbox of one client may hold.
 fn negotiation(random: &mut Random) -> Vec<u8> {
     let timing_mark = random.one_in(3);
     let ask = |option| [IAC, 253, if timing_mark { 6 } else { option }];
@@ -61,13 +61,13 @@ fn negotiation(random: &mut Random) -> Vec<u8> {
     (0..count).flat_map(|option| ask(option as u8)).collect()
 }
 
-fn over_long(random: &mut Random, max_line: usize) -> Vec<u8> {
+fn too_long(random: &mut Random, max_line: usize) -> Vec<u8> {
     let length = max_line + random.within(1..=2 * max_line);
-    let mut said = word(random, length);
+    let mut sent = word(random, length);
     if random.one_in(2) {
-        said.extend_from_slice(end(random));
+        sent.extend_from_slice(end(random));
     }
-    said
+    sent
 }
 
 fn nearly_too_long(random: &mut Random, max_line: usize) -> Vec<u8> {
@@ -75,35 +75,35 @@ fn nearly_too_long(random: &mut Random, max_line: usize) -> Vec<u8> {
     [&word(random, length), end(random)].concat()
 }
 
-fn not_text(random: &mut Random) -> Vec<u8> {
+fn not_utf8(random: &mut Random) -> Vec<u8> {
     let bytes = random.within(1..=12);
     let odd =
         [&b"\xC0\x80"[..], b"\xED\xA0\x80", b"\x9B", b"\xF0\x9F\x99", b"\x1B[2J", "é🙂\u{85}".as_bytes()];
     [&random.bytes(bytes)[..], random.pick(&odd), end(random)].concat()
 }
 
-/// More than the feed holds, at times many times over once it is made safe to show.
+/// More than the feed holds, and many times as much once it is escaped.
 fn flood(random: &mut Random, max_line: usize, feed: usize) -> Vec<u8> {
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     let bytes = random.within(1..=feed * 2);
     let controls = random.one_in(4);
-    while said.len() < bytes {
+    while sent.len() < bytes {
         if controls {
-            said.extend(vec![0x1B; random.below(max_line + 1)]);
-            said.push(b'\n');
+            sent.extend(vec![0x1B; random.below(max_line + 1)]);
+            sent.push(b'\n');
         } else {
-            said.extend(line(random, max_line));
+            sent.extend(line(random, max_line));
         }
     }
-    said
+    sent
 }
 
-/// Many short lines, as a paste has them.
+/// Many short lines, as in a paste.
 fn burst(random: &mut Random) -> Vec<u8> {
     (0..random.within(2..=30)).flat_map(|number| format!("{number}\n").into_bytes()).collect()
 }
 
-fn stranger(random: &mut Random) -> Vec<u8> {
+fn other_protocol(random: &mut Random) -> Vec<u8> {
     let hello = [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x\r\n", b"\x16\x03\x01\x02\x00", b"\x16\x03hello\n"];
     random.pick(&hello).to_vec()
 }

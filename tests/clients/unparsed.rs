@@ -1,0 +1,175 @@
+//! Input that was read and may not be handled yet.
+
+use crate::common::scripted::*;
+use crate::lines;
+use hubbub::broadcast::rate_limit::RateLimit;
+use hubbub::chat::room::RoomConfig;
+use hubbub::clients::close_reason::CloseReason;
+use hubbub::wire::view::View;
+use std::io::ErrorKind;
+
+/// Why input is not handled at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cause {
+    /// The client does not take its replies.
+    FullOutbox,
+    RateLimit,
+    /// A reader does not read.
+    NoSpace,
+}
+
+const CAUSES: [Cause; 3] = [Cause::FullOutbox, Cause::RateLimit, Cause::NoSpace];
+
+/// A named room with a sender whose input stays unparsed, and the others.
+struct Held {
+    server: ScriptedServer,
+    cause: Cause,
+    sender: ScriptedClient,
+    reader: ScriptedClient,
+    stuck: ScriptedClient,
+    name: &'static str,
+    /// The messages that the reader receives once all input is handled.
+    expected: String,
+}
+
+impl Held {
+    fn new(cause: Cause) -> Self {
+        let rate = (cause == Cause::RateLimit).then(|| RateLimit::new(1)).flatten();
+        let config = RoomConfig { rate, views: vec![View::Named], ..config(FEED) };
+        let mut server = ScriptedServer::new(config, limits());
+        let [sender, reader, stuck] = [(); 3].map(|()| server.join_in_view(View::Named));
+        server.settle();
+        let blocked = if cause == Cause::FullOutbox { &sender } else { &stuck };
+        if cause != Cause::RateLimit {
+            blocked.accepts([], Accept::WouldBlock);
+        }
+        let mut name = "anon1";
+        if cause == Cause::NoSpace {
+            // A line of one digit takes 14 times as much in the feed.
+            name = "abcdefghijklmnopqrstuvwx";
+            server.send(&sender, format!("/nick {name}\n"));
+        }
+        let (command, count) = match cause {
+            Cause::FullOutbox => ("/help\n", 30),
+            Cause::RateLimit => ("", 15),
+            Cause::NoSpace => ("", 1960),
+        };
+        let input = (0..count).map(|number| format!("{command}{}\n", number % 10));
+        server.send(&sender, input.collect::<String>());
+        let expected = (0..count).map(|number| format!("<{name}> {}\n", number % 10)).collect();
+        let held = Self { server, cause, sender, reader, stuck, name, expected };
+        assert!(held.unparsed() > 0 && held.sender.unread() == 0, "{cause:?}");
+        held
+    }
+
+    fn unparsed(&self) -> usize {
+        self.server.clients.connection(self.sender.id).unwrap().unparsed_len()
+    }
+
+    /// The messages that the reader has received.
+    fn messages(&self) -> String {
+        let received = String::from_utf8(self.reader.received()).unwrap();
+        received.split_inclusive('\n').filter(|line| line.starts_with('<')).collect()
+    }
+
+    /// Removes the cause.
+    fn release(&mut self) {
+        match self.cause {
+            Cause::FullOutbox => self.server.accept_all(&self.sender),
+            Cause::NoSpace => self.server.accept_all(&self.stuck),
+            Cause::RateLimit => (0..30).for_each(|_| self.server.advance(SECOND)),
+        }
+    }
+}
+
+#[test]
+fn unparsed_input_is_handled_in_order_and_before_newer_input() {
+    for cause in CAUSES {
+        let mut held = Held::new(cause);
+        let reads = held.sender.script().reads;
+        held.server.send(&held.sender, "newer\n");
+        assert_eq!(held.sender.script().reads, reads, "{cause:?}: not read while older input is unparsed");
+        assert_eq!(held.server.clients.unparsed(), held.unparsed());
+        held.release();
+        assert_eq!(held.messages(), format!("{}<{}> newer\n", held.expected, held.name), "{cause:?}");
+        assert_eq!((held.unparsed(), held.server.clients.unparsed()), (0, 0), "{cause:?}");
+        if cause == Cause::FullOutbox {
+            assert_eq!(held.sender.lines(), 30 * 7, "each /help has its reply");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_input_and_a_reset_behind_unparsed_input_are_seen_after_it() {
+    for cause in CAUSES {
+        for is_reset in [false, true] {
+            let mut held = Held::new(cause);
+            held.sender.queue_input("tail");
+            if is_reset {
+                held.sender.queue_error(ErrorKind::ConnectionReset);
+            } else {
+                held.sender.queue_end();
+            }
+            held.server.report_readable(&held.sender);
+            held.server.settle();
+            assert!(held.unparsed() > 0 && !held.sender.is_removed(), "{cause:?}: nothing overtakes it");
+            held.release();
+            let tail = if is_reset { String::new() } else { format!("<{}> tail\n", held.name) };
+            assert_eq!(held.messages(), held.expected.clone() + &tail, "{cause:?}, reset: {is_reset}");
+            assert!(held.sender.is_removed());
+            let (left, lost) = (held.server.closed(CloseReason::ClosedByPeer), held.server.lost());
+            assert_eq!((left, lost), if is_reset { (0, 1) } else { (1, 0) });
+            assert_eq!(held.server.clients.stats.torn, u64::from(is_reset));
+        }
+    }
+}
+
+#[test]
+fn reads_are_small_while_the_clients_hold_more_than_a_mebibyte_of_unparsed_input() {
+    const READ: usize = 60_000;
+    const SMALL_READ: usize = 4096;
+    let config = RoomConfig { rate: RateLimit::new(1), ..config(1 << 20) };
+    let (mut server, clients) = ScriptedServer::new(config, limits()).and_clients::<30>();
+    for (number, client) in clients.iter().enumerate() {
+        let before = server.clients.unparsed();
+        server.send(client, lines(READ));
+        let read = if before > 1 << 20 { SMALL_READ } else { READ };
+        assert_eq!(client.unread(), READ - read, "client {number}");
+        assert_eq!(server.clients.unparsed(), before + read - 10 * 20, "all but ten lines are unparsed");
+    }
+    assert!(server.clients.unparsed() < (1 << 20) + READ + 30 * SMALL_READ);
+    // Once the first clients are gone, a read is large again.
+    clients.iter().take(17).for_each(|client| server.clients.mark_reset(client.id));
+    server.settle();
+    let late = server.join();
+    server.send(&late, lines(READ));
+    assert_eq!(late.unread(), 0);
+}
+
+#[test]
+fn a_line_of_the_limit_is_relayed_however_its_line_end_is_cut() {
+    let (mut server, [sender, reader]) = ScriptedServer::with_clients(1000);
+    let line = [b'x'; 1000 / 16];
+    for _ in 0..3 {
+        server.send(&sender, line);
+        server.send(&sender, "\r");
+        server.send(&sender, "\nnext\n");
+    }
+    reader.expect_received([&line[..], b"\nnext\n"].concat().repeat(3));
+}
+
+#[test]
+fn an_unparsed_line_that_finds_no_space_waits_for_the_stuck_reader_like_any_other() {
+    let (mut server, [stuck, bulk, sender, reader]) = ScriptedServer::with_clients(4096);
+    stuck.accepts([], Accept::WouldBlock);
+    server.send(&bulk, lines(4096 - 512 - 256 - 20));
+    // One line is handled, and the next is longer than the space that is left.
+    let long = [vec![1; 250], b"\n".to_vec()].concat();
+    server.send(&sender, [&b"short\n"[..], &long].concat());
+    server.send(&sender, "after\n");
+    assert!(!server.clients.has_work(), "a client that waits is no work");
+    server.advance(STALL_TIMEOUT);
+    server.advance(STALL_TIMEOUT);
+    assert!(stuck.is_removed());
+    assert!(reader.received().ends_with(b"\nafter\n"));
+}

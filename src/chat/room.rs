@@ -175,7 +175,7 @@ impl Room {
         }
     }
 
-    /// Notes that a client that had joined was removed, and reads no more.
+    /// Notes that a client that had joined was removed: its view has one reader less.
     pub fn remove_reader(&mut self, view: View) {
         self.channel_mut(view).leave();
     }

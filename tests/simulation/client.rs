@@ -243,7 +243,7 @@ impl ClientModel {
                 self.stage = Stage::Closed(CloseReason::ConnectionLost(broken))
             }
             (_, ErrorKind::WouldBlock) => {}
-            _ => self.broke(kind),
+            _ => self.on_error(kind),
         }
     }
 
@@ -254,12 +254,12 @@ impl ClientModel {
                 self.outbox.clear();
                 self.stage = Stage::WriteFailed(kind);
             }
-            _ => self.broke(kind),
+            _ => self.on_error(kind),
         }
     }
 
     /// A client that was refused keeps that reason, however its socket fails then.
-    fn broke(&mut self, kind: ErrorKind) {
+    fn on_error(&mut self, kind: ErrorKind) {
         self.stage = Stage::Closed(match self.stage {
             Stage::Draining(close_reason) => close_reason,
             Stage::Closing(close_reason) if close_reason != CloseReason::ClosedByPeer => close_reason,

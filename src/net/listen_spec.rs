@@ -117,10 +117,6 @@ pub struct ListenError {
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on \"{}\": {}", self.address, os_error::text(&self.why))?;
-        match self.why.kind() {
-            io::ErrorKind::AddrInUse => f.write_str("; choose another address with --listen"),
-            _ => Ok(()),
-        }
+        write!(f, "cannot listen on {}: {}", self.address, os_error::text(&self.why))
     }
 }

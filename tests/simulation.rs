@@ -7,7 +7,7 @@
 //! `HUBBUB_SEEDS=10000 cargo test --release --test simulation` runs more.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
-#![allow(clippy::print_stderr, reason = "whoever reads of a failure wants its seed")]
+#![allow(clippy::print_stderr, reason = "a failure prints its seed")]
 
 #[path = "simulation/client.rs"]
 mod client;
@@ -503,7 +503,7 @@ impl Simulation {
 }
 
 #[test]
-fn whatever_people_and_sockets_do_each_hears_the_one_order_whole_or_is_gone_for_a_reason() {
+fn every_client_receives_the_one_order_of_lines_or_closes_for_a_true_reason() {
     let seeds = seeds(SEEDS);
     let is_ordinary = seeds.end - seeds.start >= SEEDS;
     let mut ended = [0; CloseReason::COUNT];

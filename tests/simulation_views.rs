@@ -1,13 +1,14 @@
-//! A simulation of the room in its views: people come, speak, take names, talk to one alone, ask, read as
-//! they like, break and leave, over scripted sockets and with a clock set by hand. Naive readers take what
-//! each is shown apart; one of each view who takes all and is there from the start sees the one order that
-//! all others have to see a stretch of.
+//! A simulation of a room with several views: clients connect, send, change names, send private messages and
+//! commands, read as much as they like, lose their connection and leave, over scripted sockets and with a clock
+//! that the test sets. A naive parser of each view reads what each client receives. One observer of each view,
+//! which is connected from the start and reads everything, sees the order of which every other client of that
+//! view receives a part.
 //!
-//! A run is decided by its seed: `HUBBUB_SEED=17 cargo test --test simulation_views` shows it again, and
-//! `HUBBUB_SEEDS=2000 cargo test --release --test simulation_views` tries more of them.
+//! A seed decides a run. `HUBBUB_SEED=17 cargo test --test simulation_views` repeats one, and
+//! `HUBBUB_SEEDS=2000 cargo test --release --test simulation_views` runs more.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
-#![allow(clippy::print_stderr, reason = "whoever reads of a failure wants its seed")]
+#![allow(clippy::print_stderr, reason = "a failure prints its seed")]
 
 #[path = "simulation_views/client.rs"]
 mod client;
@@ -49,33 +50,33 @@ use std::time::Duration;
 const SEEDS: u64 = 20;
 const STEPS: usize = 400;
 const WELCOME: &str = "welcome";
-/// Connections that there are at most at a time, those lingering included.
+/// The most connections at a time, refused ones included.
 const MAX_CLIENTS: usize = 14;
-/// The others are shown of whoever stays for so long, and who ends may take as long to go.
+/// A client is announced after this time; a connection that closes may take as long.
 const ANNOUNCE_AFTER: Duration = Duration::from_secs(2);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What can be seen in a run, in the order of [`KINDS`].
+/// What the runs have to contain, in the order of [`KINDS`].
 type Counts = [u64; KINDS.len()];
 const KINDS: [&str; 7] = [
-    "a notice that found no room at once",
-    "a message that found no room",
-    "a message that came too late",
+    "a notice without space",
+    "a private message to a client that does not read",
+    "a private message to a client that leaves",
     "a stalled reader",
-    "one who left",
-    "one who was silent",
-    "one who found no place",
+    "a client that left",
+    "an idle client",
+    "a client that the full room refused",
 ];
 
-/// A run: the clients, the model of it, and what happens next.
+/// A run: the table of clients, its model, and the random numbers that decide what happens.
 struct Simulation {
     random: Random,
     server: ScriptedServer,
     model: Model,
     trace: Trace,
-    /// Members so far.
+    /// The number of the last client.
     number: usize,
-    /// Whether most take little, and so there is often no room.
+    /// Whether most clients read little, so that there is often no space.
     reads_little: bool,
     seed: u64,
     step: usize,
@@ -85,12 +86,12 @@ impl Drop for Simulation {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let Self { seed, step, .. } = self;
-            eprintln!("with seed {seed} in step {step}: HUBBUB_SEED={seed} shows it again");
+            eprintln!("with seed {seed} in step {step}: HUBBUB_SEED={seed} repeats it");
         }
     }
 }
 
-/// What holds in this run: at least two views, and each limit in some runs.
+/// Returns the settings of a run: at least two views, and each limit in some runs.
 fn config(random: &mut Random) -> (RoomConfig, ClientLimits) {
     let feed = random.pick(&[4096, 4096, 4096, 16_000, 16_000, 65_536]);
     let rules = LineRules { max_line: feed / Room::LINES_PER_FEED, raw: random.one_in(5) };
@@ -125,7 +126,7 @@ impl Simulation {
         simulation
     }
 
-    /// One of each view, who takes all, says nothing to anybody, and stays to the end.
+    /// Connects one client of each view that reads everything, sends nothing to others, and stays to the end.
     fn connect_observers(&mut self) {
         let views = self.model.config.views.clone();
         let orders = views.iter().enumerate().map(|(index, &view)| Order::new(view, index + 1));
@@ -139,7 +140,7 @@ impl Simulation {
         self.settle_all();
     }
 
-    /// What there was to see.
+    /// Returns how often the run contained each of [`KINDS`].
     fn run(mut self) -> Counts {
         for _ in 0..STEPS {
             self.step += 1;
@@ -185,7 +186,7 @@ impl Simulation {
         }
     }
 
-    /// One of those who are here, or were turned away and linger, and are no observers.
+    /// Returns one of the clients that are no observers, refused ones included.
     fn any_client(&mut self) -> Option<usize> {
         let observers = self.model.orders.len();
         let others = self.model.clients.keys().copied().filter(|&number| number > observers);
@@ -229,7 +230,10 @@ impl Simulation {
         match key {
             Some(key) => client.scripted.id = key,
             None => {
-                assert!(!client.is_member && is_refusal_limit_reached, "{number} was closed for no reason");
+                assert!(
+                    !client.is_member && is_refusal_limit_reached,
+                    "{number} was closed without a reason"
+                );
                 self.model.catch_up();
                 self.model.all_read();
                 self.model.removed(&[(number, CloseReason::RoomFull)].into());
@@ -254,7 +258,7 @@ impl Simulation {
         client.events.0 = true;
     }
 
-    /// Someone reads: a few bytes, or all from now on, or nothing.
+    /// A client reads: some bytes, everything from now on, or nothing.
     fn client_reads(&mut self) {
         let Some(number) = self.any_client() else { return };
         let random = &mut self.random;
@@ -270,7 +274,7 @@ impl Simulation {
         client.events.1 = true;
     }
 
-    /// The connection of someone breaks, in one direction.
+    /// A connection is lost, in one direction.
     fn client_breaks(&mut self) {
         let Some(number) = self.any_client() else { return };
         let kind = network::failure(&mut self.random);
@@ -308,7 +312,7 @@ impl Simulation {
         self.pass(Duration::from_millis(millis as u64));
     }
 
-    /// Where silence ends one's stay, the observers say something that is no message where there are commands.
+    /// With an idle timeout the observers send a blank line, which is no message in views with commands.
     fn pass(&mut self, span: Duration) {
         self.server.now = self.server.now.after(span);
         let observers = self.model.orders.len();
@@ -321,7 +325,7 @@ impl Simulation {
         }
     }
 
-    /// The system events what changed since its last report, and nothing else, or has not come to it yet.
+    /// The system reports what has changed since its last event, or nothing yet.
     fn deliver_events(&mut self) {
         for client in self.model.clients.values_mut().filter(|client| client.events != (false, false)) {
             if !self.random.one_in(4) {
@@ -330,7 +334,7 @@ impl Simulation {
         }
     }
 
-    /// The steps of one turn of the server, in its order; then everyone reads.
+    /// Runs the steps of one turn in the order of the server; then the model reads what every client received.
     fn turn(&mut self) {
         let now = self.server.now;
         while self.next_deadline() {}
@@ -350,7 +354,7 @@ impl Simulation {
         self.model.removed(&gone);
     }
 
-    /// What a deadline decided is seen from outside.
+    /// Runs one timer. The model learns from outside what it did.
     fn next_deadline(&mut self) -> bool {
         let state = |server: &ScriptedServer, key| {
             let connection = server.clients.connection(key);
@@ -360,7 +364,7 @@ impl Simulation {
         let before = keys.map(|(number, key)| (number, key, state(&self.server, key))).collect::<Vec<_>>();
         let Some((key, due)) = self.server.clients.run_next_timer(self.server.now) else { return false };
         let it = before.iter().find(|(_, other, _)| *other == key);
-        let &(number, _, before) = it.expect("only who is here has a deadline");
+        let &(number, _, before) = it.expect("only a connected client has a deadline");
         match (due, before, state(&self.server, key)) {
             (ClientTimer::Flush, Some((true, true)), Some((is_open, is_mid_line)))
                 if !is_open || !is_mid_line =>
@@ -375,7 +379,8 @@ impl Simulation {
         true
     }
 
-    /// Turns until there is no work that has_input for no report: then whoever takes all has all.
+    /// Runs turns until all work that is left waits for an event or a deadline. Then fast readers have received
+    /// everything.
     fn settle(&mut self) {
         for _ in 0..MAX_TURNS {
             if !self.server.clients.has_work() {
@@ -386,7 +391,7 @@ impl Simulation {
         panic!("after {MAX_TURNS} turns there is still work");
     }
 
-    /// All events come, and all that follows from them is done.
+    /// Delivers all events, and handles all that follows.
     fn settle_all(&mut self) {
         for client in self.model.clients.values_mut() {
             client.deliver_event(&mut self.server);
@@ -397,15 +402,15 @@ impl Simulation {
 }
 
 #[test]
-fn whatever_people_do_in_whatever_view_each_is_told_the_one_order_and_what_is_for_it_alone() {
+fn every_client_receives_the_order_of_its_view_and_the_lines_for_it_alone() {
     let seeds = seeds(SEEDS);
     let is_ordinary = seeds.end - seeds.start >= SEEDS;
     let mut all = Counts::default();
     for seed in seeds {
         let seen = Simulation::new(seed).run();
-        (0..all.len()).for_each(|sight| all[sight] += seen[sight]);
+        (0..all.len()).for_each(|kind| all[kind] += seen[kind]);
     }
-    for (sight, count) in KINDS.iter().zip(all) {
-        assert!(count > 0 || !is_ordinary, "nobody ever saw {sight}: {all:?}");
+    for (kind, count) in KINDS.iter().zip(all) {
+        assert!(count > 0 || !is_ordinary, "no run had {kind}: {all:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! One who sees the room in a view: what it is still to hear, and its place in the one order.
+//! One client of a view in the model: what it is to receive, and its position in the order.
 
 use crate::common::scripted::*;
 use crate::common::twin::Twin;
@@ -11,15 +11,15 @@ use hubbub::wire::view::View;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-/// Something for one alone, in the order in which it was asked for.
+/// A line for this client alone, in the order of its causes.
 pub(crate) enum Expected {
     Exactly(Received),
-    /// An answer that has this in it, which may be spared one who does not read.
+    /// A reply that contains this text; it may be left out for a client that does not read.
     Refusal {
         has: String,
         may_be_left_out: bool,
     },
-    /// Of a message of that number: that it was sent, or why not.
+    /// What became of the private message of that number: an echo, or an error.
     Receipt(usize),
 }
 
@@ -28,35 +28,35 @@ pub(crate) struct ClientModel {
     pub(crate) scripted: ScriptedClient,
     pub(crate) view: View,
     pub(crate) address: std::net::IpAddr,
-    /// It was let in and not turned away.
+    /// It was admitted, not refused.
     pub(crate) is_member: bool,
-    /// It took leave, and its name is free, whether it has all that it is owed or not.
+    /// It left the room and its name is free, even if it has still to receive something.
     pub(crate) has_left: bool,
     pub(crate) name: String,
     pub(crate) is_announced: bool,
     pub(crate) has_spoken: bool,
     pub(crate) twin: Twin,
-    /// What was read of it and not handled yet.
+    /// What was read from it and is not handled yet.
     pub(crate) unparsed: VecDeque<u8>,
-    /// How much had happened when it came, and when it was last received.
+    /// How many events there were when it joined, and when it started to close.
     pub(crate) came: u64,
     pub(crate) ended: Option<u64>,
-    /// A write failed: it hears nothing more, and is still received.
+    /// A write failed: it receives nothing more, but what it sent before is relayed.
     pub(crate) write_error: Option<ErrorKind>,
-    /// What the system has yet to report of its socket.
+    /// Events that the system has still to report: readable, writable.
     pub(crate) events: (bool, bool),
-    /// It takes all and never breaks.
+    /// Its socket accepts everything and never fails.
     pub(crate) accepts_all: bool,
-    /// Nothing more comes from it.
+    /// It sends nothing more.
     pub(crate) has_ended_input: bool,
     /// Lines that it sent.
     pub(crate) lines: usize,
     pub(crate) expected: VecDeque<Expected>,
-    /// What was sent to it alone and may reach it, by numbers.
+    /// Private messages to it that it may receive, by number.
     pub(crate) private_messages: VecDeque<usize>,
-    /// Bytes read so far of what it was shown, all of them whole lines.
+    /// Bytes of whole lines that the model has read from what it received.
     read: usize,
-    /// The first events that it may hear, and then those that it hears next if it began with these.
+    /// The first events that it may receive, and the next ones, one for each possible start.
     first: (usize, usize),
     places: Option<Vec<usize>>,
 }
@@ -90,13 +90,13 @@ impl ClientModel {
         }
     }
 
-    /// It comes now, and may be shown of so many events that were.
+    /// It joins now, and may receive so many earlier events.
     pub(crate) fn comes(&mut self, sequence: u64, seen: usize, history: usize) {
         self.came = sequence;
         self.first = (seen.saturating_sub(history), seen);
     }
 
-    /// The system events what changed since its last report.
+    /// The system reports what has changed since its last event.
     pub(crate) fn deliver_event(&mut self, server: &mut ScriptedServer) {
         let (readable, writable) = std::mem::take(&mut self.events);
         assert!(server.clients.mark_ready(self.scripted.id, readable, writable, server.now));
@@ -106,17 +106,17 @@ impl ClientModel {
         self.ended.is_none()
     }
 
-    /// Whether it is in the room and can be shown things.
+    /// Whether it is in the room and can be written to.
     pub(crate) const fn is_open(&self) -> bool {
         self.is_member && self.ended.is_none() && self.write_error.is_none()
     }
 
-    /// Whether the next write to it fails, as far as it is up to its socket.
+    /// Whether its socket fails the next write.
     pub(crate) fn may_break(&self) -> bool {
         matches!(self.scripted.script().then_accepts, Accept::Fail(_))
     }
 
-    /// Whether it has sent what was not read yet.
+    /// Whether it has sent anything that is not handled yet.
     pub(crate) fn has_input(&self) -> bool {
         self.is_active() && self.scripted.unread() + self.unparsed.len() > 0
     }
@@ -129,15 +129,19 @@ impl ClientModel {
         self.expect(Expected::Refusal { has: has.into(), may_be_left_out: false });
     }
 
-    /// The lines that it was shown since the last call.
+    /// Returns the lines that it has received since the last call.
     pub(crate) fn new_lines(&mut self) -> Vec<Received> {
         let script = self.scripted.script();
         let fresh = &script.received[self.read..];
         let shown = || String::from_utf8_lossy(fresh);
         let (number, view) = (self.number, self.view);
-        assert!(!fresh.contains(&0), "{number} in {view:?} hears NUL: {:?}", shown());
+        assert!(!fresh.contains(&0), "{number} in {view:?} receives NUL: {:?}", shown());
         let end = fresh.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        assert!(!self.accepts_all || end == fresh.len(), "{number} takes all and hears {:?}", shown());
+        assert!(
+            !self.accepts_all || end == fresh.len(),
+            "{number} reads everything and received {:?}",
+            shown()
+        );
         let mut received = Vec::new();
         for line in fresh[..end].split_inclusive(|&byte| byte == b'\n') {
             let may_be_welcome = self.read == 0 && received.is_empty();
@@ -152,7 +156,7 @@ impl ClientModel {
         received
     }
 
-    /// It is shown something alone: the next of what it asked for, or what another sent to it.
+    /// It received a line for it alone: the next reply, or a private message.
     pub(crate) fn receive_private(
         &mut self,
         shown: &Received,
@@ -165,7 +169,7 @@ impl ClientModel {
         loop {
             let next = self.expected.pop_front();
             let (number, view) = (self.number, self.view);
-            let Some(next) = next else { panic!("{number} in {view:?} asked for no {shown:?}") };
+            let Some(next) = next else { panic!("{number} in {view:?} expects no {shown:?}") };
             let (is_it, text) = match &next {
                 Expected::Exactly(expected) => (shown == expected, format!("{expected:?}")),
                 Expected::Refusal { has, .. } => (is_refusal(shown, has), has.clone()),
@@ -179,7 +183,7 @@ impl ClientModel {
                 return;
             }
             let is_spared = matches!(next, Expected::Refusal { may_be_left_out: true, .. });
-            assert!(is_spared, "{number} in {view:?} was to be shown {text:?} and was shown {shown:?}");
+            assert!(is_spared, "{number} in {view:?} expects {text:?} and received {shown:?}");
         }
     }
 
@@ -187,25 +191,25 @@ impl ClientModel {
         let (number, view) = (self.number, self.view);
         loop {
             let Some(next) = self.private_messages.pop_front() else {
-                panic!("{number} in {view:?} is shown twice, too early or as another's: {shown:?}");
+                panic!("{number} in {view:?} received twice, too early or for another client: {shown:?}");
             };
             let message = &mut private_messages[next];
             let is_it = *shown == Received::private(view, &message.from, &message.to, &message.text, false);
             message.check_received(is_it);
             if is_it {
-                assert!(message.may_be_delivered, "{number} had left and is shown {shown:?}");
+                assert!(message.may_be_delivered, "{number} had left and received {shown:?}");
                 return self.check_now_is(message.sequence, shown, order);
             }
             let lost = message.text.clone();
             assert!(
                 !message.is_due(),
-                "{number} in {view:?} was shown {shown:?}, not {lost:?} of {}",
+                "{number} in {view:?} received {shown:?} instead of {lost:?} from {}",
                 message.from
             );
         }
     }
 
-    /// Whoever takes all is shown `shown` after all that was sent to everyone until then, and before the rest.
+    /// A fast reader receives a private message after all earlier events, and before all later ones.
     fn check_now_is(&self, sequence: u64, shown: &Received, order: &Order) {
         let is_missed = |event: &Event| matches!(event.shown, Public::Missed { .. });
         let is_now = |place: usize| {
@@ -216,17 +220,17 @@ impl ClientModel {
         };
         let (number, view) = (self.number, self.view);
         let is_in_order = !self.accepts_all || self.places(order).into_iter().any(is_now);
-        assert!(is_in_order, "{number} in {view:?} is shown {shown:?} before or after its time");
+        assert!(is_in_order, "{number} in {view:?} received {shown:?} too early or too late");
     }
 
-    /// It is shown what all are shown: the next of the one order.
+    /// It received a line for everyone: the next of the order.
     pub(crate) fn receive_public(&mut self, shown: &Public, order: &Order) {
         let (number, view) = (self.number, self.view);
         let is_welcomed = !matches!(
             self.expected.front(),
             Some(Expected::Exactly(Received::Welcome(_) | Received::Name { .. }))
         );
-        assert!(is_welcomed, "{number} in {view:?} is not welcomed and hears {shown:?}");
+        assert!(is_welcomed, "{number} in {view:?} received no welcome before {shown:?}");
         let before = self.places(order);
         let places = before.iter().filter_map(|&place| self.place_after(shown, place, order));
         let places = places.collect::<Vec<_>>();
@@ -234,14 +238,14 @@ impl ClientModel {
             let next = before.iter().map(|&place| self.skip_own(place, order)).collect::<Vec<_>>();
             let events = next.iter().take(3).map(|&next| order.events.get(next)).collect::<Vec<_>>();
             panic!(
-                "{number} in {view:?} hears {shown:?}, and was to hear one of {events:?}, {next:?} of {}",
+                "{number} in {view:?} received {shown:?} instead of one of {events:?}, {next:?} of {}",
                 order.events.len()
             );
         }
         self.places = Some(places);
     }
 
-    /// The events that it may hear next, by numbers: more than one as long as it is not clear where it began.
+    /// Returns the events that it may receive next: more than one while its start is not certain.
     fn places(&self, order: &Order) -> Vec<usize> {
         self.places.clone().unwrap_or_else(|| {
             let (first, seen) = self.first;
@@ -250,7 +254,7 @@ impl ClientModel {
         })
     }
 
-    /// Its place once it was shown so at `place`, if it is shown so there.
+    /// Returns its position after it received `shown` at `place`, if that is possible.
     fn place_after(&self, shown: &Public, place: usize, order: &Order) -> Option<usize> {
         let next = self.skip_own(place, order);
         let at = Some(next).filter(|&at| order.events.get(at).is_some_and(|it| it.shown == *shown))?;
@@ -264,7 +268,7 @@ impl ClientModel {
         place
     }
 
-    /// It has received all that it was to hear, of what there was when it was last received.
+    /// It has received every event that it is to receive.
     pub(crate) fn check_has_all(&self, order: &Order) {
         let is_lost = |place: usize| {
             order.events[place..].iter().find(|event| {
@@ -275,16 +279,16 @@ impl ClientModel {
         };
         let lost = self.places(order).into_iter().map(is_lost).collect::<Vec<_>>();
         let (number, view) = (self.number, self.view);
-        assert!(lost.contains(&None), "{number} in {view:?} did not hear {:?}", lost[0]);
+        assert!(lost.contains(&None), "{number} in {view:?} did not receive {:?}", lost[0]);
     }
 
-    /// It was shown all that was for it alone.
+    /// It has received every line for it alone.
     pub(crate) fn check_was_told(&mut self, private_messages: &mut [PrivateMessage]) {
         let (number, view) = (self.number, self.view);
         assert_eq!(
             self.read,
             self.scripted.script().received.len(),
-            "{number} in {view:?} hears half a line"
+            "{number} in {view:?} received a part of a line"
         );
         self.expected.retain(|expected| !matches!(expected, Expected::Refusal { may_be_left_out: true, .. }));
         let outbox_len = self.expected.front().map(|expected| match expected {
@@ -294,16 +298,16 @@ impl ClientModel {
                 format!("what became of {:?}", private_messages[*at].text)
             }
         });
-        assert_eq!(outbox_len, None, "{number} in {view:?} is not answered");
+        assert_eq!(outbox_len, None, "{number} in {view:?} received no reply");
         for at in self.private_messages.drain(..) {
             let message = &mut private_messages[at];
             message.check_received(false);
             let text = message.text.clone();
-            assert!(!message.is_due(), "{number} in {view:?} was not shown {text:?} of {}", message.from);
+            assert!(!message.is_due(), "{number} in {view:?} did not receive {text:?} from {}", message.from);
         }
     }
 
-    /// The crowd is done with it: who was shown that nothing more comes has all.
+    /// The table removed it. A connection that was shut down in order has received everything.
     pub(crate) fn is_gone(
         &mut self,
         close_reason: CloseReason,
@@ -318,9 +322,9 @@ impl ClientModel {
                 | CloseReason::ConnectionLost(_)
                 | CloseReason::NoProgress
         );
-        assert!(!self.accepts_all || !is_cut, "{number} takes all and goes as {close_reason:?}");
+        assert!(!self.accepts_all || !is_cut, "{number} reads everything and closed as {close_reason:?}");
         let (is_shut_down, is_gone) = (self.scripted.script().is_shut_down, self.scripted.is_removed());
-        assert!(is_gone, "{number} was not let go");
+        assert!(is_gone, "{number} is still open");
         if is_shut_down {
             self.check_was_told(private_messages);
         }

@@ -1,5 +1,5 @@
-//! What people do, in the order in which they are received: who has which name, what all are shown, and what
-//! each is shown alone.
+//! What clients send, in the order in which it is handled: which client has which name, what everyone receives,
+//! and what each client receives alone.
 
 use crate::WELCOME;
 use crate::client::{ClientModel, Expected};
@@ -17,27 +17,27 @@ use hubbub::wire::view::View;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
-/// Characters.
+/// In characters.
 const LONGEST_NAME: usize = 24;
-/// Bytes up to which a list names everyone, and what stands before the last of them.
+/// Bytes up to which a list has every name, and the separator before the last of them.
 const LONGEST_LIST: usize = 2048 + ", ".len();
 
 pub(crate) struct Model {
     pub(crate) config: RoomConfig,
     pub(crate) limits: ClientLimits,
-    /// Those whom the crowd still has, by their numbers in the trace.
+    /// The clients in the table, by their numbers in the trace.
     pub(crate) clients: BTreeMap<usize, ClientModel>,
-    /// The one order as each view shows it.
+    /// The order as each view shows it.
     pub(crate) orders: Vec<Order>,
     private_messages: Vec<PrivateMessage>,
-    /// How much has happened of which all are shown.
+    /// The number of events for everyone so far.
     sequence: u64,
-    /// How many were here since when, counted in things that had happened.
+    /// How many members there were, each with the number of events since when.
     presence: Vec<(u64, usize)>,
-    /// How many ever came in.
+    /// How many clients have joined so far.
     joined: usize,
     trace: Trace,
-    /// Those of whom the server let go, in that order.
+    /// Clients whose sockets the table dropped, in that order.
     dropped: Vec<usize>,
 }
 
@@ -61,17 +61,17 @@ impl Model {
         self.orders.iter().find(|order| order.view == view).expect("each view has an observer")
     }
 
-    /// Those who have a place.
+    /// Clients that were admitted.
     fn members(&self) -> impl Iterator<Item = &ClientModel> {
         self.clients.values().filter(|client| client.is_member)
     }
 
-    /// Those who have a name.
+    /// Members: clients with a name.
     fn present(&self) -> impl Iterator<Item = &ClientModel> {
         self.members().filter(|client| !client.has_left)
     }
 
-    /// Someone knocks: they are let in, or shown why not.
+    /// A client connects: it is admitted, or refused with a reason.
     pub(crate) fn connect(&mut self, mut client: ClientModel) {
         let here = self.members().count();
         let near = self.members().filter(|other| other.address == client.address).count();
@@ -113,12 +113,12 @@ impl Model {
         }
     }
 
-    /// Whether as many linger who were turned away as may.
+    /// Whether as many refused connections are open as may be.
     pub(crate) fn is_refusal_limit_reached(&self) -> bool {
         self.clients.len() - self.members().count() >= self.limits.connections.refusals
     }
 
-    /// All are shown of it.
+    /// Something happens that everyone receives.
     fn event(&mut self, about: usize, shown: &Public) {
         self.event_at(about, shown, self.sequence);
         self.sequence += 1;
@@ -130,7 +130,7 @@ impl Model {
         }
     }
 
-    /// The others are shown of one who has stayed, unless they know.
+    /// Announces a client that has stayed, unless the others know it.
     pub(crate) fn is_announced(&mut self, number: usize) {
         let here = self.present().count();
         let client = self.clients.get_mut(&number).unwrap();
@@ -140,7 +140,7 @@ impl Model {
         }
     }
 
-    /// Does what the trace tells of since the last call.
+    /// Applies the calls since the last one.
     pub(crate) fn catch_up(&mut self) {
         let done = std::mem::take(&mut *self.trace.borrow_mut());
         done.into_iter().for_each(|(number, done)| self.note(number, done));
@@ -149,12 +149,12 @@ impl Model {
     fn note(&mut self, number: usize, done: Call) {
         let sequence = self.sequence;
         let Some(client) = self.clients.get_mut(&number) else {
-            panic!("{number} is gone and still {done:?}");
+            panic!("{number} was removed and still has {done:?}");
         };
         match done {
             Call::Read(bytes) if bytes.is_empty() => self.input_ended(number),
             Call::Read(bytes) => {
-                assert!(client.unparsed.is_empty(), "{number} is read and was not handled");
+                assert!(client.unparsed.is_empty(), "{number} is read before its earlier input was handled");
                 client.unparsed.extend(bytes);
             }
             Call::ReadFailed(kind) if kind != ErrorKind::WouldBlock || client.write_error.is_some() => {
@@ -168,10 +168,10 @@ impl Model {
         }
     }
 
-    /// `key` had its turn to be read: a part of what it sent, in its order, was handled.
+    /// The client of `key` had its turn in the read step: some of its input, in order, was handled.
     pub(crate) fn after_read(&mut self, key: ClientId, table: &Clients<ScriptedSocket>) {
         let mut done = std::mem::take(&mut *self.trace.borrow_mut()).into_iter().peekable();
-        // What was read comes first, for others may be written to while it is handled.
+        // The read comes first: while its input is handled, private messages are written to others.
         while let Some((number, read)) = done.next_if(|(_, done)| matches!(done, Call::Read(_))) {
             self.note(number, read);
         }
@@ -184,7 +184,7 @@ impl Model {
         let (number, has) = (client.number, client.unparsed.len());
         let left = table.connection(key).map_or(0, |connection| connection.unparsed_len());
         let Some(handled) = has.checked_sub(left) else {
-            panic!("{number} has {left} bytes unparsed of {has}")
+            panic!("{number} has {left} bytes of unparsed input, and sent {has}")
         };
         let bytes = client.unparsed.drain(..handled).collect::<Vec<_>>();
         if client.is_active() {
@@ -209,7 +209,7 @@ impl Model {
         self.leave(number);
     }
 
-    /// Who says close_reason, and can still be shown things, has left at once.
+    /// A client that starts to close, and can still be written to, leaves the room at once.
     fn leave(&mut self, number: usize) {
         let client = self.clients.get_mut(&number).unwrap();
         if client.write_error.is_none() {
@@ -222,7 +222,7 @@ impl Model {
         }
     }
 
-    /// Silence ended the unfinished line of `number`.
+    /// A flush ended the unfinished line of `number`.
     pub(crate) fn flush(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().twin.flush();
         self.handle_lines(number);
@@ -231,14 +231,14 @@ impl Model {
         }
     }
 
-    /// Silence ends the stay of `number`.
+    /// The idle timeout of `number` has passed.
     pub(crate) fn disconnect_idle(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().expect_refusal("disconnected: nothing sent for");
         self.ends(number);
         self.leave(number);
     }
 
-    /// What `number` says from now on is not received, and what happens from now on it does not hear.
+    /// From now on nothing that `number` sends is relayed, and it receives no new events.
     fn ends(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().ended.get_or_insert(self.sequence);
     }
@@ -262,7 +262,7 @@ impl Model {
                     client.expect_refusal("this is a chat room");
                     self.ends(number);
                 }
-                Yielded::TelnetReply(_) => panic!("nobody speaks telnet here"),
+                Yielded::TelnetReply(_) => panic!("no client sends telnet here"),
             }
         }
     }
@@ -279,7 +279,7 @@ impl Model {
         self.event(number, &Public::Message { from, text, is_action });
     }
 
-    /// A line where there are commands.
+    /// Handles a line in a view with commands.
     fn handle_command(&mut self, number: usize, line: &[u8]) {
         if trimmed(line).is_empty() {
             return;
@@ -309,7 +309,7 @@ impl Model {
         client.expect(Expected::Exactly(Received::answer(client.view, text)));
     }
 
-    /// The names of those who are here, whether announced or not.
+    /// Returns the names of the members, announced or not.
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names = self.present().map(|client| client.name.as_str()).collect::<Vec<_>>();
         names.sort_unstable_by_key(|name| folded(name));
@@ -344,7 +344,7 @@ impl Model {
             return self.refuse(number, "is reserved");
         }
         if self.clients[&number].has_spoken && old != name {
-            // Who that is has to be known, once the name was seen.
+            // The others saw the name, so they have to learn who it was.
             self.is_announced(number);
         }
         let client = self.clients.get_mut(&number).unwrap();
@@ -389,7 +389,7 @@ impl Model {
         self.clients.get_mut(&number).unwrap().expect(receipt);
     }
 
-    /// Everyone reads what they were shown, first those who see the one order.
+    /// Reads what every client received, first the observers.
     pub(crate) fn all_read(&mut self) {
         for order in &mut self.orders {
             let Some(observer) = self.clients.get_mut(&order.observer) else { continue };
@@ -414,11 +414,11 @@ impl Model {
         }
     }
 
-    /// The crowd is done with some, for these reasons.
+    /// The table removed these clients, for these reasons.
     pub(crate) fn removed(&mut self, gone: &BTreeMap<usize, CloseReason>) {
         self.catch_up();
         let dropped = std::mem::take(&mut self.dropped);
-        assert_eq!(dropped.len(), gone.len(), "all who are over are gone, and nobody else");
+        assert_eq!(dropped.len(), gone.len(), "the closed clients are removed, and no others");
         for number in dropped {
             let mut client = self.clients.remove(&number).unwrap();
             self.note_presence();
@@ -430,13 +430,13 @@ impl Model {
         }
     }
 
-    /// Everyone was written to, and read it.
+    /// Every client was written to, and the model reads what it received.
     pub(crate) fn all_written(&mut self) {
         self.all_read();
         self.orders.iter_mut().for_each(Order::mark_all_written);
     }
 
-    /// How many notices found no space, in all views together.
+    /// Returns how many notices found no space, in all views together.
     pub(crate) fn missed_notices(&self) -> u64 {
         let missed = |event: &Event| match event.shown {
             Public::Missed { count, .. } => count as u64,
@@ -445,12 +445,12 @@ impl Model {
         self.orders.iter().flat_map(|order| &order.events).map(missed).sum()
     }
 
-    /// How many private_messages came back for that reason.
+    /// Returns how many private messages were rejected for that reason.
     pub(crate) fn was_rejected(&self, why: &str) -> u64 {
         self.private_messages.iter().filter(|message| message.was_rejected(why)).count() as u64
     }
 
-    /// Whoever takes all lacks nothing, once there is no work left.
+    /// Fast readers have received everything once there is no work left.
     pub(crate) fn check_fast_readers(&mut self) {
         for client in self.clients.values_mut().filter(|client| client.accepts_all && client.is_open()) {
             let order = self.orders.iter().find(|order| order.view == client.view).unwrap();
@@ -475,7 +475,7 @@ fn trimmed(text: &[u8]) -> &[u8] {
     &text[start..end]
 }
 
-/// As much of what is no name as an answer repeats.
+/// Returns as much of an invalid name as a reply repeats.
 fn shortened(name: &str) -> String {
     name.chars().take(40).collect()
 }

@@ -39,18 +39,18 @@ use std::time::Duration;
 pub struct ClientLimits {
     /// How many connections fit.
     pub connections: ConnectionBudget,
-    /// The most clients from one network; `None` for no limit.
+    /// The most clients from one network; `None` = no limit.
     pub per_network: Option<usize>,
-    /// Clients that send nothing for this long are disconnected; `None` for no limit. Less than 49 days.
+    /// Clients that send nothing for this long are disconnected; `None` = never. Less than 49 days.
     pub idle_timeout: Option<Duration>,
-    /// After this long without input, an unfinished line becomes a message.
+    /// An unfinished line becomes a message after this long without input; `None` = never.
     pub flush_after: Option<Duration>,
     /// How long a client may take to receive what is pending when its connection closes.
     pub close_timeout: Duration,
 }
 
-/// Entries that each list of clients keeps memory for. Without them the list that grew last would lie on top
-/// of the heap, and all memory below it would stay resident.
+/// Each list of clients always keeps memory for this many entries. Otherwise the list that grew last would be at
+/// the top of the heap, and malloc could not return the memory below it.
 const MIN_RETAINED: usize = 1024;
 
 /// The room and its clients.
@@ -59,7 +59,7 @@ pub struct Clients<S> {
     room: Room,
     limits: ClientLimits,
     slots: IdSlab<Connection<S>>,
-    /// How many of them were refused, and drain until their peer closes.
+    /// How many connections in `slots` were refused, and drain until their peer closes.
     refusals: usize,
     per_network: PerNetwork,
     timers: Timers<(ClientId, ClientTimer)>,
@@ -69,14 +69,14 @@ pub struct Clients<S> {
     queue: ReadQueue,
     /// Senders that wait for space in the feeds.
     blocked: Vec<ClientId>,
-    /// Clients to write to, or to close, that need no event first.
+    /// Clients to write to or to close in the next write step.
     due: Vec<ClientId>,
-    /// Readers that had not received everything when all were written to last, or that joined behind since.
+    /// Readers that were still behind after the last write to all clients, or that have joined with history since.
     behind: Vec<ClientId>,
     closed: Vec<ClientId>,
-    /// How often all clients were written to.
+    /// Number of writes to all clients: it decides which client is first.
     rotation: usize,
-    /// All reads share it.
+    /// The buffer of one read; all clients share it.
     buffer: Box<[u8]>,
     /// Bytes of unparsed input of all clients.
     unparsed: usize,
@@ -114,7 +114,7 @@ impl<S: Transport> Clients<S> {
         &self.room
     }
 
-    /// A client that is in the table; `None` once it was removed.
+    /// The connection of a client; `None` if it was removed.
     pub fn connection(&self, id: ClientId) -> Option<&Connection<S>> {
         self.slots.get(id)
     }
@@ -134,7 +134,7 @@ impl<S: Transport> Clients<S> {
         self.unparsed
     }
 
-    /// Whether there is work that waits for no event and no deadline.
+    /// Whether the next turn has work even without an event or a deadline.
     pub fn has_work(&self) -> bool {
         !(self.queue.is_empty() && self.due.is_empty() && self.closed.is_empty()) || self.room.has_unwritten()
     }
@@ -155,6 +155,7 @@ impl<S: Transport> Clients<S> {
             }
             if connection.is_member {
                 self.room.leave(id);
+                self.room.remove_reader(connection.view());
                 self.per_network.remove(connection.peer());
             } else {
                 self.refusals -= 1;
@@ -191,11 +192,11 @@ impl<S: Transport> Clients<S> {
                 self.due.push(id);
             }
         }
-        // What blocked senders have sent and was not read is drained, and not sent to anyone.
+        // The unread input of blocked senders is drained, and not relayed.
         self.resume_blocked_senders(now);
     }
 
-    /// Closes at once every connection that has still to receive something.
+    /// Closes at once each connection with pending output.
     pub fn abort_pending_writes(&mut self) {
         for (id, connection) in self.slots.iter_mut() {
             if !connection.is_draining() {
@@ -222,9 +223,9 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// Whether one more line about a join or a leave may be logged.
+    /// Whether one more line about a join or a leave may be logged. Counts the line.
     fn take_log_budget(&mut self, level: Level, now: Moment) -> bool {
-        // A line that the level drops takes no budget.
+        // A line below the level of the log does not count.
         let is_allowed = log_enabled!(level) && self.log_limit.allows(now);
         if is_allowed {
             self.log_suppressed();
@@ -232,7 +233,7 @@ impl<S: Transport> Clients<S> {
         is_allowed
     }
 
-    /// Logs how many joins and leaves got no line of their own.
+    /// Logs how many joins and leaves have no log line of their own.
     pub fn log_suppressed(&mut self) {
         if let Some(count) = self.log_limit.take_suppressed() {
             warn!("{count} joins and leaves were too fast to be logged one by one");

@@ -22,17 +22,17 @@ use std::io;
 use std::time::{Duration, Instant};
 use timer::ServerTimer;
 
-/// Events taken at a time; what does not fit comes with the next turn.
+/// The most events of one poll; the next poll returns the others.
 const EVENTS: usize = 1024;
 /// After this many failures of poll in a row the server ends, so that a supervisor can restart it.
 const MAX_POLL_FAILURES: u32 = 5;
-/// How long a stopping server waits for clients to receive what is pending.
+/// How long a server that stops waits until its clients have received what is pending.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-/// How long memory of a burst is kept: the next burst may need it again.
+/// Memory of a burst is returned after this time: another burst may need it sooner.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
-/// How soon the service manager learns of a change.
+/// The supervisor receives a new status line at most once in this time.
 const STATUS_AFTER: Duration = Duration::from_secs(1);
-/// How often a log that does not take lines is tried again.
+/// The interval of attempts to write to a log that takes no lines.
 const LOG_RETRY: Duration = Duration::from_secs(1);
 
 const SIGNALS: Token = Token(usize::MAX);
@@ -48,15 +48,15 @@ pub struct Server {
     clock: Clock,
     log: LogFile,
     report_every: Option<Duration>,
-    /// As of the last report: the next is made only if something has changed.
+    /// The state at the last report. The next report is logged only if the state has changed.
     reported: ReportState,
     notifier: Notifier,
-    /// As of the last status line of the service manager.
+    /// The state in the last status line for the supervisor.
     notified: ReportState,
     is_stopping: bool,
 }
 
-/// What a report and a status line are about.
+/// The figures of a report and of a status line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ReportState {
     accepted: u64,
@@ -67,7 +67,7 @@ struct ReportState {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Every client received what was pending.
+    /// Each connection was closed after its pending output was written, or when the time for that was over.
     Clean,
     /// A second signal asked to stop at once.
     Forced,
@@ -108,11 +108,11 @@ impl Server {
     /// Serves until a signal ends it.
     ///
     /// # Errors
-    /// Poll's own, after it failed several times in a row. No client can cause it.
+    /// The error of poll, if it failed five times in a row. No client can cause it.
     pub fn run(mut self) -> io::Result<Exit> {
         let mut events = Events::with_capacity(EVENTS);
         let mut failures = 0;
-        // After registration: a reader of the log may connect, or send a signal, as soon as it sees the line.
+        // Logged after registration: a program that reads these lines may connect or send a signal at once.
         self.acceptor.announce();
         self.notifier.ready();
         self.notify_status();
@@ -121,7 +121,7 @@ impl Server {
             let timeout = self.poll_timeout();
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => failures = 0,
-                // A signal: it is an event of the next poll, and the clock is set then.
+                // A signal interrupted poll. The next poll returns it as an event, and sets the clock.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     events.clear();
@@ -133,9 +133,9 @@ impl Server {
                 }
             }
             let now = Instant::now();
-            // If the process was stopped between poll's return and here, the next poll reports the signal.
+            // A SIGCONT after poll has returned is no event yet. A long turn is the only sign of it.
             let may_be_signalled = events.iter().any(|event| event.token() == SIGNALS)
-                || timeout.is_some() && self.clock.is_long_since(now);
+                || timeout.is_some() && self.clock.may_have_stopped(now);
             let signals = if may_be_signalled { self.signals.pending() } else { Vec::new() };
             let now = self.clock.turn(now, timeout, signals.contains(&Signal::Continued));
             if let Some(exit) = self.turn(&events, &signals, now) {
@@ -190,7 +190,7 @@ impl Server {
         match event.token() {
             SIGNALS => {}
             token if token.0 < ClientId::FIRST_FREE => {
-                // A read or write finds the error or the hang-up.
+                // The next read or write returns the error or the end of input.
                 let readable = event.is_readable() || event.is_read_closed() || event.is_error();
                 let writable = event.is_writable() || event.is_write_closed() || event.is_error();
                 let id = ClientId::from_number(token.0);
@@ -243,7 +243,7 @@ impl Server {
         }
     }
 
-    /// Sets timers that only a change sets, so that an idle server is never woken.
+    /// Sets each timer whose work has become necessary. An idle server sets none, and so is never woken.
     fn set_timers(&mut self, now: Moment) {
         if let Some(every) = self.report_every
             && self.reported != self.report_state()
@@ -277,13 +277,13 @@ impl Server {
         self.reported = state;
     }
 
-    /// Sends the service manager a status line.
+    /// Sends a status line to the supervisor.
     fn notify_status(&mut self) {
         self.notified = self.report_state();
         self.notifier.status(&format!("{} online, {}", self.notified.online, self.clients.room().stats()));
     }
 
-    /// Sends the service manager a sign of life, and sets the timer for the next.
+    /// Sends a watchdog message to the supervisor, and sets the timer for the next one.
     fn ping_watchdog(&mut self) {
         if let Some(every) = self.notifier.watchdog() {
             self.notifier.alive();
@@ -320,7 +320,7 @@ impl Server {
         for timer in [ServerTimer::RetryAccept, ServerTimer::Report, ServerTimer::Status] {
             self.timers.cancel(timer);
         }
-        debug!("{} online receive what is pending", self.clients.online());
+        debug!("{} online: sending what is pending", self.clients.online());
         self.clients.shut_down(now);
         self.timers.set(ServerTimer::ShutdownDeadline, now.after(SHUTDOWN_GRACE));
     }

@@ -1,8 +1,8 @@
-//! Who may be read, and how much, so that every line is sure to find space in every feed.
+//! Which senders may be read, and how much, so that each line certainly has space in every feed.
 //!
-//! While there is much space, everyone is read. Once readers are slow and the feed fills up, bulk senders
-//! wait, and the last eighth is for clients that have sent little lately ([`SendCredit`]). All is counted in
-//! one unit: the bytes that a line takes in the most expensive view.
+//! While there is much space, all senders are read. If readers are slow and a feed fills up, bulk senders
+//! wait, and its last eighth is for clients that have sent little lately ([`SendCredit`]). There is one unit
+//! for everything: the bytes that a line takes in the most expensive view.
 
 use super::channel::Channel;
 use super::feed::Feed;
@@ -26,7 +26,7 @@ impl LineCost {
         len.saturating_mul(self.factor).saturating_add(self.overhead)
     }
 
-    /// The longest line that is sure to fit into `space` bytes, or `None` if not even an empty one is.
+    /// The longest line that certainly fits into `space` bytes; `None` if not even an empty line fits.
     pub const fn longest(self, space: usize) -> Option<usize> {
         match space.checked_sub(self.overhead) {
             Some(space) => Some(space / self.factor),
@@ -34,7 +34,7 @@ impl LineCost {
         }
     }
 
-    /// The larger of both, part by part.
+    /// The larger factor and the larger overhead of the two.
     pub fn max(self, other: Self) -> Self {
         Self { factor: self.factor.max(other.factor), overhead: self.overhead.max(other.overhead) }
     }
@@ -43,9 +43,9 @@ impl LineCost {
 /// How much of one client's input may be handled now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadBudget {
-    /// Bytes of the feeds that its lines may take.
+    /// Bytes that its lines may take in each feed.
     pub space: usize,
-    /// Lines, at least 1.
+    /// How many lines, at least 1.
     pub lines: usize,
 }
 
@@ -59,15 +59,15 @@ impl ReadBudget {
 pub enum ReadPermit {
     /// Now, within the budget.
     Now(ReadBudget),
-    /// After it has taken the text that waits for it.
+    /// Not before output that is pending for it was written.
     AfterWrite,
-    /// After slow readers have made space in the feeds.
+    /// Not before slow readers have read, so that the feeds have space.
     AfterSpace,
-    /// At that moment, for it has reached its rate limit.
+    /// At that moment: it has reached its rate limit.
     At(Moment),
 }
 
-/// What one client has sent lately, by both measures.
+/// What one client has sent lately: bytes for its credit, lines for the rate limit.
 #[derive(Debug, Clone, Copy)]
 pub struct SendRate {
     credit: SendCredit,
@@ -95,15 +95,15 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// This part of each feed is for interactive clients while bulk senders wait: 128 KiB of 1 MiB.
+    /// 1/8 of each feed is reserved for interactive clients: 128 KiB of 1 MiB.
     const RESERVE: usize = 8;
-    /// A bulk sender is not read for less than this part of the feed, 64 KiB of 1 MiB: it waits until there
-    /// is space for a read that is worth its system call.
+    /// Bulk senders are read only if 1/16 of the feed is free for them, 64 KiB of 1 MiB: a smaller read would not
+    /// be worth its system call.
     const MIN_BULK: usize = 16;
-    /// One read takes at most this part of the feed, so that four senders share what is there.
+    /// One read takes at most 1/4 of the feed, so that at least four senders share its space.
     const MAX_SHARE: usize = 4;
-    /// One line of an interactive client takes at most this part of what is left: long lines cannot use up
-    /// the reserve.
+    /// One line of an interactive client takes at most 1/2 of the free space, so that long lines cannot use up the
+    /// reserve.
     const LINE_SHARE: usize = 2;
 
     /// The rules for feeds of `feed` bytes.
@@ -121,9 +121,9 @@ impl Admission {
         self.cost
     }
 
-    /// Whether one read may hold more than can be handled at once: more lines than a rate limit allows, or
-    /// than find space for what a view adds to each.
-    pub const fn may_leave_input(&self) -> bool {
+    /// Whether input of one read may be left unparsed: it may have more lines than a rate limit allows, or than
+    /// have space together with what a view adds to each.
+    pub const fn may_leave_unparsed(&self) -> bool {
         self.cost.overhead > 1 || self.rate.is_some()
     }
 
@@ -132,7 +132,7 @@ impl Admission {
         sender.credit.is_interactive(self.credit, now)
     }
 
-    /// Notes that a client sent `lines` lines, and what took `bytes` bytes to handle.
+    /// Counts what a client sent: `lines` lines, and `bytes` bytes as sent or as rendered, whichever is more.
     pub fn record_sent(&self, sender: &mut SendRate, lines: usize, bytes: usize, now: Moment) {
         sender.credit.spend(bytes, self.credit, now);
         if let Some(limit) = self.rate {
@@ -145,7 +145,7 @@ impl Admission {
         sender.credit.pause(self.credit, now);
     }
 
-    /// Notes that a client sent more while it waits for space.
+    /// Notes that a client that waits for space sent more.
     pub fn note_input(sender: &mut SendRate, now: Moment) {
         sender.credit.note_input(now);
     }
@@ -182,8 +182,8 @@ impl Admission {
     fn bulk_budget(&self, channels: &[Channel], held: usize) -> Option<ReadBudget> {
         let space = self.bulk_space(smallest_space(channels));
         let longest = self.cost.of(self.max_line);
-        // If every reader is less than half a feed behind, no stall timer can disconnect it: allow one line,
-        // so that no sender is blocked for ever.
+        // A stall timer does not disconnect readers that are at most half a feed behind. If all are, one line is
+        // allowed, so that no sender waits for ever.
         let is_half_free = channels.iter().all(|channel| channel.feed().is_half_free());
         if space >= self.min_bulk() && space >= self.cost.of(held + 1) {
             let space = space.min((self.feed / Self::MAX_SHARE).max(longest));
@@ -193,8 +193,8 @@ impl Admission {
         is_half_free.then_some(ReadBudget { space: longest, lines: 1 })
     }
 
-    /// One line, for clients with credit. The second half of the reserve is for clients that have most of
-    /// theirs, so that neither new connections nor clients that spend all they earn can use it up.
+    /// One line, if the client has credit. The last half of the reserve is for clients with high credit, so that
+    /// neither new connections nor clients that spend all that they earn can use it up.
     fn interactive_budget(&self, channels: &[Channel], balance: i32, held: usize) -> Option<ReadBudget> {
         let left = smallest_space(channels);
         let needed = if left < self.reserve() / 2 { self.credit.high() } else { 1 };
@@ -212,7 +212,7 @@ impl Admission {
         now: Moment,
     ) -> Option<Moment> {
         let is_cause = |channel: &Channel| self.bulk_space(channel.feed().space()) < self.min_bulk();
-        // If no channel is short of space for bulk senders, some are too full for a long line.
+        // Senders may also wait because a channel has space, but not enough for a long line.
         let any_cause = senders_wait && channels.iter().any(is_cause);
         let deadlines = channels.iter_mut().map(|channel| {
             let is_waited_for = senders_wait && channel.is_behind() && (is_cause(channel) || !any_cause);

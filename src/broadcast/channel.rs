@@ -1,4 +1,4 @@
-//! One view's feed, and what waits for its readers.
+//! One view's feed, its stall timer, and the count of its missed notices.
 
 use super::admission::LineCost;
 use super::feed::{Cursor, Feed, FeedFull, Offset};
@@ -13,7 +13,10 @@ pub struct Channel {
     feed: Feed,
     cost: LineCost,
     stall: StallTimer,
-    /// Notices that found no space: they are summed up in one line once there is some.
+    /// Clients that read here.
+    readers: usize,
+    has_history: bool,
+    /// Notices for which there was no space. When there is space again, one line tells their number.
     missed: u64,
 }
 
@@ -21,13 +24,13 @@ impl Channel {
     /// An empty channel with a feed of `size` bytes, with or without history for new readers.
     ///
     /// # Errors
-    /// The system has not as much memory as the feed may take.
+    /// The system does not have the memory for the feed.
     pub fn new(size: usize, has_history: bool, cost: LineCost) -> io::Result<Self> {
         let feed = if has_history { Feed::with_history(size)? } else { Feed::new(size)? };
-        Ok(Self { feed, cost, stall: StallTimer::default(), missed: 0 })
+        Ok(Self { feed, cost, stall: StallTimer::default(), readers: 0, has_history, missed: 0 })
     }
 
-    /// The lines, for their readers.
+    /// The feed.
     pub const fn feed(&self) -> &Feed {
         &self.feed
     }
@@ -39,10 +42,21 @@ impl Channel {
 
     /// The cursor of a new reader that receives the last `lines` lines.
     pub fn join(&mut self, lines: usize) -> Cursor {
+        self.readers += 1;
         self.feed.join_with_history(lines)
     }
 
-    /// Appends a line for every reader but its author, if that reads here.
+    /// Notes that a reader was removed.
+    pub const fn leave(&mut self) {
+        self.readers -= 1;
+    }
+
+    /// Whether lines are of use here: a client reads them now, or a new one may read them as history.
+    pub const fn is_used(&self) -> bool {
+        self.readers > 0 || self.has_history
+    }
+
+    /// Appends a line for every reader except its author, if the author reads this channel.
     ///
     /// # Errors
     /// [`FeedFull`] if the feed has no space for it; nothing was appended.
@@ -50,8 +64,8 @@ impl Channel {
         self.feed.append(author, line)
     }
 
-    /// Appends a notice, or counts it if the feed has no space. `summary` renders the number of those that
-    /// were counted before, which is appended first: the order of notices stays.
+    /// Appends a notice, or counts it if the feed has no space. If earlier notices were counted, the line that
+    /// `summary` renders for their number is appended first, so that the order of notices stays.
     pub fn notify(&mut self, author: Option<&mut Cursor>, line: &[u8], summary: impl FnOnce(u64) -> Vec<u8>) {
         self.append_missed(summary);
         if self.missed > 0 || self.feed.append(author, line).is_err() {
@@ -59,14 +73,14 @@ impl Channel {
         }
     }
 
-    /// Appends the number of notices that found no space, if there were any and there is space now.
+    /// Appends the line for missed notices, if there are any and the feed has space now.
     pub fn append_missed(&mut self, summary: impl FnOnce(u64) -> Vec<u8>) {
         if self.missed > 0 && self.feed.append(None, &summary(self.missed)).is_ok() {
             self.missed = 0;
         }
     }
 
-    /// Whether any reader has still to receive something.
+    /// Whether lines are pending for any reader.
     pub fn is_behind(&self) -> bool {
         self.feed.space() < self.feed.size()
     }
@@ -82,12 +96,12 @@ impl Channel {
         self.feed.reclaim(readers);
     }
 
-    /// Returns memory of a burst to the system, but for the last `history` lines.
+    /// Returns memory of a burst to the system, except that of the last `history` lines.
     pub fn trim(&mut self, history: usize) {
         self.feed.trim(history);
     }
 
-    /// Starts, continues or pauses the stall timer; returns its deadline while senders or notices wait.
+    /// Starts, continues or pauses the stall timer; returns its deadline if senders or missed notices wait.
     pub fn update_stall_timer(
         &mut self,
         senders_wait: bool,
@@ -97,7 +111,7 @@ impl Channel {
         self.stall.update(&self.feed, senders_wait || self.missed > 0, timeout, now)
     }
 
-    /// Takes the offset that readers had to reach, once they were waited for as long as `timeout`.
+    /// Takes the offset that readers had to reach, if senders have waited for `timeout`.
     pub fn take_expired_stall(&mut self, timeout: Duration, now: Moment) -> Option<Offset> {
         self.stall.take_expired(timeout, now)
     }

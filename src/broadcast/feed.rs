@@ -1,6 +1,6 @@
 //! One bounded ring of lines that all readers share.
 //!
-//! A broadcast is one append. A reader owns no copy of what it has still to receive: it owns a [`Cursor`],
+//! A broadcast is one append. A reader owns no copy of what is pending for it: it owns a [`Cursor`],
 //! an offset into the feed that may stand in the middle of a line. Only this module knows what an offset is.
 //!
 //! ```text
@@ -11,8 +11,8 @@
 //!               cursor                 cursor
 //! ```
 //!
-//! Lines carry no author. An author that is up to date moves its cursor past its own line at once; one that
-//! is behind records the range and skips it later. So a line costs nothing but its bytes.
+//! The ring does not store who sent a line. A sender does not receive its own line: if it is up to date, its
+//! cursor moves past the line at once; if it is behind, its cursor records the range and skips it later.
 
 mod cursor;
 mod history;
@@ -38,15 +38,16 @@ pub struct Feed {
     high_water: usize,
     /// What is kept for readers that join with history; `None` without history.
     history: Option<History>,
-    /// The offset of the first byte of the ring; at most `head`, and at most a ring behind it and `tail`.
+    /// The offset of the first byte of the ring. It is at most `head`, and at most one ring before `head` and
+    /// `tail`.
     origin: u64,
     tail: u64,
-    /// Where the feed ended when every reader was last written to.
+    /// The head at the last write to all readers.
     written_to_all: u64,
     head: u64,
 }
 
-/// An offset into the feed; by default its beginning.
+/// An offset into the feed. The default is the beginning of the feed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Offset(u64);
 
@@ -64,7 +65,7 @@ impl Feed {
         Ok(Self { ring, high_water: 0, history: None, origin: 0, tail: 0, written_to_all: 0, head: 0 })
     }
 
-    /// Whether all readers are up to date, and much memory is kept that a burst once took.
+    /// Whether all readers are up to date, and the ring keeps much memory of an earlier burst.
     pub fn has_slack(&self) -> bool {
         let is_outgrown = |history: &History| history.is_outgrown(self.high_water, self.head);
         self.tail == self.head
@@ -82,9 +83,9 @@ impl Feed {
         if !self.has_slack() {
             return;
         }
-        // Without a new mapping, the old one stays.
+        // If the system has no memory for a new mapping, the old one stays.
         let Ok(mut ring) = MmapMut::map_anon(self.size()) else { return };
-        // Including the line end before them, which marks where the first begins.
+        // The line end before them is kept too: it shows where the first line begins.
         let origin = match self.history {
             Some(_) => self.find_lines_back(lines).saturating_sub(1),
             None => self.head,
@@ -117,10 +118,10 @@ impl Feed {
         Cursor { at: self.head, skip_ranges: None, remaining: NO_END, mid_line: false }
     }
 
-    /// Appends `line` and a line end for every reader but its author, if that reads here.
+    /// Appends `line` and a line end for every reader except its author, if the author reads this feed.
     ///
     /// # Errors
-    /// [`FeedFull`] if there is less [`space`](Self::space) than the line and its end take.
+    /// [`FeedFull`] if the line and its end take more than [`space`](Self::space).
     pub fn append(&mut self, author: Option<&mut Cursor>, line: &[u8]) -> Result<(), FeedFull> {
         if line.len() >= self.space() {
             return Err(FeedFull);
@@ -149,7 +150,7 @@ impl Feed {
         self.head += bytes.len() as u64;
     }
 
-    /// Adds to `slices` what `cursor` has still to receive, without its own lines, until `slices` is full.
+    /// Adds what is pending for `cursor` to `slices`, without its own lines, until `slices` is full.
     pub fn pending<'a>(&'a self, cursor: &Cursor, slices: &mut IoSlices<'a>) {
         self.pending_until(cursor, self.head(), slices);
     }
@@ -192,7 +193,7 @@ impl Feed {
         }
     }
 
-    /// Whether `cursor` has still to receive anything. Moves it past its own lines first.
+    /// Whether anything is pending for `cursor`. Moves it past its own lines first.
     pub fn is_behind(&self, cursor: &mut Cursor) -> bool {
         cursor.skip_own();
         cursor.at < cursor.end(self.head)
@@ -224,8 +225,8 @@ impl Feed {
         self.written_to_all = self.head;
     }
 
-    /// Frees what all of `readers` have received: every reader that was behind when
-    /// [all were written to](Self::mark_all_written). What was appended since is kept.
+    /// Frees what all of `readers` have received. These must be all readers that were behind when
+    /// [all were written to](Self::mark_all_written). Lines that were appended since are kept.
     pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
         let slowest = readers.map(|cursor| cursor.at).fold(self.written_to_all, u64::min);
         self.tail = self.tail.max(slowest);
@@ -245,7 +246,7 @@ impl Feed {
         cursor.at >= mark.0.min(cursor.end(self.head))
     }
 
-    /// Where the slowest reader is after it has read half a feed more.
+    /// The offset that the slowest reader reaches when it has read another half of the feed.
     pub fn stall_mark(&self) -> Offset {
         Offset(self.tail + self.size() as u64 / 2)
     }

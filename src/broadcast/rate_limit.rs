@@ -69,7 +69,7 @@ impl RateUsage {
     /// When a client that may send no line now may send the next.
     pub fn next_line_at(&self, limit: RateLimit, now: Moment) -> Moment {
         let wait = (self.ahead(now) + limit.line_interval()).saturating_sub(RateLimit::BURST);
-        // A moment is a whole millisecond: rather the next one than too early.
+        // Moments are whole milliseconds: this rounds up.
         now.after(wait.max(RateLimit::MIN_PAUSE) + Duration::from_millis(1))
     }
 

@@ -1,24 +1,24 @@
-//! How much one client has sent lately: what distinguishes a person who types from a bulk sender.
+//! How much one client has sent lately. This distinguishes a person who types from a bulk sender.
 //!
-//! Everything is counted in one unit, the bytes that a line takes in the most expensive view.
+//! The unit is the bytes that a line takes in the most expensive view.
 
 use crate::util::clock::Moment;
 use std::time::Duration;
 
-/// What all clients of a room may save and spend, in bytes of the most expensive view.
+/// How much credit a client can have, in bytes of the most expensive view; the same for all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CreditRules {
-    /// The most that a client can save: a burst of several typed lines.
+    /// The most credit that a client can have: enough for several typed lines at once.
     max: i32,
 }
 
 impl CreditRules {
-    /// The most credit of one client if the reserve is large, in bytes; it earns as much in a second of silence.
+    /// The most credit of one client if the reserve is large, in bytes. A client earns as much in a second.
     /// A fast typist needs some 60 bytes a second, a test that sends ten short lines a second some 1,500.
     const MAX: usize = 2048;
-    /// How many clients with the most credit fit into the reserve, at least.
+    /// The reserve has space for the lines of at least this many clients that spend all their credit at once.
     const CLIENTS: usize = 8;
-    /// The deepest debt, in multiples of the most credit: 2 s after a flood a client has credit again.
+    /// The most debt, in multiples of the most credit: after 2 s of silence a client has credit again.
     const DEBT: i32 = 2;
 
     /// The rules for a reserve of `reserve` bytes of each feed.
@@ -32,23 +32,23 @@ impl CreditRules {
         self.max / 4
     }
 
-    /// Most of the credit: a new client has it after half a second, a bulk sender after some seconds.
+    /// High credit, 3/4 of the most: a new client has it after half a second, a bulk sender after 2.75 s.
     pub const fn high(self) -> i32 {
         self.max / 4 * 3
     }
 }
 
-/// The credit of one client, and when it sent something last.
+/// The credit of one client.
 #[derive(Debug, Clone, Copy)]
 pub struct SendCredit {
-    /// As of `at`; negative after more was sent than was saved.
+    /// The balance at time `at`; negative if the client has spent more than it had.
     balance: i32,
-    /// Milliseconds that wrap after 49 days.
+    /// The time from which on the client earns, in milliseconds that wrap after 49 days.
     at: u32,
 }
 
 impl SendCredit {
-    /// Without input for this long, a client that waits counts as silent.
+    /// A paused client without input for this long counts as silent.
     const SILENCE: Duration = Duration::from_secs(1);
 
     /// The credit of a client that connects now.
@@ -75,20 +75,20 @@ impl SendCredit {
         self.at = now.wrapping_millis();
     }
 
-    /// Notes that the client has more to send than may be handled now, and so is not silent.
+    /// Notes that the client waits for space, from `now` on.
     pub fn pause(&mut self, rules: CreditRules, now: Moment) {
         self.spend(0, rules, now);
     }
 
-    /// Notes that a paused client sent more. Unless it was silent for a second, it earned nothing since it
-    /// sent the last.
+    /// Notes that a paused client sent more. If it has not been silent for a second, it earns nothing for the time
+    /// since its last input.
     pub fn note_input(&mut self, now: Moment) {
         if self.idle_time(now) < Self::SILENCE {
             self.resume(now);
         }
     }
 
-    /// Lets a client that was paused earn again, from `now` on.
+    /// Ends a pause: the client earns from `now` on, and nothing for the time before.
     pub const fn resume(&mut self, now: Moment) {
         self.at = now.wrapping_millis();
     }

@@ -1,20 +1,20 @@
-//! How long the room waits for the slowest readers of one channel.
+//! How long senders have waited for the slowest readers of one channel.
 
 use super::feed::{Feed, Offset};
 use crate::util::clock::Moment;
 use std::time::Duration;
 
-/// A stopwatch that runs while senders wait for readers, and stops once the slowest has read half a feed.
+/// A stopwatch that runs while senders wait for readers. It is reset when the slowest reader has read half a feed.
 #[derive(Debug, Default)]
 pub struct StallTimer(Option<Wait>);
 
 #[derive(Debug)]
 struct Wait {
-    /// Where readers have to come.
+    /// The offset that the slowest reader must reach.
     mark: Offset,
-    /// Waited before `since`.
+    /// Time that senders waited before `since`.
     waited: Duration,
-    /// Waiting continues since then; `None` while nothing waits.
+    /// When the stopwatch was started last; `None` = paused.
     since: Option<Moment>,
 }
 
@@ -42,7 +42,7 @@ impl StallTimer {
         None
     }
 
-    /// Takes the offset that readers had to reach, once `timeout` was waited for it.
+    /// Takes the offset that readers had to reach, if senders have waited for `timeout`.
     pub fn take_expired(&mut self, timeout: Duration, now: Moment) -> Option<Offset> {
         let is_over = |since: Moment, waited: Duration| waited + now.since(since) >= timeout;
         self.0

@@ -58,7 +58,7 @@ pub enum Event<'a> {
         /// How many clients are in the room now.
         here: usize,
     },
-    /// An answer of the server.
+    /// A reply of the server.
     Notice(&'a str),
     /// A refusal or an error, with its reason.
     Error(&'a str),

@@ -5,9 +5,9 @@ use crate::util::id_slab::ClientId;
 use crate::util::trim::{TrimMemory, is_mostly_unused};
 use std::collections::{BTreeMap, HashMap};
 
-/// Members whose memory is always kept.
+/// Memory for this many members is always kept.
 const MIN_RETAINED: usize = 256;
-/// The most bytes of names in a list, so that an answer stays a line; the others are counted.
+/// The most bytes of names in the list of members; the remaining names are only counted.
 const MAX_LIST: usize = 2048;
 
 /// The members, each under a name that no other member has, in any case.
@@ -16,16 +16,16 @@ pub struct Members {
     members: HashMap<ClientId, Member>,
     /// By case-folded name, in the order of the list.
     ids: BTreeMap<String, ClientId>,
-    /// How many members there ever were: the number of the last `anonN`.
+    /// How many members have joined so far: the number of the last `anonN`.
     joined: u64,
-    /// The list of names while it is valid: repeated `/who` costs little.
+    /// The list of names, until a name changes: so repeated `/who` costs little.
     list: Option<String>,
 }
 
 #[derive(Debug)]
 struct Member {
     name: String,
-    /// Whether the others have seen its join.
+    /// Whether its join was announced.
     is_announced: bool,
     /// Whether it has sent a message under its name.
     has_spoken: bool,
@@ -34,7 +34,7 @@ struct Member {
 /// Why a client cannot have a name.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// It has other characters than a name, none, or too many.
+    /// It is empty, too long, or has a character that names cannot have.
     Invalid,
     /// Another client has it.
     Taken,
@@ -96,7 +96,7 @@ impl Members {
         Ok(std::mem::replace(&mut member.name, name))
     }
 
-    /// Whether the others have seen the member's join.
+    /// Whether the member's join was announced.
     pub fn is_announced(&self, id: ClientId) -> bool {
         self.members.get(&id).is_some_and(|member| member.is_announced)
     }
@@ -119,14 +119,14 @@ impl Members {
         self.members.get(&id).is_some_and(|member| member.has_spoken)
     }
 
-    /// Notes that the others see the member's join; returns its name if they had not.
+    /// Notes that the member's join is announced; returns its name if that was not done before.
     pub fn announce(&mut self, id: ClientId) -> Option<String> {
         let member = self.members.get_mut(&id).filter(|member| !member.is_announced)?;
         member.is_announced = true;
         Some(member.name.clone())
     }
 
-    /// Removes a member; returns its name if the others have seen its join.
+    /// Removes a member; returns its name if its join was announced.
     pub fn leave(&mut self, id: ClientId) -> Option<String> {
         let member = self.members.remove(&id)?;
         self.ids.remove(&fold_case(&member.name));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn newcomers_are_numbered_and_no_number_is_given_again() {
+    fn new_members_are_numbered_and_no_number_is_used_twice() {
         let (mut members, keys) = members(3);
         assert_eq!(members.name(keys[2]), "anon3");
         members.leave(keys[2]);
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_one_persons_in_whatever_case_until_they_leave_it() {
+    fn a_name_in_any_case_belongs_to_one_member_until_that_member_leaves_or_changes_it() {
         let (mut members, keys) = members(2);
         assert_eq!(members.rename(keys[0], "Straße"), Ok("anon1".to_owned()));
         for taken in ["Straße", "STRASSE", "strasse", "straße", "straẞe", "STRAẞE"] {
             assert_eq!(members.rename(keys[1], taken), Err(NameError::Taken), "{taken}");
             assert_eq!(members.find(taken), Some(keys[0]), "{taken}");
         }
-        assert_eq!(members.rename(keys[0], "STRASSE"), Ok("Straße".to_owned()), "one's own, in another case");
+        assert_eq!(members.rename(keys[0], "STRASSE"), Ok("Straße".to_owned()), "its own name, in another case");
         assert_eq!(members.rename(keys[0], "bob"), Ok("STRASSE".to_owned()));
         assert_eq!(members.rename(keys[1], "strasse"), Ok("anon2".to_owned()));
         members.leave(keys[0]);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_the_same_is_the_same_name() {
+    fn names_that_look_the_same_are_the_same_name() {
         let (mut members, keys) = members(2);
         for (one, other) in [
             ("\u{1F71}", "\u{3AC}"),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_counts_all_and_names_as_many_as_fit_a_line() {
+    fn the_list_counts_all_members_and_names_as_many_as_fit() {
         let (mut members, keys) = members(3);
         members.rename(keys[2], "alice").expect("a name");
         assert_eq!(members.list(), "3 here: alice, anon1, anon2");
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_announced_once_and_told_of_when_leaving_only_if_known() {
+    fn a_join_is_announced_once_and_a_leave_only_if_the_join_was_announced() {
         let (mut members, keys) = members(2);
         assert_eq!(members.announce(keys[0]).as_deref(), Some("anon1"));
         assert_eq!(members.announce(keys[0]), None);

@@ -22,7 +22,7 @@ pub fn normalize(name: &str) -> Option<String> {
 pub fn is_name(name: &str) -> bool {
     let mut after_letter = false;
     let mut fits = |letter: char| {
-        // Marks that stand beside a letter write vowels; marks on or inside a letter would mislead.
+        // In some scripts vowels are marks beside a letter. Marks on or inside a letter could mislead.
         let fits = if is_combining_mark(letter) {
             after_letter && letter.is_alphanumeric() && canonical_combining_class(letter) == 0
         } else {

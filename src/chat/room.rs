@@ -1,4 +1,4 @@
-//! The room: who is in it, what a line asks for, and which views show it.
+//! The room: its members, and what each line that a client sends does.
 
 mod commands;
 mod feeds;
@@ -22,7 +22,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// How to make a room.
+/// The configuration of a room.
 #[derive(Debug, Clone)]
 pub struct RoomConfig {
     /// How lines are decoded.
@@ -33,11 +33,11 @@ pub struct RoomConfig {
     pub feed: usize,
     /// Lines of history that a new client receives.
     pub history: usize,
-    /// The line sent to each new client; empty for none.
+    /// The line sent to each new client; empty = none.
     pub welcome: String,
     /// How long senders wait for a slow reader.
     pub stall_timeout: Duration,
-    /// How many lines per second one client may send; `None` for no limit.
+    /// How many lines per second one client may send; `None` = no limit.
     pub rate: Option<RateLimit>,
     /// Returns the time of day, as the json view shows it.
     pub time_of_day: fn() -> String,
@@ -51,7 +51,7 @@ pub struct Room {
     views: Vec<View>,
     config: RoomConfig,
     admission: Admission,
-    /// `None` if no view has names.
+    /// `None` = no view has names.
     members: Option<Members>,
     stats: RelayStats,
 }
@@ -68,7 +68,7 @@ pub struct Sender {
 /// What the room answers to a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing: the line went to everyone.
+    /// Nothing: the line went to all other clients, or was blank.
     None,
     /// Lines for the sender alone.
     Lines(Vec<u8>),
@@ -100,14 +100,14 @@ impl fmt::Display for RelayStats {
 }
 
 impl Room {
-    /// The feed holds at least this many longest lines, so that a line always finds space, even if every
-    /// byte is escaped, beside a reader that is half a feed behind and that no timer may disconnect.
+    /// The feed has space for at least this many lines of the longest length. So a line always fits, even if each
+    /// of its bytes is escaped, and a reader is half a feed behind: no stall timer disconnects such a reader.
     pub const LINES_PER_FEED: usize = 16;
 
     /// An empty room.
     ///
     /// # Errors
-    /// The system has not as much memory as the feeds may take.
+    /// The system does not have the memory for the feeds.
     pub fn new(config: RoomConfig) -> io::Result<Self> {
         let views = View::ALL.into_iter().filter(|view| config.views.contains(view)).collect::<Vec<_>>();
         let cost_of = |view: &View| LineCost {
@@ -133,7 +133,7 @@ impl Room {
         &self.config.rules
     }
 
-    /// The rules by which senders are read.
+    /// The rules that decide which senders are read.
     pub const fn admission(&self) -> &Admission {
         &self.admission
     }
@@ -143,7 +143,7 @@ impl Room {
         self.stats
     }
 
-    /// Whether clients have names here, and see joins and leaves.
+    /// Whether any view has names, and so shows joins and leaves.
     pub const fn has_names(&self) -> bool {
         self.members.is_some()
     }
@@ -160,7 +160,7 @@ impl Room {
         (self.channel_mut(client.view).join(history), lines)
     }
 
-    /// Announces the client's join to the others, unless they know.
+    /// Announces the client's join to the others, unless that was done before.
     pub fn announce(&mut self, client: Sender, cursor: &mut Cursor) {
         if let Some(name) = self.members.as_mut().and_then(|members| members.announce(client.id)) {
             let here = self.here();
@@ -168,23 +168,29 @@ impl Room {
         }
     }
 
-    /// Removes a client, and notifies the others if they have seen its join.
+    /// Removes a client, and announces that to the others if its join was announced.
     pub fn leave(&mut self, id: ClientId) {
         if let Some(name) = self.members.as_mut().and_then(|members| members.leave(id)) {
             self.notify(None, &Event::Left { name: &name });
         }
     }
 
-    /// An error as a view shows it.
+    /// Notes that a client that had joined was removed, and reads no more.
+    pub fn remove_reader(&mut self, view: View) {
+        self.channel_mut(view).leave();
+    }
+
+    /// An error line for a client in this view.
     pub fn error(&self, view: View, text: &str) -> Vec<u8> {
         self.lines(view, &Event::Error(text))
     }
 
-    /// Does what a line asks for: usually sends it to everyone else. Also returns how many bytes it took in
-    /// the most expensive view.
+    /// Does what a line asks for: a message goes to all other clients. Also returns the bytes that the line took
+    /// in the most expensive view.
     ///
     /// # Errors
-    /// [`FeedFull`] if more was read than [`read_permit`](Self::read_permit) allowed; some views do not show it.
+    /// [`FeedFull`] if more was read than [`read_permit`](Self::read_permit) allowed. A view without space for the
+    /// message does not show it.
     pub fn handle_line(
         &mut self,
         sender: Sender,
@@ -223,13 +229,14 @@ impl Room {
         is_action: bool,
     ) -> Result<(Reply, usize), FeedFull> {
         let text = self.escaped(line);
-        let cost = if let Some(members) = &mut self.members {
+        let is_named = self.used_channels().any(|(_, view)| view.has_names());
+        let cost = if let Some(members) = self.members.as_mut().filter(|_| is_named) {
             let from = members.speak(sender.id).to_owned();
             let event = Event::Message { from: &from, text: &text, is_action };
             self.broadcast(Some((sender.view, cursor)), &event)?
         } else {
-            // In a room of the plain view alone a message is its text.
-            self.channels[0].append(Some(cursor), &text)?;
+            // If only plain clients read, a message is its text.
+            self.channel_mut(sender.view).append(Some(cursor), &text)?;
             text.len() + 1
         };
         self.stats.lines += 1;
@@ -237,7 +244,7 @@ impl Room {
         Ok((Reply::None, cost))
     }
 
-    /// Sends an event to everyone but its author; returns the bytes that it took in the most expensive view.
+    /// Sends an event to all clients except its author; returns the bytes that it took in the most expensive view.
     fn broadcast(
         &mut self,
         mut author: Option<(View, &mut Cursor)>,
@@ -245,7 +252,7 @@ impl Room {
     ) -> Result<usize, FeedFull> {
         let at = self.time_of_day();
         let mut result = Ok(0);
-        for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
+        for (channel, view) in self.used_channels() {
             let Some(line) = view.render(event, &at) else { continue };
             match channel.append(cursor_in(&mut author, view), &line) {
                 Ok(()) => result = result.map(|cost: usize| cost.max(line.len() + 1)),
@@ -255,15 +262,15 @@ impl Room {
         result
     }
 
-    /// Sends a notice about a member to everyone but that member, now or, as a number, once there is space;
-    /// returns the bytes that it takes in the most expensive view.
+    /// Sends a notice about a member to all other clients; a feed without space counts it instead, see
+    /// [`Channel::notify`]. Returns the bytes that it takes in the most expensive view.
     fn notify(&mut self, mut about: Option<(View, &mut Cursor)>, event: &Event<'_>) -> usize {
-        let (at, here) = (self.time_of_day(), self.here());
+        let (at, here, time_of_day) = (self.time_of_day(), self.here(), self.config.time_of_day);
         let mut cost = 0;
-        for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
+        for (channel, view) in self.used_channels() {
             let Some(line) = view.render(event, &at) else { continue };
-            channel
-                .notify(cursor_in(&mut about, view), &line, |count| missed_notices(view, count, here, &at));
+            let summary = |count| missed_notices(view, count, here, time_of_day);
+            channel.notify(cursor_in(&mut about, view), &line, summary);
             cost = cost.max(line.len() + 1);
         }
         cost
@@ -285,7 +292,7 @@ impl Room {
         Reply::Lines(self.lines(view, &Event::Notice(text)))
     }
 
-    /// How many clients are here, if they have names.
+    /// How many clients are in the room; 0 if no view has names.
     fn here(&self) -> usize {
         self.members.as_ref().map_or(0, Members::count)
     }
@@ -299,14 +306,24 @@ impl Room {
     }
 
     /// The time of day, if a view shows it.
-    fn time_of_day(&self) -> String {
-        if self.views.contains(&View::Json) { (self.config.time_of_day)() } else { String::new() }
+    fn time_of_day(&mut self) -> String {
+        if self.used_channels().any(|(_, view)| view == View::Json) {
+            (self.config.time_of_day)()
+        } else {
+            String::new()
+        }
     }
 
-    /// An event for one client, with its line end, or nothing.
+    /// An event for one client, with its line end; empty if the view does not show it.
     fn lines(&self, view: View, event: &Event<'_>) -> Vec<u8> {
         let at = if view == View::Json { (self.config.time_of_day)() } else { String::new() };
         view.render(event, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
+    }
+
+    /// The channels that have readers, or history for new ones, with their views.
+    fn used_channels(&mut self) -> impl Iterator<Item = (&mut Channel, View)> {
+        let channels = self.channels.iter_mut().zip(self.views.iter().copied());
+        channels.filter(|(channel, _)| channel.is_used())
     }
 
     fn index(&self, view: View) -> usize {
@@ -333,11 +350,11 @@ impl TrimMemory for Room {
     }
 }
 
-/// The cursor of the client that an event is from or about, if it reads in that view.
+/// The cursor of the client that an event is from or about, if the client is in that view.
 fn cursor_in<'a>(client: &'a mut Option<(View, &mut Cursor)>, view: View) -> Option<&'a mut Cursor> {
     client.as_mut().filter(|(of, _)| *of == view).map(|(_, cursor)| &mut **cursor)
 }
 
-fn missed_notices(view: View, count: u64, here: usize, at: &str) -> Vec<u8> {
-    view.render(&Event::Missed { count, here }, at).map_or_else(Vec::new, Cow::into_owned)
+fn missed_notices(view: View, count: u64, here: usize, time_of_day: fn() -> String) -> Vec<u8> {
+    view.render(&Event::Missed { count, here }, &time_of_day()).map_or_else(Vec::new, Cow::into_owned)
 }

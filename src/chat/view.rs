@@ -47,7 +47,7 @@ impl View {
     }
 }
 
-/// The text for notices that found no space.
+/// The text that stands for `count` missed notices.
 fn missed(count: u64) -> String {
     let people = if count == 1 { "1 person".to_owned() } else { format!("{count} people") };
     format!("{people} came, left or changed names; /who lists them")
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn each_view_tells_each_thing_in_its_own_form() {
+    fn each_view_shows_each_event_in_its_own_form() {
         let message = Event::Message { from: "alice", text: b"hi", is_action: false };
         let action = Event::Message { from: "alice", text: b"waves", is_action: true };
         let private = |is_echo| Event::Private { from: "alice", to: "bob", text: b"psst", is_echo };
@@ -120,23 +120,23 @@ mod tests {
     }
 
     #[test]
-    fn a_json_string_holds_whatever_was_said() {
+    fn a_json_string_can_contain_any_text() {
         let text = b"say \"\\x1B\"\tnow\x01 \xC3\xA4 \xFF";
         let line = shown(View::Json, Event::Message { from: "a", text, is_action: false });
         assert!(line.contains(r#""text":"say \"\\x1B\"\tnow\u0001 ä �""#), "{line}");
     }
 
     #[test]
-    fn no_message_takes_more_than_its_view_says() {
+    fn no_message_takes_more_bytes_than_its_view_declares() {
         let name = "\u{10400}".repeat(24);
         for raw in [true, false] {
             for byte in 0..=255 {
-                let said = vec![byte; 100];
-                let text = if raw { Cow::Borrowed(&said[..]) } else { escape::escape(&said) };
+                let message = vec![byte; 100];
+                let text = if raw { Cow::Borrowed(&message[..]) } else { escape::escape(&message) };
                 for view in View::ALL {
                     let event = Event::Message { from: &name, text: &text, is_action: true };
                     let line = view.render(&event, AT).expect("each view shows a message");
-                    let sent = said.len() + "/me ".len();
+                    let sent = message.len() + "/me ".len();
                     let most = sent * view.expansion(raw) + view.line_overhead();
                     assert!(line.len() < most, "{view:?}, {byte}: {} bytes", line.len());
                 }

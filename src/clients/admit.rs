@@ -13,12 +13,12 @@ use log::{Level, info};
 use std::io;
 use std::time::Duration;
 
-/// Joins and leaves of clients that stay for less than this are not announced.
+/// The join of a client is announced after this time. If it has left by then, neither is announced.
 const ANNOUNCE_AFTER: Duration = Duration::from_secs(2);
 
 impl<S: Transport> Clients<S> {
-    /// Adds a connection whose socket `register` registers under its id, or refuses it; `None` if it was
-    /// closed at once.
+    /// Admits a new connection, or refuses it with a reason. `register` registers its socket under its id.
+    /// Returns `None` if the connection was closed at once.
     pub fn admit(
         &mut self,
         socket: S,
@@ -69,7 +69,7 @@ impl<S: Transport> Clients<S> {
             connection.cursor = cursor;
             connection.queue_text(&greeting);
             if connection.is_behind(self.room.feed(connection.view())) {
-                // By the history.
+                // The history is pending for it.
                 self.behind.push(id);
             }
         }
@@ -85,7 +85,7 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// Why a connection from there is refused, if it is.
+    /// Why a connection from this peer is refused, if it is.
     fn refusal(&self, peer: Peer) -> Option<Refusal> {
         let clients = self.limits.connections.clients;
         if self.online() >= clients {
@@ -97,7 +97,7 @@ impl<S: Transport> Clients<S> {
         Some(Refusal { reason: CloseReason::PerAddressLimit, text })
     }
 
-    /// Refuses a connection for which there is no file descriptor to keep, and closes it at once.
+    /// Refuses a connection that took the spare file descriptor, and closes it at once.
     pub fn refuse_without_fd(&mut self, socket: S, view: View, peer: Peer, now: Moment) {
         self.stats.accepted += 1;
         let text = format!("the server has no free file descriptor{TRY_AGAIN}");
@@ -113,7 +113,8 @@ impl<S: Transport> Clients<S> {
         connection.refuse(&error, refusal.reason, self.room.feed(connection.view()));
     }
 
-    /// Writes the refusal of a connection that gets no slot, as far as its socket takes it at once.
+    /// Sends the refusal to a connection that gets no slot, and closes it. What its socket does not take at once
+    /// is dropped.
     fn refuse_inline(&mut self, mut connection: Connection<S>, reason: CloseReason, now: Moment) {
         let feed = self.room.feed(connection.view());
         self.stats.written += connection.write(feed) as u64;

@@ -5,7 +5,7 @@ use log::Level;
 use std::fmt;
 use std::io::ErrorKind;
 
-/// The reason for which a connection closed.
+/// Why a connection closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
     /// The peer ended its input, or sent `/quit`, and received what was pending.
@@ -16,7 +16,7 @@ pub enum CloseReason {
     CloseTimeout,
     /// The room waited for this reader as long as `--stall-timeout`.
     StalledReader,
-    /// Its first bytes were another protocol's.
+    /// Its first bytes were of another protocol.
     OtherProtocol(OtherProtocol),
     /// The room is full.
     RoomFull,
@@ -36,10 +36,10 @@ pub enum CloseReason {
 
 /// How one kind of close is logged and counted.
 struct Kind {
-    /// In the totals.
+    /// Its name in the totals.
     label: &'static str,
     level: Level,
-    /// Logged however many connections come and go, for peers cannot cause it as often as they like.
+    /// Whether the limit on log lines does not apply, because peers cannot cause this close many times a second.
     is_always_logged: bool,
 }
 
@@ -47,7 +47,8 @@ impl CloseReason {
     /// How many kinds there are.
     pub const COUNT: usize = 12;
 
-    /// By [`index`](Self::index). A peer that left is info, a limit of ours a warning, a fault of ours an error.
+    /// By [`index`](Self::index). Levels: info if the peer left, a warning if a limit of the server was reached,
+    /// an error if the server or the system failed.
     const KINDS: [Kind; Self::COUNT] = [
         Kind { label: "left", level: Level::Info, is_always_logged: false },
         Kind { label: "lost", level: Level::Info, is_always_logged: false },
@@ -59,7 +60,7 @@ impl CloseReason {
         Kind { label: "no progress", level: Level::Error, is_always_logged: true },
         Kind { label: "not registered", level: Level::Error, is_always_logged: true },
         Kind { label: "address limit", level: Level::Warn, is_always_logged: false },
-        // Logged once a minute where accepting fails.
+        // The acceptor logs a warning, once a minute.
         Kind { label: "no descriptor", level: Level::Debug, is_always_logged: false },
         Kind { label: "idle", level: Level::Warn, is_always_logged: false },
     ];
@@ -91,7 +92,7 @@ impl CloseReason {
         &Self::KINDS[self.index()]
     }
 
-    /// Whether each one is logged, however many connections come and go.
+    /// Whether the limit on log lines about joins and leaves does not apply.
     pub const fn is_always_logged(self) -> bool {
         self.kind().is_always_logged
     }

@@ -17,36 +17,36 @@ use crate::wire::line_decoder::LineDecoder;
 use crate::wire::view::View;
 use std::io::{self, ErrorKind};
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It is read and written to.
+    /// Input is read and output is written.
     Open,
-    /// Nothing new is sent to it; pending output is still written.
+    /// Pending output is still written; nothing is added to it.
     Closing { reason: CloseReason, peer_closed: bool },
-    /// A write failed. What the peer sent before is still read.
+    /// A write failed. Input that the peer sent before is still read.
     WriteFailed { error: ErrorKind },
-    /// All output is written and the sending side is shut down. Input is read and dropped: closing a socket
-    /// with unread input resets the connection and destroys output that is on its way.
+    /// All output is written and the sending side is shut down. Input is read and dropped: closing a socket with
+    /// unread input would reset the connection, and the peer could lose output that is on its way.
     Draining { reason: CloseReason },
-    /// To be removed.
+    /// The sweep at the end of the turn removes it.
     Closed { reason: CloseReason },
 }
 
-/// Whether a client waits to be read, and for what.
+/// What must happen before a client is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadState {
-    /// For input.
+    /// Its socket becomes readable.
     Idle,
-    /// For its turn.
+    /// Its turn in the queue comes.
     Queued,
-    /// For space in the feeds.
+    /// The feeds have space for its lines.
     Blocked,
-    /// For the end of a pause: it has reached its rate limit.
+    /// Its pause ends: it has reached its rate limit.
     RateLimited,
 }
 
-/// Why a client cannot stay: for the log, and in words for the client.
+/// Why a client is refused: a reason for the log, and a text for the client.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// The reason.
@@ -55,12 +55,12 @@ pub struct Refusal {
     pub text: String,
 }
 
-/// What waits for one client alone.
+/// Pending bytes of one client.
 #[derive(Debug, Default)]
 struct Buffers {
-    /// Text to be written.
+    /// Output for this client alone.
     outbox: Outbox,
-    /// Input to be handled.
+    /// Input that was read and not handled yet.
     unparsed: Unparsed,
 }
 
@@ -71,18 +71,18 @@ pub struct Connection<S> {
     view: View,
     pub(super) cursor: Cursor,
     pub(super) decoder: LineDecoder,
-    /// Boxed, for few clients have any and each has the pointer.
+    /// Boxed: every client has the pointer, but few have buffers.
     buffers: Option<Box<Buffers>>,
     pub(super) rate: SendRate,
     peer: Peer,
     state: State,
     /// Whether it was admitted to the room.
     pub(super) is_member: bool,
-    /// Since the last event, no read has found the socket empty.
+    /// There may be input: no read has returned `WouldBlock` since the last event.
     pub(super) readable: bool,
-    /// Since the last event, no write has found the socket full.
+    /// The socket may take output: no write has returned `WouldBlock` since the last event.
     pub(super) writable: bool,
-    /// Whether it waits to be read.
+    /// What must happen before it is read.
     pub(super) read_state: ReadState,
 }
 
@@ -111,7 +111,7 @@ impl<S: Transport> Connection<S> {
         Sender { id, view: self.view }
     }
 
-    /// How the client sees the room.
+    /// The view in which the client sees the room.
     pub const fn view(&self) -> View {
         self.view
     }
@@ -131,7 +131,7 @@ impl<S: Transport> Connection<S> {
         &self.cursor
     }
 
-    /// The decoder of its lines, which holds its unfinished line.
+    /// The decoder of its input, which holds its unfinished line.
     pub const fn decoder(&self) -> &LineDecoder {
         &self.decoder
     }
@@ -141,7 +141,7 @@ impl<S: Transport> Connection<S> {
         matches!(self.state, State::Open)
     }
 
-    /// Whether the client's lines are still handled: until its connection closes.
+    /// Whether the client's lines are still handled: its connection has not begun to close.
     pub const fn is_active(&self) -> bool {
         matches!(self.state, State::Open | State::WriteFailed { .. })
     }
@@ -169,12 +169,12 @@ impl<S: Transport> Connection<S> {
         matches!(self.state, State::Open | State::Closing { .. })
     }
 
-    /// Whether the client has still to receive lines of the feed.
+    /// Whether lines of the feed are pending for the client.
     pub fn is_behind(&mut self, feed: &Feed) -> bool {
         self.can_write() && feed.is_behind(&mut self.cursor)
     }
 
-    /// Whether the client has still to receive anything.
+    /// Whether lines of the feed or text of the outbox are pending for the client.
     pub fn has_pending_output(&mut self, feed: &Feed) -> bool {
         self.can_write() && (self.outbox_len() > 0 || feed.is_behind(&mut self.cursor))
     }
@@ -196,8 +196,8 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// Sends the client an error and starts to close: after the line that it is in the middle of, nothing
-    /// else is written.
+    /// Starts to close with an error for the client. The rest of a partly written line is written before it; no
+    /// other lines of the feed are written.
     pub fn refuse(&mut self, error: &[u8], reason: CloseReason, feed: &Feed) {
         if !self.can_write() {
             return self.close_now(reason);
@@ -214,7 +214,7 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// Closes at once a connection that has begun to close, for the reason that it had.
+    /// Closes at once, without writing what is pending, a connection that has begun to close. The reason stays.
     pub const fn abort(&mut self) {
         match self.state {
             State::Closing { reason: CloseReason::ClosedByPeer, .. } => {
@@ -233,8 +233,7 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// Takes the next step of a close once no output is pending; returns whether the connection drains from
-    /// now on.
+    /// If no output is pending, takes the next step of the close; returns whether the connection now drains.
     pub fn advance_close(&mut self, feed: &Feed) -> bool {
         let State::Closing { reason, peer_closed } = self.state else { return false };
         if self.has_pending_output(feed) {
@@ -246,7 +245,7 @@ impl<S: Transport> Connection<S> {
             return false;
         }
         self.state = State::Draining { reason };
-        // No event may follow for what has arrived already.
+        // Input that has already arrived causes no further event.
         self.readable = true;
         true
     }

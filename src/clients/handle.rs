@@ -1,4 +1,4 @@
-//! Handles what one client sent: decodes its input, and does what each line asks for.
+//! Handles the input of one client: decodes it, and does what each line asks for.
 
 use super::Clients;
 use super::close_reason::CloseReason;
@@ -14,12 +14,12 @@ use crate::wire::escape;
 use crate::wire::line_decoder::Decoded;
 use log::{debug, error, log_enabled};
 
-/// What a line costs beside its bytes.
+/// What a line costs in addition to its bytes, in bytes of input.
 const LINE_COST: usize = 32;
-/// What a command costs instead: its reply and its notices are rendered, 1 to 2 µs.
+/// What a command costs in addition, in bytes of input: rendering its reply and its notices takes 1 to 2 µs.
 const COMMAND_COST: usize = 512;
 
-/// What was handled of one client's input.
+/// How much of one client's input was handled.
 #[derive(Debug, Default)]
 pub(super) struct Handled {
     /// Bytes of input.
@@ -27,12 +27,12 @@ pub(super) struct Handled {
     lines: usize,
     /// Bytes that its lines took in the most expensive view.
     space: usize,
-    /// Work, in units of the budget of a turn.
+    /// Work, in the unit of the budget of a turn: bytes of input.
     pub(super) work: usize,
 }
 
 impl<S: Transport> Clients<S> {
-    /// Decodes input and handles its lines, as far as the budget allows and the client takes its replies.
+    /// Decodes input and handles its lines, until the budget is used up or the client's outbox is full.
     pub(super) fn handle_input(
         &mut self,
         id: ClientId,
@@ -51,7 +51,7 @@ impl<S: Transport> Clients<S> {
         {
             let Some(connection) = self.slots.get_mut(id) else { break };
             if !connection.is_active() {
-                // What follows the last line of a client that leaves, or of another protocol, is no chat.
+                // The client has left, or speaks another protocol: the rest of its input is dropped.
                 rest = &[];
                 break;
             }
@@ -84,7 +84,7 @@ impl<S: Transport> Clients<S> {
         handled.input = input.len() - rest.len();
         handled.work += handled.input + handled.lines * LINE_COST;
         if let Some(connection) = self.slots.get_mut(id) {
-            // Bytes of an unfinished line are counted when it is complete, as what it takes then.
+            // An unfinished line is counted when it is complete.
             let new_held = connection.decoder.held().saturating_sub(held);
             let bytes = handled.space.max(handled.input.saturating_sub(new_held));
             self.room.admission().record_sent(&mut connection.rate, handled.lines, bytes, now);

@@ -25,7 +25,7 @@ impl<S: Transport> Clients<S> {
         }
         let feed = self.room.feed(recipient.view());
         if recipient.writable && (recipient.is_behind(feed) || recipient.is_outbox_full()) {
-            // A recipient that reads receives each thing in its place, and has space for more.
+            // If the recipient reads, this empties its outbox, and the message keeps its place in the order.
             self.stats.written += recipient.write(feed) as u64;
             self.due.push(message.to);
         }
@@ -35,7 +35,7 @@ impl<S: Transport> Clients<S> {
         if !recipient.is_open() {
             return Err("they are leaving");
         }
-        // For a recipient that does not read, at least the earlier messages to everyone come first.
+        // If it does not read, the message still comes after the lines that are in the feed now.
         recipient.queue_text_after_feed(&self.room.render_private(message, recipient.view(), false), feed);
         self.due.push(message.to);
         Ok(())

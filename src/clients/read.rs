@@ -11,25 +11,27 @@ use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use std::io::ErrorKind;
 
-/// Bytes of one read: a larger one gains nothing, and the other clients wait longer. With 1,000 saturated
+/// Bytes of one read. With a larger one the other clients wait longer, and nothing gets faster: with 1,000 saturated
 /// clients a delivery cost 5.1 ns of CPU time with 16 KiB, 4.9 with 64 KiB and 4.9 with 256 KiB.
 const READ_SIZE: usize = 64 * 1024;
-/// Bytes of a read while all clients together hold more than [`MAX_UNPARSED`], so that 1,000 clients that
-/// may not be handled yet hold 4 MB and not 64.
+/// Bytes of one read while the unparsed input of all clients is more than [`MAX_UNPARSED`]. So 1,000 clients
+/// whose input cannot be handled yet hold 4 MB and not 64 MB.
 const SMALL_READ_SIZE: usize = 4 * 1024;
-/// Bytes of unparsed input that all clients together may hold before reads become small.
+/// Bytes of unparsed input of all clients together, above which reads are small.
 const MAX_UNPARSED: usize = 1024 * 1024;
-/// Work of one turn, in bytes of input: some 5 ms. The remaining clients keep their place.
+/// Work of the read step of one turn, in bytes of input: about 5 ms. The remaining clients keep their place in
+/// the queue.
 const TURN_BUDGET: usize = 1024 * 1024;
-/// What one read costs beside its bytes: about a system call.
+/// What one read costs in addition to its bytes, in bytes of input: about the time of a system call.
 const READ_COST: usize = 512;
+
 /// A buffer for one read.
 pub(super) fn new_buffer() -> Box<[u8]> {
     vec![0; READ_SIZE].into_boxed_slice()
 }
 
 impl<S: Transport> Clients<S> {
-    /// Notes that a socket is ready; returns whether the client is still known.
+    /// Notes that a socket is ready; returns whether the client is still in the table.
     pub fn mark_ready(&mut self, id: ClientId, readable: bool, writable: bool, now: Moment) -> bool {
         let Some(connection) = self.slots.get_mut(id) else {
             self.stats.stale += 1;
@@ -42,7 +44,7 @@ impl<S: Transport> Clients<S> {
         }
         match connection.read_state {
             ReadState::Idle if connection.has_input() => self.queue.push(id, connection, &self.room, now),
-            // After a silence it may have credit again.
+            // If it was silent until now, it may have credit again.
             ReadState::Blocked if readable => {
                 Admission::note_input(&mut connection.rate, now);
                 let permit = self.room.read_permit(&connection.rate, connection.decoder.held(), now);
@@ -56,8 +58,8 @@ impl<S: Transport> Clients<S> {
         true
     }
 
-    /// Notes that a peer has reset its connection. Without this a client over its rate limit would be handled
-    /// at that rate, and hold a slot, for hours.
+    /// Notes that a peer has reset its connection, and closes a rate-limited client at once. Otherwise the input
+    /// that it has sent would be read at its rate, and would occupy a slot for hours.
     pub fn mark_reset(&mut self, id: ClientId) {
         if let Some(connection) = self.slots.get_mut(id)
             && connection.read_state == ReadState::RateLimited
@@ -67,7 +69,7 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// Reads clients that have input, each once, as far as the room permits and the turn's budget lasts.
+    /// Reads each client that has input once, if the room permits it, until the turn's budget is used up.
     pub fn read(&mut self, now: Moment) {
         let mut turn = self.start_read();
         while self.read_next(&mut turn, now).is_some() {}
@@ -85,7 +87,7 @@ impl<S: Transport> Clients<S> {
         Some(id)
     }
 
-    /// Reads one client, and handles what it sent; returns the work in units of [`TURN_BUDGET`].
+    /// Reads one client and handles its input; returns the work, in the unit of [`TURN_BUDGET`].
     fn read_client(&mut self, id: ClientId, now: Moment) -> usize {
         let Some(connection) = self.slots.get_mut(id) else { return 0 };
         connection.read_state = ReadState::Idle;
@@ -94,7 +96,7 @@ impl<S: Transport> Clients<S> {
         }
         let budget = match connection.read_permit(&self.room, now) {
             ReadPermit::Now(budget) => budget,
-            // The write step queues it again.
+            // The write step puts it into the queue again.
             ReadPermit::AfterWrite => return 0,
             ReadPermit::AfterSpace => {
                 self.block(id, now);
@@ -111,7 +113,7 @@ impl<S: Transport> Clients<S> {
         READ_COST + work
     }
 
-    /// Lets a client wait for space in the feeds.
+    /// Makes a client wait until the feeds have space.
     fn block(&mut self, id: ClientId, now: Moment) {
         if let Some(connection) = self.slots.get_mut(id) {
             connection.read_state = ReadState::Blocked;
@@ -132,7 +134,7 @@ impl<S: Transport> Clients<S> {
                 connection.put_back_unparsed(unparsed);
             }
             if handled.input == 0 {
-                // Its next line finds no space.
+                // There is no space for its next line.
                 self.block(id, now);
             }
             return handled.work;
@@ -160,20 +162,20 @@ impl<S: Transport> Clients<S> {
         work
     }
 
-    /// How many bytes to read at most, so that they are likely to find space, and a line that is held already
-    /// is sure to.
+    /// The most bytes to read, so that the feeds probably have space for all of them, and certainly for the rest
+    /// of a line that has begun.
     fn read_size(&self, id: ClientId, budget: ReadBudget) -> usize {
         let Some(connection) = self.slots.get(id).filter(|connection| connection.is_active()) else {
             return READ_SIZE;
         };
         let admission = self.room.admission();
-        let may_leave_input = admission.may_leave_input() || connection.view().has_names();
-        let most = if may_leave_input && self.unparsed > MAX_UNPARSED { SMALL_READ_SIZE } else { READ_SIZE };
+        let may_leave_unparsed = admission.may_leave_unparsed() || connection.view().has_names();
+        let most = if may_leave_unparsed && self.unparsed > MAX_UNPARSED { SMALL_READ_SIZE } else { READ_SIZE };
         let longest = admission.cost().longest(budget.space).unwrap_or(0);
         longest.saturating_sub(connection.decoder.held()).clamp(1, most)
     }
 
-    /// After a read: queues the client again, has its output written, and sets its timers.
+    /// After a read: puts the client into the queues for its next read and its output, and sets its timers.
     fn after_read(&mut self, id: ClientId, now: Moment) {
         self.leave_if_closing(id);
         let Some(connection) = self.slots.get_mut(id) else { return };
@@ -192,7 +194,7 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// A client that begins to close leaves the room now, even if its last output takes longer to write.
+    /// Removes a client from the room as soon as it begins to close, even if its last output is written later.
     pub(super) fn leave_if_closing(&mut self, id: ClientId) {
         if self.slots.get(id).is_some_and(Connection::is_closing) {
             self.room.leave(id);

@@ -19,7 +19,7 @@ pub(super) struct ReadQueue {
 /// What is left of the read step of one turn.
 #[derive(Debug)]
 pub struct ReadTurn {
-    /// Clients that are still to be read, of each kind.
+    /// Number of clients of each kind that are still to be read.
     interactive: usize,
     bulk: usize,
     /// Work, in bytes of input.
@@ -47,7 +47,7 @@ impl ReadQueue {
         self.interactive.is_empty() && self.bulk.is_empty()
     }
 
-    /// Starts a turn with that budget: clients that are queued later are read in the next.
+    /// Starts a turn with this budget. Clients that are queued later are read in the next turn.
     pub(super) fn start_turn(&self, budget: usize) -> ReadTurn {
         ReadTurn { interactive: self.interactive.len(), bulk: self.bulk.len(), budget }
     }
@@ -81,7 +81,7 @@ impl ReadQueue {
         }
     }
 
-    /// Puts a client before those that were read last: otherwise these would take the space each time.
+    /// Puts a client at the front of the queue of bulk senders.
     pub(super) fn push_front(&mut self, id: ClientId) {
         self.bulk.push_front(id);
     }

@@ -1,5 +1,4 @@
-//! What happens when readers are slow: feeds are reclaimed as they catch up, and those that do not are
-//! disconnected.
+//! Slow readers: when they catch up, feed space is reclaimed; when they do not, they are disconnected.
 
 use super::Clients;
 use super::close_reason::CloseReason;
@@ -9,7 +8,8 @@ use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 
 impl<S: Transport> Clients<S> {
-    /// Disconnects readers that the room has waited for long enough, and updates the stall timers.
+    /// Disconnects readers for which the room has waited as long as the stall timeout, and updates the stall
+    /// timers.
     pub fn disconnect_stalled(&mut self, now: Moment) {
         for (view, mark) in self.room.take_expired_stalls(now) {
             for &id in &self.behind {
@@ -27,8 +27,9 @@ impl<S: Transport> Clients<S> {
         self.stall_deadline = self.room.update_stall_timers(!self.blocked.is_empty(), now);
     }
 
-    /// Frees feed space up to the slowest reader and resumes blocked senders. Lines appended after the last
-    /// write to all are kept: `behind` does not cover them yet.
+    /// Frees the feed space that the slowest reader has passed, and resumes blocked senders. Lines that were
+    /// appended after the last write to all clients are kept: `behind` does not show
+    /// yet which readers still need them.
     pub(super) fn reclaim_feeds(&mut self, now: Moment) {
         let room = &self.room;
         let is_behind =
@@ -47,8 +48,8 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// Queues blocked senders before those that were read last: otherwise these would take the space each
-    /// time.
+    /// Puts the blocked senders at the front of the queue. At its end they would be behind the senders that were
+    /// just read, and these would use the new space each time.
     pub(super) fn resume_blocked_senders(&mut self, now: Moment) {
         for id in self.blocked.drain(..).rev() {
             if let Some(connection) = self.slots.get_mut(id) {
@@ -59,7 +60,7 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// Queues blocked senders that may be read from the reserve: it was used up, and there is space again.
+    /// Queues those blocked senders that may use the reserve: it was used up, and has space again.
     fn resume_interactive_senders(&mut self, now: Moment) {
         let (slots, queue, room) = (&mut self.slots, &mut self.queue, &self.room);
         self.blocked.retain(|&id| {

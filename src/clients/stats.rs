@@ -15,11 +15,11 @@ pub struct Stats {
     pub read: u64,
     /// Bytes written to clients.
     pub written: u64,
-    /// Unfinished lines that were dropped with a lost connection.
+    /// Unfinished lines that were dropped when their connection closed.
     pub torn: u64,
     /// Events for a client that was removed already.
     pub stale: u64,
-    /// Failures to accept for lack of a resource.
+    /// Failures of accept(2) because the system lacked a resource.
     pub accept_failures: u64,
 }
 

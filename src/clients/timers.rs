@@ -1,4 +1,4 @@
-//! What happens when a deadline of one client has passed.
+//! The deadlines of one client, and what happens when they have passed.
 
 use super::Clients;
 use super::close_reason::CloseReason;
@@ -15,13 +15,13 @@ use std::time::Duration;
 pub enum ClientTimer {
     /// Its unfinished line becomes a message.
     Flush,
-    /// Its close takes too long.
+    /// Its connection is closed at once: an orderly close takes too long.
     Close,
     /// It may be read again after it reached its rate limit.
     RateLimit,
     /// It has sent nothing for too long.
     Idle,
-    /// The others learn that it has joined.
+    /// Its join is announced to the others.
     AnnounceJoin,
 }
 
@@ -32,13 +32,13 @@ impl ClientTimer {
 }
 
 impl<S: Transport> Clients<S> {
-    /// Handles the deadlines that have passed. That of the stall timers is handled by
+    /// Handles the deadlines that have passed, except those of the stall timers: see
     /// [`disconnect_stalled`](Self::disconnect_stalled).
     pub fn run_timers(&mut self, now: Moment) {
         while self.run_next_timer(now).is_some() {}
     }
 
-    /// Handles the soonest deadline if it has passed; returns whose it was, and for what.
+    /// Handles the next deadline if it has passed; returns its client and its kind.
     pub fn run_next_timer(&mut self, now: Moment) -> Option<(ClientId, ClientTimer)> {
         let (id, timer) = self.timers.pop(now)?;
         match timer {
@@ -68,7 +68,7 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// A client's pause for its rate limit is over.
+    /// Lets a client be read again whose pause for the rate limit is over.
     fn resume_rate_limited(&mut self, id: ClientId, now: Moment) {
         if let Some(connection) = self.slots.get_mut(id)
             && connection.read_state == ReadState::RateLimited
@@ -83,7 +83,7 @@ impl<S: Transport> Clients<S> {
         let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else {
             return;
         };
-        // A client with unread input is not idle, unless it is not read because it does not take its replies.
+        // A client with unread input is not idle. Exception: it is not read because it does not read its replies.
         let permit = connection.read_permit(&self.room, now);
         let is_waiting = connection.has_input() && permit != ReadPermit::AfterWrite;
         let idle_time = if is_waiting { Duration::ZERO } else { connection.rate.idle_time(now) };
@@ -107,7 +107,7 @@ impl<S: Transport> Clients<S> {
             return;
         };
         if connection.has_input() {
-            // Not silent: its read sets another deadline.
+            // The client is not silent. When its input is read, the timer is set again.
             return;
         }
         if !self.room.has_space_for(connection.decoder.held()) {

@@ -1,4 +1,4 @@
-//! The write step: each client that has something to receive is written to once per turn.
+//! The write step: each client with pending output is written to once per turn.
 
 use super::connection::{Connection, ReadState};
 use super::read_queue::ReadQueue;
@@ -11,12 +11,12 @@ use crate::util::timers::Timers;
 use log::trace;
 use std::time::Duration;
 
-/// How long a connection may take to end its side after the server has ended its own.
+/// How long a peer may take to end its output after the server has ended its own.
 const LINGER: Duration = Duration::from_secs(2);
 
 impl<S: Transport> Clients<S> {
-    /// Writes once to each client that has something to receive and whose socket takes it: to all clients
-    /// after a broadcast, otherwise only to those that are due. Then blocked senders may go on.
+    /// Writes once to each client that has pending output and whose socket is writable. After a broadcast this
+    /// looks at all clients, otherwise only at those that are due. Then blocked senders may be read again.
     pub fn write(&mut self, now: Moment) {
         if self.room.has_unwritten() {
             self.write_to_all(now);
@@ -28,22 +28,16 @@ impl<S: Transport> Clients<S> {
     fn write_to_all(&mut self, now: Moment) {
         self.due.clear();
         self.behind.clear();
-        // A different client is last each time.
+        // Each time another client is first and another is last.
         self.rotation = self.rotation.wrapping_add(1);
-        for index in self.slots.iter_rotated(self.rotation) {
-            let Some((id, connection)) = self.slots.at(index) else { continue };
-            let mut step = WriteStep {
-                room: &self.room,
-                queue: &mut self.queue,
-                due: &mut self.due,
-                closed: &mut self.closed,
-                timers: &mut self.timers,
-                close_timeout: self.limits.close_timeout,
-                now,
-            };
-            self.stats.written += step.write(id, connection);
-            if connection.is_behind(self.room.feed(connection.view())) {
-                self.behind.push(id);
+        let Self { room, limits, slots, timers, queue, due, behind, closed, rotation, stats, .. } = self;
+        let close_timeout = limits.close_timeout;
+        let mut step = WriteStep { room, queue, due, closed, timers, close_timeout, now };
+        for index in slots.iter_rotated(*rotation) {
+            let Some((id, connection)) = slots.at(index) else { continue };
+            stats.written += step.write(id, connection);
+            if connection.is_behind(step.room.feed(connection.view())) {
+                behind.push(id);
             }
         }
         self.room.mark_all_written();
@@ -52,25 +46,20 @@ impl<S: Transport> Clients<S> {
 
     fn write_to_due(&mut self, now: Moment) {
         let mut due = std::mem::take(&mut self.due);
-        // One write a turn, for however many reasons.
+        // A client that is due for several reasons is still written to only once.
         due.sort_unstable();
         due.dedup();
         let mut progress = false;
+        let Self { room, limits, slots, timers, queue, due: next_due, closed, stats, .. } = self;
+        let close_timeout = limits.close_timeout;
+        let mut step = WriteStep { room, queue, due: next_due, closed, timers, close_timeout, now };
         for &id in &due {
-            let Some(connection) = self.slots.get_mut(id) else { continue };
-            let was_behind = connection.is_behind(self.room.feed(connection.view()));
-            let mut step = WriteStep {
-                room: &self.room,
-                queue: &mut self.queue,
-                due: &mut self.due,
-                closed: &mut self.closed,
-                timers: &mut self.timers,
-                close_timeout: self.limits.close_timeout,
-                now,
-            };
+            let Some(connection) = slots.get_mut(id) else { continue };
+            let feed = step.room.feed(connection.view());
+            let was_behind = connection.is_behind(feed);
             let written = step.write(id, connection);
-            self.stats.written += written;
-            let is_behind = connection.is_behind(self.room.feed(connection.view()));
+            stats.written += written;
+            let is_behind = connection.is_behind(feed);
             progress |= !connection.is_active() || was_behind && (written > 0 || !is_behind);
         }
         // Keep the older allocation: it sits low in the heap, so the memory above it can be returned.
@@ -114,7 +103,8 @@ impl WriteStep<'_> {
             }
         }
         if connection.read_state == ReadState::RateLimited {
-            // A client that nothing can be written to is not read at its rate for hours either.
+            // If nothing can be written to a rate-limited client, its input would be read at its rate for hours,
+            // to no use.
             connection.abort_write_failed();
         }
         if connection.close_reason().is_some() {

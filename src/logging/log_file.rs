@@ -1,7 +1,7 @@
-//! The log's destination, which may be slow, full or gone, and must never stop the chat.
+//! The file, terminal, pipe or socket that the log goes to. It may be slow, full or gone; the chat goes on.
 //!
-//! No call here blocks or fails. A line that cannot be written is counted, and the count is written as soon as
-//! lines can be written again.
+//! Writing never blocks and never fails. Lines that cannot be written are counted, and the count is written as
+//! soon as lines can be written again.
 
 use crate::util::{clock, os_error};
 use crate::wire::escape;
@@ -37,8 +37,8 @@ struct Inner {
     rest: Vec<u8>,
     /// Lines that could not be written, since the last report of them.
     lost: u64,
-    /// The current line is only an attempt to write again, and does not count as lost.
-    trying: bool,
+    /// Whether the current line is only an attempt to write again: it does not count as lost.
+    is_retry: bool,
 }
 
 #[derive(Debug)]
@@ -47,8 +47,9 @@ enum Destination {
     Own(OwnedFd),
     /// Standard error that could not be reopened and is not a terminal: polled before each line.
     Shared,
-    /// Standard error on another user's terminal. Polling is not enough: a terminal with space for a part of a
-    /// line still blocks. It is made non-blocking for each write, which other processes on it may notice.
+    /// Standard error on a terminal that could not be reopened, such as another user's. Polling is not enough: a
+    /// terminal that has space for a part of a line still blocks. It is made non-blocking for each write; other
+    /// processes that share it may notice that.
     Terminal,
     /// Standard error on a socket, as under systemd.
     Socket,
@@ -83,14 +84,14 @@ impl LogFile {
             line: Vec::new(),
             rest: Vec::new(),
             lost: 0,
-            trying: false,
+            is_retry: false,
         }))))
     }
 
-    /// Reopens the log file, after logrotate or the like moved it. Returns false if the log is standard error.
+    /// Reopens the log file, for example after logrotate has moved it. Returns false if the log is standard error.
     ///
     /// # Errors
-    /// The file cannot be opened. The old one stays in use.
+    /// The file cannot be opened. The old file stays in use.
     pub fn reopen(&self) -> Result<bool, LogError> {
         let mut inner = self.inner();
         let Some(path) = &inner.path else { return Ok(false) };
@@ -99,7 +100,7 @@ impl LogFile {
         Ok(true)
     }
 
-    /// Whether lost lines are not yet reported, or a line is not yet complete.
+    /// Whether lines were lost and not reported yet, or the last line is not complete yet.
     pub fn is_stuck(&self) -> bool {
         let inner = self.inner();
         inner.lost > 0 || !inner.rest.is_empty()
@@ -110,9 +111,9 @@ impl LogFile {
         if !self.is_stuck() {
             return;
         }
-        self.inner().trying = true;
+        self.inner().is_retry = true;
         log::warn!("the log works again");
-        self.inner().trying = false;
+        self.inner().is_retry = false;
     }
 
     /// Whether the log goes to the systemd journal, which gives each line a time of its own.
@@ -125,7 +126,7 @@ impl LogFile {
     }
 }
 
-/// The logger writes pieces of lines.
+/// Collects the pieces in which the logger writes a line.
 impl Write for LogFile {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         let mut inner = self.inner();
@@ -157,7 +158,7 @@ impl Inner {
             line.extend_from_slice(CUT);
         }
         let is_written = self.put_rest() && self.put_lost(&line) && self.put(&line);
-        if !is_written && !self.trying {
+        if !is_written && !self.is_retry {
             self.lost += 1;
         }
     }
@@ -187,7 +188,7 @@ impl Inner {
         self.rest.is_empty()
     }
 
-    /// Writes `line`, or a part of it for now. Returns whether any byte was written.
+    /// Writes `line`, and keeps what was not written as the rest. Returns whether any byte was written.
     fn put(&mut self, line: &[u8]) -> bool {
         match self.destination.write(line) {
             Ok(bytes) => {
@@ -258,13 +259,13 @@ fn open(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
 }
 
 fn standard_error() -> BorrowedFd<'static> {
-    // Always open: Rust opens /dev/null for a standard file descriptor that is closed at the start.
+    // The descriptor is always open: Rust opens /dev/null for one that is closed at the start.
     static STANDARD_ERROR: std::sync::LazyLock<io::Stderr> = std::sync::LazyLock::new(io::stderr);
     STANDARD_ERROR.as_fd()
 }
 
-/// Whether standard error is the stream to the journal that `JOURNAL_STREAM` names as `device:inode`, both in
-/// decimal (systemd.exec(5)). Programs must compare it: the variable is inherited when the stream is not.
+/// Whether standard error is the stream that `JOURNAL_STREAM` names as `device:inode`, both in decimal
+/// (systemd.exec(5)). The variable alone is not enough: a process may inherit it without the stream.
 fn is_journal(journal_stream: Option<&str>) -> bool {
     let Some((device, inode)) = journal_stream.and_then(|stream| stream.split_once(':')) else {
         return false;

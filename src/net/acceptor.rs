@@ -16,16 +16,18 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-/// The file that the spare file descriptor has open.
+/// The file that the spare file descriptor refers to.
 const SPARE_FD: &str = "/dev/null";
-/// The first and the longest pause after accept(2) failed because the system lacked a resource.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// The pause after accept(2) has failed because the system lacks a resource. It doubles with each failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The same warning is logged at most once in this time.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct AcceptorListener {
-    /// Dropped before the listener: while that is open, no other server can replace the file.
+    /// Dropped, and so removed, before the listener: while the listener is open, no other server can replace the
+    /// file.
     _file: Option<SocketFile>,
     listener: Listener,
     view: View,
@@ -44,7 +46,8 @@ pub struct Acceptor {
     next: usize,
     pause: Duration,
     paused: bool,
-    /// A file descriptor that the server closes to accept and refuse a client when it has no other left.
+    /// A spare file descriptor. When no other is free, the server closes it, and uses it to accept a client and
+    /// refuse it with a reason.
     spare_fd: Option<File>,
     last_warning: Option<Moment>,
 }
@@ -54,15 +57,16 @@ pub struct Acceptor {
 pub enum Accepted {
     /// A connection, the view of its listener, and the peer.
     Client(PlainStream, View, Peer),
-    /// A connection that took the spare file descriptor: to be refused and closed before the next accept.
+    /// A connection that took the spare file descriptor. The caller must refuse and close it before the next
+    /// accept.
     NoDescriptor(PlainStream, View, Peer),
-    /// The peer closed its connection before it was accepted.
+    /// One connection failed before it was accepted; others may be pending.
     Aborted,
     /// No connection is pending on any listener.
     WouldBlock,
     /// The system lacks a resource. Nothing is accepted until [`retry`](Acceptor::retry) is called.
     Backoff {
-        /// When to call it. It may be called earlier, when a connection was closed.
+        /// When to call it at the latest; it may be called earlier, if a connection was closed.
         retry_at: Moment,
     },
 }
@@ -97,7 +101,7 @@ impl Acceptor {
             listeners,
             host_name,
             next: 0,
-            pause: PAUSES.0,
+            pause: FIRST_PAUSE,
             paused: false,
             spare_fd: File::open(SPARE_FD).ok(),
             last_warning: None,
@@ -172,20 +176,20 @@ impl Acceptor {
             self.next = index + 1;
             match self.accept_at(index) {
                 Ok((socket, peer)) => {
-                    self.pause = PAUSES.0;
+                    self.pause = FIRST_PAUSE;
                     self.restore_spare_fd();
                     return Accepted::Client(socket, self.listeners[index].view, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.listeners[index].ready = false
                 }
-                Err(error) if is_of_one_connection(&error) => return Accepted::Aborted,
+                Err(error) if concerns_one_connection(&error) => return Accepted::Aborted,
                 Err(error) if is_out_of_descriptors(&error) => match self.accept_with_spare_fd(index) {
                     Ok((socket, peer)) => {
                         self.warn_limited(&error, now);
                         return Accepted::NoDescriptor(socket, self.listeners[index].view, peer);
                     }
-                    // Known only now: without a free descriptor accept(2) fails even if nothing is pending.
+                    // Without a free descriptor accept(2) fails even if no connection is pending.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false
                     }
@@ -228,7 +232,7 @@ impl Acceptor {
     fn back_off(&mut self, error: &io::Error, now: Moment) -> Accepted {
         self.warn_limited(error, now);
         let retry_at = now.after(self.pause);
-        self.pause = (self.pause * 2).min(PAUSES.1);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.paused = true;
         Accepted::Backoff { retry_at }
     }
@@ -239,7 +243,7 @@ const fn token(index: usize) -> Token {
 }
 
 /// Whether an error of accept(2) concerns one connection or its network, and not the listener.
-fn is_of_one_connection(error: &io::Error) -> bool {
+fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(

@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// File descriptors that are not clients or listeners: three standard ones, poll, two of signals, the log,
 /// the spare one, and two in reserve.
 const OWN: usize = 10;
-/// A limit that allows fewer clients is taken for a mistake.
+/// The server does not start with a limit that allows fewer clients: such a limit is probably a mistake.
 const MIN_CLIENTS: usize = 16;
 /// Connections that are kept open while the server refuses them: at most 32, and an eighth of a small limit.
 const MAX_REFUSALS: usize = 32;

@@ -108,7 +108,7 @@ impl Default for PeerTimeout {
     }
 }
 
-/// The server cannot listen on an address; says on which and why.
+/// The server cannot listen on an address.
 #[derive(Debug)]
 pub struct ListenError {
     pub(super) address: String,

@@ -20,7 +20,7 @@ pub enum Peer {
         /// Its user id.
         uid: u32,
     },
-    /// A local process, on systems that do not tell which.
+    /// A local process, if the system does not say which.
     UnknownUnix,
 }
 

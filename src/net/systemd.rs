@@ -17,8 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// Names that systemd gives to sockets of units without `FileDescriptorName=`; the name of the unit, which
-/// ends in `.socket`, is another.
+/// Names that systemd may give to a socket if its unit has no `FileDescriptorName=`. Another is the name of the
+/// unit, which ends in `.socket`.
 const DEFAULT_NAMES: [&str; 3] = ["", "unknown", "stored"];
 const UNIT_SUFFIX: &str = ".socket";
 /// How long sending `READY=1` may block.
@@ -74,8 +74,8 @@ fn view(name: &str) -> Result<View, String> {
 /// Sends notifications to the supervisor, such as systemd, if there is one.
 #[derive(Debug)]
 pub struct Notifier {
-    /// Non-blocking after `READY=1`. The send function of `sd_notify` could block the server, and it opens a
-    /// socket per call, which fails when the server has no free file descriptor.
+    /// Non-blocking after `READY=1`. The crate's own function is not used: it can block, and it opens a socket for
+    /// each message, which fails if there is no free file descriptor.
     socket: Option<UnixDatagram>,
     address: OsString,
     /// Whether `READY=1` was sent.
@@ -157,7 +157,7 @@ fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
         None => SocketAddr::from_pathname(address)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // READY=1 may wait: without it systemd would stop the server.
+    // The first message, READY=1, may block for this time: without it systemd would stop the server.
     socket.set_write_timeout(Some(READY_TIMEOUT))?;
     socket.connect_addr(&address)?;
     Ok(socket)

@@ -1,4 +1,4 @@
-//! The deadlines of the server itself. Those of clients are in the table of clients.
+//! The deadlines of the server itself. The table of clients has the deadlines of clients.
 
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -7,14 +7,14 @@ pub(super) enum ServerTimer {
     TrimMemory,
     /// Accepting is tried again.
     RetryAccept,
-    /// The log gets a line about who is online.
+    /// A report is logged.
     Report,
-    /// The service manager gets a status line.
+    /// The supervisor receives a status line.
     Status,
-    /// The service manager gets a sign of life.
+    /// The supervisor receives a watchdog message.
     Watchdog,
-    /// A log that does not take lines is tried again.
+    /// Writing to a log that takes no lines is tried again.
     RetryLog,
-    /// Clients that have still to receive something are closed.
+    /// Connections with pending output are closed.
     ShutdownDeadline,
 }

@@ -10,8 +10,8 @@ use time::macros::format_description;
 
 /// A turn that is longer than its poll timeout by more than this counts as one in which the process was stopped.
 const SLACK: Duration = Duration::from_secs(1);
-/// What a turn with a stop in it counts. Too little for a deadline to pass because of the stop; enough that
-/// deadlines still pass if every turn is that slow.
+/// A turn in which the process was stopped counts as this long. It is short, so that no deadline passes because
+/// of the stop, and not zero, so that deadlines still pass if every turn is that slow.
 const STOPPED_TURN: Duration = Duration::from_millis(100);
 
 /// A point in time: milliseconds since the clock started.
@@ -58,7 +58,7 @@ impl Clock {
         Self { last: now, running: Duration::ZERO }
     }
 
-    /// Advances the clock to `now`, at the end of a poll with that timeout; `None` = no timeout.
+    /// Advances the clock to `now`, after a poll with that timeout; `None` = no timeout.
     ///
     /// The process was stopped if it got SIGCONT (`continued`), or if the turn took much longer than the timeout.
     pub fn turn(&mut self, now: Instant, timeout: Option<Duration>, continued: bool) -> Moment {
@@ -69,8 +69,8 @@ impl Clock {
         self.now()
     }
 
-    /// Whether the process may have been stopped since the last turn.
-    pub fn is_long_since(&self, now: Instant) -> bool {
+    /// Whether the process may have been stopped since the last turn: much time has passed.
+    pub fn may_have_stopped(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) > STOPPED_TURN
     }
 

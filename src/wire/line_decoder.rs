@@ -32,16 +32,16 @@ pub enum Decoded<'a> {
     OtherProtocol(OtherProtocol),
 }
 
-/// The next line is longer than is allowed now: it stays in the input.
+/// The next line is longer than allowed at this time; it stays in the input.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LineOverLimit;
 
-/// The decoder of one client: its unfinished line, and what it is in the middle of.
+/// The decoder of one client: its unfinished line, and its state.
 ///
 /// An idle client owns no memory besides this struct.
 #[derive(Debug, Default)]
 pub struct LineDecoder {
-    /// The unfinished line. Boxed, for few clients have one and each has the pointer.
+    /// The unfinished line. Boxed: every client has the pointer, but few have an unfinished line.
     partial: Option<Box<Buffer>>,
     telnet: Telnet,
     negotiation: Option<Box<Negotiation>>,
@@ -59,8 +59,8 @@ enum Stage {
     Later,
     /// The rest of a line that was refused as too long.
     Skipping { after_cr: bool },
-    /// After a line that [`flush`](LineDecoder::flush) ended: a line end that comes next belongs to it, and is
-    /// no empty line.
+    /// After a line that [`flush`](LineDecoder::flush) ended. If a line end comes next, it belongs to that line,
+    /// and is not an empty line.
     Flushed { after_cr: bool },
 }
 
@@ -77,7 +77,7 @@ impl LineDecoder {
         self.next_within(rules, usize::MAX, input, line).unwrap_or(None)
     }
 
-    /// Like [`next`](Self::next), as long as no line has more than `longest` bytes.
+    /// Like [`next`](Self::next), but only for lines of at most `longest` bytes.
     ///
     /// # Errors
     /// [`LineOverLimit`] if the next line is longer; it stays in the input.
@@ -130,9 +130,9 @@ impl LineDecoder {
         !matches!(self.stage, Stage::Skipping { .. }) && len > longest.saturating_add(usize::from(has_cr))
     }
 
-    /// Decodes what is not text: first bytes and telnet.
+    /// Decodes what may come before text: a TLS hello and telnet commands.
     ///
-    /// Continues if text comes next; breaks with an item, or with `None` if `input` is empty.
+    /// Continues if text comes next. Breaks with an item, or with `None` if `input` is empty.
     fn read_to_text(
         &mut self,
         rules: &LineRules,
@@ -169,7 +169,7 @@ impl LineDecoder {
         Some(self.check_line(line, rules))
     }
 
-    /// After a pause of the client: decodes the unfinished line now, and ends a refused one.
+    /// After a pause of the client: decodes the unfinished line, or ends a line that was refused as too long.
     pub fn flush<'a>(&mut self, rules: &LineRules, line: &'a mut Buffer) -> Option<Decoded<'a>> {
         if let Stage::Skipping { after_cr } = self.stage {
             self.stage = Stage::Flushed { after_cr };
@@ -183,7 +183,7 @@ impl LineDecoder {
         event
     }
 
-    /// Whether a line has begun and not ended.
+    /// Whether a line has begun and has not ended yet.
     pub const fn is_mid_line(&self) -> bool {
         self.partial.is_some() || matches!(self.stage, Stage::Skipping { .. })
     }
@@ -193,7 +193,7 @@ impl LineDecoder {
         self.partial.as_ref().map_or(0, |partial| partial.len())
     }
 
-    /// Decides whether the first bytes open a TLS handshake, and holds them until it can.
+    /// Decides whether the first bytes open a TLS handshake. Holds them until that is known.
     fn read_opening(
         &mut self,
         rules: &LineRules,
@@ -264,7 +264,7 @@ impl LineDecoder {
         }
     }
 
-    /// Drops the line so far, of which `text` is the last piece, and skips its rest. Reported once.
+    /// Drops the line so far, of which `text` is the last piece, and skips its rest. Returns an item once per line.
     fn refuse(&mut self, text: &[u8], after_cr: bool, rules: &LineRules) -> Option<Decoded<'static>> {
         let mut line = self.partial.take().map_or_else(Buffer::default, |held| *held);
         match std::mem::replace(&mut self.stage, Stage::Skipping { after_cr }) {

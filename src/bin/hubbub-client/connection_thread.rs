@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes per read: lines that arrive together need one drawing.
 const READ_SIZE: usize = 64 * 1024;
-/// Interval between interrupts of the editor. It may miss one that comes just before it waits for a key.
+/// Interval between interrupts of the editor. An interrupt just before the editor waits for a key has no effect,
+/// so it is repeated.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The state that the main thread and the connection thread share.
@@ -104,10 +105,10 @@ pub(crate) struct ConnectionThread {
 }
 
 impl ConnectionThread {
-    /// Serves the connection `connected` and, if the client is to reconnect, those after it.
+    /// Serves the connection `connected` and, with `--reconnect`, those after it.
     ///
     /// # Errors
-    /// One line that says why the client did not end as asked.
+    /// One line that says why the connection is lost for good, or why the last lines may not have arrived.
     pub(crate) fn run(mut self, connected: Connected) -> Result<(), String> {
         let mut backoff = Backoff::new();
         let mut was_connected = connected.is_ok();
@@ -127,7 +128,7 @@ impl ConnectionThread {
             }
             let pause = backoff.next(since.elapsed());
             self.note(&format!("{why}; connecting again in {} s", pause.as_secs()));
-            if self.is_leaving_before(Instant::now() + pause) {
+            if self.wait_to_leave(Instant::now() + pause) {
                 return self.leave_unconnected();
             }
             next = match self.connect() {
@@ -151,7 +152,7 @@ impl ConnectionThread {
             if let Err(why) = self.wait(&stream, reads, writes) {
                 break why;
             }
-            if self.is_to_leave() {
+            if self.must_leave() {
                 if self.signals.has_fatal() {
                     return End::Lost(String::new());
                 }
@@ -199,8 +200,8 @@ impl ConnectionThread {
         self.buffer.push(&std::mem::take(&mut self.shared.lock().typed));
     }
 
-    /// Takes the typed lines; returns whether the client is to leave or a signal is to end it.
-    fn is_to_leave(&mut self) -> bool {
+    /// Takes the typed lines; returns whether the user leaves or a signal ends the client.
+    fn must_leave(&mut self) -> bool {
         while matches!(self.wake.read(&mut [0; 64]), Ok(1..)) {}
         // Under one lock, so that a line typed just before the user leaves is not missed.
         let mut state = self.shared.lock();
@@ -208,17 +209,17 @@ impl ConnectionThread {
         state.is_leaving || self.signals.has_fatal()
     }
 
-    /// Waits until `end`; returns true as soon as the client is to leave.
-    fn is_leaving_before(&mut self, end: Instant) -> bool {
+    /// Waits until `end`; returns true as soon as the client must leave.
+    fn wait_to_leave(&mut self, end: Instant) -> bool {
         while poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(end)) == Ok(true) {
-            if self.is_leaving_unconnected() {
+            if self.must_leave_unconnected() {
                 return true;
             }
         }
         false
     }
 
-    /// Connects; returns `None` if the client is to leave first.
+    /// Connects; returns `None` if the client must leave before it is connected.
     fn connect(&mut self) -> Option<Connected> {
         let shared = Arc::clone(&self.shared);
         let connected = match self.target.start(None, move || shared.wake()) {
@@ -233,15 +234,15 @@ impl ConnectionThread {
             if let Err(why) = poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], None) {
                 return Some(Err(why));
             }
-            if self.is_leaving_unconnected() {
+            if self.must_leave_unconnected() {
                 return None;
             }
         }
     }
 
-    /// Returns whether the client is to leave. A signal stops the editor too.
-    fn is_leaving_unconnected(&mut self) -> bool {
-        let is_leaving = self.is_to_leave();
+    /// Returns whether the client must leave. If a signal ends it, the editor is stopped.
+    fn must_leave_unconnected(&mut self) -> bool {
+        let is_leaving = self.must_leave();
         if is_leaving && self.signals.has_fatal() {
             self.stop_editor("");
         }
@@ -262,7 +263,7 @@ impl ConnectionThread {
         }
     }
 
-    /// Shows a line of the client itself.
+    /// Shows a message of the client program itself.
     fn note(&self, text: &str) {
         let mut line = escape::escape(format!("{NAME}: {text}").as_bytes()).into_owned();
         line.push(b'\n');
@@ -271,7 +272,7 @@ impl ConnectionThread {
 
     /// Stops the editor with the reason, which is empty for a signal.
     fn stop_editor(&self, why: &str) {
-        // The last received lines belong above the edited line.
+        // The last received lines must be above the edited line.
         self.screen.wait_until_shown();
         self.shared.lock().lost = Some(why.to_owned());
         loop {

@@ -27,7 +27,7 @@ const READ_SIZE: usize = 64 * 1024;
 /// While this many bytes are pending in one direction, no more are read for it.
 const MAX_PENDING: usize = 256 * 1024;
 
-/// Why a run failed.
+/// Why the client failed.
 #[derive(Debug)]
 enum Failure {
     /// There is no connection: connecting again may help.
@@ -36,7 +36,7 @@ enum Failure {
     Other(String),
 }
 
-/// What outlives a connection.
+/// What stays the same from one connection to the next.
 #[derive(Debug)]
 struct Script<'a> {
     options: &'a Options,
@@ -50,10 +50,10 @@ struct Script<'a> {
     remaining: Option<usize>,
 }
 
-/// Runs the client until it ends as `options` ask.
+/// Runs the client until it has done what `options` ask for.
 ///
 /// # Errors
-/// One line that says why it did not end as asked.
+/// One line that says why it could not.
 pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(), String> {
     let mut script = Script::new(options, address, style);
     let mut backoff = Backoff::new();
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
                 let pause = backoff.next(since.map(|since: Instant| since.elapsed()).unwrap_or_default());
                 let note = format!("{why}; connecting again in {} s", pause.as_secs());
                 args::complain(NAME, &note);
-                if script.is_output_closed_before(Instant::now() + pause)? {
+                if script.wait_for_closed_output(Instant::now() + pause)? {
                     return Ok(());
                 }
             }
@@ -98,7 +98,7 @@ impl<'a> Script<'a> {
     }
 
     /// Waits until `end`; returns true as soon as the reader of standard output is gone.
-    fn is_output_closed_before(&self, end: Instant) -> Result<bool, String> {
+    fn wait_for_closed_output(&self, end: Instant) -> Result<bool, String> {
         let end = self.deadline.map_or(end, |deadline| deadline.min(end));
         poll::wait(&mut [PollFd::new(self.output.descriptor(), PollFlags::empty())], Some(end))
     }
@@ -245,8 +245,8 @@ impl Connection<'_, '_> {
         server_flags.set(PollFlags::IN, interest.receive);
         server_flags.set(PollFlags::OUT, interest.send);
         let output_flags = if script.output.pending() > 0 { PollFlags::OUT } else { PollFlags::empty() };
-        // poll(2) reports a closed descriptor even without interest, and the loop would spin. Standard output,
-        // whose close is always of interest, takes its place.
+        // poll(2) reports a closed descriptor even without flags, and the loop would spin. A descriptor that need
+        // not be polled is therefore replaced by standard output, whose close is always of interest.
         let output = |flags| PollFd::new(script.output.descriptor(), flags);
         let server = match server_flags.is_empty() {
             true => output(PollFlags::empty()),

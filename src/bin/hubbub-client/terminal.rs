@@ -40,7 +40,7 @@ pub(crate) fn can_edit(term: Option<&OsStr>) -> bool {
 /// Runs the client until the user leaves or the connection is lost for good.
 ///
 /// # Errors
-/// One line that says why it did not end as asked.
+/// One line that says why the connection is lost, or why the last lines may not have arrived.
 pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(), String> {
     let target = Target { address, sends_input: false };
     let mut connected = target.connect(None);

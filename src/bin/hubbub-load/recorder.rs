@@ -8,7 +8,7 @@ use crate::slowest_reader::SlowestReader;
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
-/// The histogram's limit: a longer latency counts as this one.
+/// The limit of the histogram: a longer latency counts as this long.
 const MAX_LATENCY: Duration = Duration::from_secs(3600);
 /// Significant decimal digits of a latency.
 const LATENCY_DIGITS: u8 = 3;
@@ -55,7 +55,7 @@ pub(crate) struct Faults {
     pub(crate) corrupted: u64,
     /// Lines that their own sender received.
     pub(crate) returned: u64,
-    /// Lines from outside this run that are not allowed; each client's first is its greeting.
+    /// Lines from outside this run that are not allowed. The first such line of each client is allowed: its greeting.
     pub(crate) unexpected: u64,
 }
 
@@ -213,7 +213,7 @@ impl Recorder {
         self.deliveries
     }
 
-    /// Returns the deliveries that there have to be.
+    /// Returns how many deliveries the lines need.
     pub(crate) fn expected(&self) -> u64 {
         (0..self.workload.readers).map(|reader| u64::from(self.workload.expected_by(reader))).sum()
     }

@@ -14,12 +14,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// File descriptors beside those of the connections.
+/// File descriptors of the program itself, in addition to its connections.
 const OWN_DESCRIPTORS: usize = 16;
 const PROGRESS_DRAWS_PER_SECOND: u8 = 10;
-/// How long to wait for duplicates after the last line.
+/// After the last line, duplicates are awaited for this time.
 const DUPLICATE_WAIT: Duration = Duration::from_millis(50);
-/// How long to read the stuck readers after their last bytes: a disconnect shows within this time.
+/// At the end, the stuck readers are read until nothing comes for this time. A disconnect shows by then.
 const DRAIN_QUIET: Duration = Duration::from_millis(300);
 
 /// Runs the load and passes the result to `print`; returns whether all is fine.
@@ -44,7 +44,7 @@ pub(crate) fn run(
     while clients.now() < until {
         clients.turn(until.saturating_sub(clients.now()))?;
     }
-    // If the server ends from here on, the lost lines show it.
+    // From here on, lost lines show it if the server has ended.
     let when_idle = usage().unwrap_or_default();
     let sending = send_and_receive(&mut clients, options)?;
     let at_end = usage().unwrap_or_default();
@@ -161,13 +161,14 @@ fn send_and_receive(clients: &mut Clients, options: &Options) -> Result<Duration
     Ok(done_at.saturating_sub(started))
 }
 
-/// Waits for duplicates of the last lines; then reads what stuck readers left unread, until nothing more comes.
+/// Waits for duplicates of the last lines. Then reads what the stuck readers have not read, until nothing more
+/// comes.
 fn wait_for_more(clients: &mut Clients, timeout: Duration) -> Result<(), String> {
     let until = clients.now() + DUPLICATE_WAIT;
     while clients.now() < until {
         clients.turn(until.saturating_sub(clients.now()))?;
     }
-    // A line that arrives only because the stuck readers read now must not count as delivered.
+    // Now the stuck readers read. A line that arrives only for this reason must not count as delivered.
     clients.recorder.stop();
     let mut quiet_since = clients.now();
     // Lines from outside this run may never end.

@@ -70,7 +70,7 @@ impl SendPlan {
     /// Returns how long nothing is due, `elapsed` after the start, if every reader has `received` lines.
     pub(crate) fn wait(&self, elapsed: Duration, received: u32) -> Duration {
         if self.is_blocked {
-            // An event tells when its socket takes more.
+            // An event comes when its socket takes more.
             return TICK;
         }
         let is_due = |received| self.sent < self.schedule.due(elapsed, received);

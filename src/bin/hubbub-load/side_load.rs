@@ -30,7 +30,7 @@ pub(crate) struct SideOptions {
     pub(crate) churn: u32,
 }
 
-/// All connections beside the clients.
+/// All connections in addition to the clients.
 #[derive(Debug)]
 pub(crate) struct SideLoad {
     /// The token of the first connection.

@@ -4,24 +4,24 @@ use super::distance;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// The most ranges of own lines that a cursor records, 16 bytes each. A client that has sent more between
-/// the lines of others without reading them is not read either.
+/// The most ranges of own lines that a cursor records, 16 bytes each. A client with this many is not read until
+/// it has received lines of the others that are between its own.
 const MAX_SKIP_RANGES: usize = 256;
 
 /// An offset into the feed, and the ranges that its reader skips.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     pub(super) at: u64,
-    /// Ranges of its own lines ahead, in order, none adjacent. Boxed, for few cursors have any and each has
-    /// the pointer.
+    /// Ranges of its own lines ahead, in order, none adjacent. Boxed: every cursor has the pointer, but
+    /// few have ranges.
     #[expect(clippy::box_collection, reason = "8 bytes an idle reader instead of 32")]
     pub(super) skip_ranges: Option<Box<VecDeque<Range<u64>>>>,
-    /// Bytes from `at` on that the reader receives at most; [`NO_END`] while its connection stays open.
+    /// The reader receives at most this many bytes from `at` on; [`NO_END`] while its connection is open.
     pub(super) remaining: u32,
     pub(super) mid_line: bool,
 }
 
-/// No end: more bytes than any feed holds.
+/// No limit: more bytes than any feed has.
 pub(super) const NO_END: u32 = u32::MAX;
 
 impl Cursor {

@@ -4,12 +4,12 @@ use super::{Cursor, Feed, IoSlices, MIN_RETAINED, distance};
 use memchr::memrchr_iter;
 use std::io;
 
-/// What a feed knows about lines that all readers have received.
+/// The lines that a feed keeps although all readers have received them.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// Older lines were dropped when memory was trimmed.
+    /// The offset of the first line that was kept when memory was trimmed.
     begins: u64,
-    /// The head at that time.
+    /// The head when memory was trimmed.
     trimmed_at: u64,
     /// The last result of [`find_lines_back`](Feed::find_lines_back): head, number of lines, offset. Clients may
     /// join again and again while nothing is sent.
@@ -31,7 +31,7 @@ impl History {
 }
 
 impl Feed {
-    /// A feed like [`new`](Self::new), which can also be joined some lines back.
+    /// A feed like [`new`](Self::new) that keeps received lines, so that readers can join with history.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
@@ -39,8 +39,9 @@ impl Feed {
         Ok(Self { history: Some(History::default()), ..Self::new(size)? })
     }
 
-    /// The cursor of a reader that also receives the last `lines` lines: as many as are kept, and at most half
-    /// a feed, so that a new client does not block senders. Count it among the readers that are behind.
+    /// The cursor of a reader that also receives the last `lines` lines, as far as they are kept: at most half a
+    /// feed, so that a new client does not block senders. The reader is behind: [`reclaim`](Self::reclaim) must
+    /// include it.
     pub fn join_with_history(&mut self, lines: usize) -> Cursor {
         let mut cursor = self.join();
         let Some(history) = &self.history else { return cursor };

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 /// does not fit follows with the next write.
 const MAX_SLICES: usize = 32;
 
-/// What one reader has still to receive, in order.
+/// What is pending for one reader, in order.
 #[derive(Debug)]
 pub struct IoSlices<'a> {
     slices: [IoSlice<'a>; MAX_SLICES],

@@ -24,7 +24,7 @@ impl Room {
         (self.notice(sender.view, &format!("{YOU_ARE}{name} now")), cost)
     }
 
-    /// Notifies the others of a new name if they know the old one: because the client was announced, or spoke.
+    /// Announces a new name if the others know the old one: the client's join was announced, or it sent a message.
     fn announce_rename(&mut self, sender: Sender, cursor: &mut Cursor, old: &str, new: &str) -> usize {
         let Some(members) = &mut self.members else { return 0 };
         let becomes_known = members.has_spoken(sender.id) && members.announce(sender.id).is_some();
@@ -53,13 +53,13 @@ impl Room {
         };
         let text = self.escaped(text).into_owned();
         if let Some(members) = &mut self.members {
-            // The recipient knows the sender's name from now on.
+            // The recipient sees the sender's name, so a later change of it is announced.
             members.speak(sender.id);
         }
         Reply::Private(PrivateMessage { from: sender.id, to, text })
     }
 
-    /// A private message as its recipient sees it or, as an echo, its sender; empty in the plain view.
+    /// A private message for its recipient or, as an echo, for its sender; empty in the plain view.
     pub fn render_private(&self, message: &PrivateMessage, view: View, is_echo: bool) -> Vec<u8> {
         let (from, to) = (self.name(message.from), self.name(message.to));
         self.lines(view, &Event::Private { from, to, text: &message.text, is_echo })
@@ -71,7 +71,7 @@ impl Room {
     }
 }
 
-/// The beginning of what cannot be a name, for an error.
+/// The beginning of a wrong name, for an error.
 fn shortened(name: &str) -> &str {
     const MAX_CHARS: usize = 40;
     name.char_indices().nth(MAX_CHARS).map_or(name, |(end, _)| &name[..end])

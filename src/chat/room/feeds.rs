@@ -1,4 +1,4 @@
-//! The room's feeds: what readers have still to receive, and what senders may append.
+//! The room's feeds: what is pending for readers, and how much senders may append.
 
 use super::{Room, missed_notices};
 use crate::broadcast::admission::{ReadPermit, SendRate};
@@ -8,7 +8,7 @@ use crate::util::clock::Moment;
 use crate::wire::view::View;
 
 impl Room {
-    /// The lines of a view, for its readers.
+    /// The feed of a view.
     pub fn feed(&self, view: View) -> &Feed {
         self.channels[self.index(view)].feed()
     }
@@ -33,7 +33,7 @@ impl Room {
         self.admission.has_bulk_space(&self.channels)
     }
 
-    /// Whether an unfinished line of `held` bytes is sure to find space.
+    /// Whether each feed certainly has space for an unfinished line of `held` bytes.
     pub fn has_space_for(&self, held: usize) -> bool {
         self.channels.iter().all(|channel| channel.feed().space() > channel.cost().of(held))
     }
@@ -43,13 +43,13 @@ impl Room {
         self.channels.iter().map(|channel| channel.feed().space()).sum()
     }
 
-    /// Frees what none of `readers` has still to receive: every reader that was behind when all were written
-    /// to, with its view. Then appends the number of notices that had found no space.
+    /// Frees what all of `readers` have received: all readers that were behind when all were written to, each
+    /// with its view. Then appends the line for missed notices, if there is space.
     pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
-        let (at, here) = (self.time_of_day(), self.here());
+        let (here, time_of_day) = (self.here(), self.config.time_of_day);
         for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
             channel.reclaim(readers.clone().filter(|(of, _)| *of == view).map(|(_, cursor)| cursor));
-            channel.append_missed(|count| missed_notices(view, count, here, &at));
+            channel.append_missed(|count| missed_notices(view, count, here, time_of_day));
         }
     }
 
@@ -58,8 +58,8 @@ impl Room {
         self.admission.update_stall_timers(&mut self.channels, senders_wait, self.config.stall_timeout, now)
     }
 
-    /// The offsets that the readers of a view had to reach, for each view whose readers were waited for long
-    /// enough.
+    /// Each view for whose readers senders have waited as long as the stall timeout, with the offset that these
+    /// readers had to reach.
     pub fn take_expired_stalls(&mut self, now: Moment) -> Vec<(View, Offset)> {
         let timeout = self.config.stall_timeout;
         let channels = self.channels.iter_mut().zip(&self.views);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 pub(super) fn render<'a>(event: &Event<'a>) -> Option<Cow<'a, [u8]>> {
     match *event {
         Event::Message { text, is_action: false, .. } => Some(Cow::Borrowed(text)),
-        // As it was typed, for there is no name to put before it.
+        // As it was typed: the plain view has no name to put before it.
         Event::Message { text, is_action: true, .. } => Some(Cow::Owned([b"/me ", text].concat())),
         Event::Welcome { text, .. } => (!text.is_empty()).then_some(Cow::Borrowed(text.as_bytes())),
         Event::Notice(text) | Event::Error(text) => Some(Cow::Owned(format!("* {text}").into_bytes())),

@@ -1,4 +1,4 @@
-//! What one client sends: one read, and input that cannot be handled yet.
+//! Input of one client: reading it, and keeping what cannot be handled yet.
 
 use super::{Connection, State};
 use crate::broadcast::feed::Feed;
@@ -7,21 +7,21 @@ use crate::net::transport::{Transport, retry};
 use crate::util::buffer::Buffer;
 use std::io::ErrorKind;
 
-/// Reads of a connection that is closed at once: it can have sent no more before it was refused.
+/// The most reads of a connection that is refused and closed at once: a new client cannot have sent more.
 const MAX_DRAIN_READS: usize = 8;
 
 /// What one read found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// Bytes.
+    /// This many bytes.
     Bytes(usize),
     /// The end of input.
     End,
-    /// Nothing until the next event, or an error after which the connection is to be removed.
+    /// No bytes until the next event; or an error, which has closed the connection.
     Nothing,
 }
 
-/// Input that was read and may not be handled yet: at most one read.
+/// Input that was read and cannot be handled yet: at most one read.
 #[derive(Debug, Default)]
 pub struct Unparsed {
     bytes: Buffer,
@@ -51,18 +51,18 @@ impl<S: Transport> Connection<S> {
         self.readable || self.unparsed_len() > 0
     }
 
-    /// Bytes of input that was read and may not be handled yet.
+    /// Bytes of input that was read and not handled yet.
     pub fn unparsed_len(&self) -> usize {
         self.buffers.as_ref().map_or(0, |buffers| buffers.unparsed.bytes().len())
     }
 
-    /// Takes the input that was read and not handled.
+    /// Takes the unparsed input, if there is any.
     pub fn take_unparsed(&mut self) -> Option<Unparsed> {
         let unparsed = std::mem::take(&mut self.buffers.as_mut()?.unparsed);
         Some(unparsed).filter(|unparsed| !unparsed.is_empty())
     }
 
-    /// Puts back what is left of it, if anything is.
+    /// Puts back the rest of the unparsed input.
     pub fn put_back_unparsed(&mut self, unparsed: Unparsed) {
         if !unparsed.is_empty() {
             self.buffers.get_or_insert_default().unparsed = unparsed;
@@ -70,7 +70,7 @@ impl<S: Transport> Connection<S> {
         self.free_buffers();
     }
 
-    /// Keeps input that may not be handled yet. The socket is not read again before it is.
+    /// Keeps input that cannot be handled yet. The socket is not read again until this input is handled.
     pub fn keep_unparsed(&mut self, input: &[u8]) {
         if !input.is_empty() {
             let mut bytes = Buffer::default();
@@ -92,7 +92,7 @@ impl<S: Transport> Connection<S> {
                 if error.kind() != ErrorKind::WouldBlock {
                     self.on_error(&error);
                 } else if let State::WriteFailed { error } = self.state {
-                    // All that the peer sent before was read, and nothing can be written to it.
+                    // All input is read, and nothing can be written.
                     self.close_now(CloseReason::ConnectionLost(error));
                 }
                 Input::Nothing
@@ -100,14 +100,13 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// Reads and drops what has arrived, within bounds, so that no reset destroys output that is on its way;
-    /// returns the bytes read.
+    /// Reads and drops what has arrived, so that the close does not reset the connection; returns the bytes read.
     pub fn drain(&mut self, buffer: &mut [u8]) -> usize {
         let reads = (0..MAX_DRAIN_READS).map_while(|_| retry(|| self.socket.read(buffer)).ok());
         reads.take_while(|&bytes| bytes > 0).sum()
     }
 
-    /// Whether the end of input that was just read is orderly, so that an unfinished line is a message.
+    /// Whether the end of input is orderly. If so, an unfinished line is a message.
     pub fn has_ended_cleanly(&self) -> bool {
         match self.state {
             State::Open => true,

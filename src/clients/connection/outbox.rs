@@ -1,4 +1,4 @@
-//! What one client receives: lines of the feed, and text for it alone.
+//! Output of one client: lines of the feed, and text for this client alone.
 
 use super::{Connection, State};
 use crate::broadcast::feed::{Cursor, Feed, IoSlices, Offset};
@@ -7,16 +7,16 @@ use crate::net::transport::{Transport, retry};
 use crate::util::buffer::Buffer;
 use std::io::{self, ErrorKind};
 
-/// Above this size, in bytes, no reply is added and the client is not read.
+/// While the outbox has more bytes than this, the client is not read, and no reply is added.
 const OUTBOX_LIMIT: usize = 4096;
 
 /// Text for one client alone, and when it may be written.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     text: Buffer,
-    /// Bytes that may be written now, at the next line end.
+    /// This many bytes at its start may be written as soon as the cursor is at a line end.
     ready_bytes: usize,
-    /// The remaining bytes must wait until the cursor has passed this offset.
+    /// The other bytes must wait until the cursor has passed this offset.
     not_before: Offset,
 }
 
@@ -39,24 +39,29 @@ impl Outbox {
         self.not_before = offset;
     }
 
-    /// Drops the bytes that were written. A line that was begun waits for nothing.
+    /// Drops the bytes that were written: `ready` and `after` as in [`Parts`]. If a line after the offset was
+    /// begun, its rest need not wait.
     fn consume(&mut self, ready: usize, after: usize) {
         self.text.drop_first(ready + after);
         self.ready_bytes = if after > 0 { self.text.len() } else { self.ready_bytes - ready };
     }
 }
 
-/// Bytes of one write, in their order: of the feed and of the outbox in turn.
+/// Numbers of bytes in one write, in the order in which they are written.
 #[derive(Default)]
 struct Parts {
+    /// Feed: the rest of a partly written line.
     rest_of_line: usize,
+    /// Outbox: text that need not wait.
     ready: usize,
+    /// Feed: lines before the offset for which the other text waits.
     before: usize,
+    /// Outbox: the other text.
     after: usize,
 }
 
 impl<S: Transport> Connection<S> {
-    /// Whether so much text waits that no reply is added and the client is not read.
+    /// Whether the outbox is over its limit, so that the client is not read and no reply is added.
     pub fn is_outbox_full(&self) -> bool {
         self.outbox_len() > OUTBOX_LIMIT
     }
@@ -73,17 +78,17 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// Adds text for this client alone that follows all lines that are in the feed now.
+    /// Adds text for this client alone. It is written after all lines that are in the feed now.
     pub fn queue_text_after_feed(&mut self, text: &[u8], feed: &Feed) {
         if self.can_write() && !text.is_empty() {
             self.buffers.get_or_insert_default().outbox.add_after(text, feed.head());
         }
     }
 
-    /// Writes once, everything that is pending; returns the bytes written.
+    /// Writes everything that is pending, in one call; returns the bytes written.
     ///
-    /// The outbox is written where the cursor stands at a line's end, before any more lines, except for those
-    /// that it has to follow.
+    /// The outbox is written as soon as the cursor is at a line end. Text that must follow certain lines of the
+    /// feed waits for them.
     pub fn write(&mut self, feed: &Feed) -> usize {
         let mut slices = IoSlices::default();
         let outbox = self.buffers.as_ref().map(|buffers| &buffers.outbox).filter(|outbox| !outbox.is_empty());
@@ -93,7 +98,7 @@ impl<S: Transport> Connection<S> {
         }
         match retry(|| self.socket.write_vectored(slices.as_slices())) {
             Ok(0) => {
-                // Neither taken nor refused: to try again would keep the loop busy for nothing.
+                // The system took no byte and returned no error: more attempts would only keep the loop busy.
                 self.close_now(CloseReason::NoProgress);
                 0
             }
@@ -112,7 +117,7 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// Notes that the first `bytes` of a write were taken; returns how many of them were the outbox's.
+    /// Notes that the first `bytes` of a write were written; returns how many of them came from the outbox.
     fn advance_outbox(&mut self, bytes: usize, parts: &Parts) -> usize {
         let Some(buffers) = &mut self.buffers else { return 0 };
         let bytes = bytes.saturating_sub(parts.rest_of_line);
@@ -123,7 +128,7 @@ impl<S: Transport> Connection<S> {
         ready + after
     }
 
-    /// A write failed: nothing more is written, but what the peer sent before is still read.
+    /// A write failed: nothing more is written, but input that the peer sent before is still read.
     fn on_write_error(&mut self, error: &io::Error) {
         match self.state {
             State::Open if error.kind() != ErrorKind::Interrupted => {
@@ -139,7 +144,7 @@ impl<S: Transport> Connection<S> {
     }
 }
 
-/// Adds to `slices` everything that is pending, as far as there are places; returns the length of each part.
+/// Adds everything that is pending to `slices`, until these are full; returns the length of each part.
 fn pending<'a>(
     cursor: &Cursor,
     outbox: Option<&'a Outbox>,

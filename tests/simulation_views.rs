@@ -27,6 +27,8 @@ mod order;
 mod private;
 #[path = "simulation_views/received.rs"]
 mod received;
+#[path = "simulation/world.rs"]
+mod world;
 
 use client::ClientModel;
 use common::random::{Random, seeds};
@@ -45,6 +47,7 @@ use model::Model;
 use order::Order;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use world::{TimerRun, World};
 
 /// Seeds of the ordinary run, and steps with each: about three seconds without optimisation.
 const SEEDS: u64 = 20;
@@ -70,25 +73,10 @@ const KINDS: [&str; 7] = [
 
 /// A run: the table of clients, its model, and the random numbers that decide what happens.
 struct Simulation {
-    random: Random,
-    server: ScriptedServer,
+    world: World,
     model: Model,
-    trace: Trace,
-    /// The number of the last client.
-    number: usize,
     /// Whether most clients read little, so that there is often no space.
     reads_little: bool,
-    seed: u64,
-    step: usize,
-}
-
-impl Drop for Simulation {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let Self { seed, step, .. } = self;
-            eprintln!("with seed {seed} in step {step}: HUBBUB_SEED={seed} repeats it");
-        }
-    }
 }
 
 /// Returns the settings of a run: at least two views, and each limit in some runs.
@@ -117,11 +105,10 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         let (config, limits) = config(&mut random);
-        let trace = Trace::default();
-        let server = ScriptedServer::new(config.clone(), limits);
-        let model = Model::new(config, limits, trace.clone());
         let reads_little = random.one_in(2);
-        let mut simulation = Self { random, server, model, trace, number: 0, reads_little, seed, step: 0 };
+        let world = World::new(seed, random, ScriptedServer::new(config.clone(), limits));
+        let model = Model::new(config, limits, world.trace.clone());
+        let mut simulation = Self { world, model, reads_little };
         simulation.connect_observers();
         simulation
     }
@@ -134,7 +121,7 @@ impl Simulation {
         for view in views {
             let mut observer = self.new_client(view);
             observer.address = IpAddr::from([10, 0, 1, view.index() as u8]);
-            self.comes(observer);
+            self.connect(observer);
         }
         self.pass(ANNOUNCE_AFTER);
         self.settle_all();
@@ -143,25 +130,25 @@ impl Simulation {
     /// Returns how often the run contained each of [`KINDS`].
     fn run(mut self) -> Counts {
         for _ in 0..STEPS {
-            self.step += 1;
-            for _ in 0..self.random.within(1..=3) {
+            self.world.step += 1;
+            for _ in 0..self.world.random.within(1..=3) {
                 self.random_action();
             }
             self.deliver_events();
-            for _ in 0..self.random.within(1..=3) {
+            for _ in 0..self.world.random.within(1..=3) {
                 self.turn();
             }
-            if self.random.one_in(4) {
+            if self.world.random.one_in(4) {
                 self.settle();
             }
         }
-        self.step += 1;
+        self.world.step += 1;
         self.end_run();
         self.counts()
     }
 
     fn counts(&self) -> Counts {
-        let (model, ended) = (&self.model, |close_reason| self.server.closed(close_reason));
+        let (model, ended) = (&self.model, |close_reason| self.world.server.closed(close_reason));
         [
             model.missed_notices(),
             model.was_rejected("they do not read"),
@@ -174,12 +161,12 @@ impl Simulation {
     }
 
     fn random_action(&mut self) {
-        match self.random.below(40) {
+        match self.world.random.below(40) {
             0..3 => self.client_connects(),
             3..5 => self.time_jumps(),
             5 => self.pass(MILLISECOND),
             6..20 => self.client_sends(),
-            20..36 if !self.reads_little || self.random.one_in(6) => self.client_reads(),
+            20..36 if !self.reads_little || self.world.random.one_in(6) => self.client_reads(),
             36 => self.client_breaks(),
             37 => self.client_ends_input(),
             _ => {}
@@ -191,7 +178,7 @@ impl Simulation {
         let observers = self.model.orders.len();
         let others = self.model.clients.keys().copied().filter(|&number| number > observers);
         let others = others.collect::<Vec<_>>();
-        (!others.is_empty()).then(|| self.random.pick(&others))
+        (!others.is_empty()).then(|| self.world.random.pick(&others))
     }
 
     fn client(&mut self, number: usize) -> &mut ClientModel {
@@ -199,32 +186,33 @@ impl Simulation {
     }
 
     fn new_client(&mut self, view: View) -> ClientModel {
-        self.number += 1;
-        let scripted = ScriptedClient::traced(self.number, &self.trace);
-        ClientModel::new(self.number, scripted, view, self.model.config.rules)
+        let mut endpoint = self.world.new_endpoint();
+        endpoint.events.0 = true;
+        endpoint.accepts_all = true;
+        ClientModel::new(endpoint, view, self.model.config.rules)
     }
 
     fn client_connects(&mut self) {
         if self.model.clients.len() >= MAX_CLIENTS {
             return;
         }
-        let view = self.random.pick(&self.model.config.views);
+        let view = self.world.random.pick(&self.model.config.views);
         let mut client = self.new_client(view);
-        client.address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
-        client.accepts_all = self.random.one_in(3);
-        if self.random.one_in(8) {
+        client.address = IpAddr::from([10, 0, 0, self.world.random.within(1..=4) as u8]);
+        client.accepts_all = self.world.random.one_in(3);
+        if self.world.random.one_in(8) {
             client.scripted.queue_input("/nick early\nsaid already\n/who\n/msg ann and more");
         }
-        self.comes(client);
+        self.connect(client);
     }
 
-    fn comes(&mut self, client: ClientModel) {
+    fn connect(&mut self, client: ClientModel) {
         let (number, view) = (client.number, client.view);
         let socket = client.scripted.socket.clone();
         let peer = Peer::from(SocketAddr::from((client.address, 1)));
         let is_refusal_limit_reached = self.model.is_refusal_limit_reached();
         self.model.connect(client);
-        let (server, register) = (&mut self.server, |_: &mut ScriptedSocket, _: ClientId| Ok(()));
+        let (server, register) = (&mut self.world.server, |_: &mut ScriptedSocket, _: ClientId| Ok(()));
         let key = server.clients.admit(socket, view, peer, server.now, register);
         let client = self.client(number);
         match key {
@@ -249,10 +237,10 @@ impl Simulation {
         if client.has_ended_input || client.scripted.unread() > 3 * feed {
             return;
         }
-        let (random, lines) = (&mut self.random, &mut client.lines);
+        let (random, lines) = (&mut self.world.random, &mut client.lines);
         let LineRules { max_line, raw } = rules;
         let sent = Sender { random, number, lines, max_line, feed, raw, names: &names }.input();
-        for piece in network::pieces(&mut self.random, &sent) {
+        for piece in network::pieces(&mut self.world.random, &sent) {
             client.scripted.queue_input(piece);
         }
         client.events.0 = true;
@@ -261,24 +249,17 @@ impl Simulation {
     /// A client reads: some bytes, everything from now on, or nothing.
     fn client_reads(&mut self) {
         let Some(number) = self.any_client() else { return };
-        let random = &mut self.random;
         let client = self.model.clients.get_mut(&number).unwrap();
-        if client.accepts_all || client.may_break() {
-            return;
+        if !client.accepts_all && !client.may_break() {
+            self.world.let_read(client);
         }
-        let most = random.pick(&[1, 10, 100, 10_000]);
-        let takes = (0..random.below(5)).map(|_| Accept::Bytes(random.within(1..=most))).collect();
-        let mut script = client.scripted.script_mut();
-        script.accepts = takes;
-        script.then_accepts = if random.one_in(5) { Accept::All } else { Accept::WouldBlock };
-        client.events.1 = true;
     }
 
     /// A connection is lost, in one direction.
     fn client_breaks(&mut self) {
         let Some(number) = self.any_client() else { return };
-        let kind = network::failure(&mut self.random);
-        let is_reading = self.random.one_in(2);
+        let kind = network::failure(&mut self.world.random);
+        let is_reading = self.world.random.one_in(2);
         let client = self.client(number);
         if client.accepts_all {
             return;
@@ -294,27 +275,24 @@ impl Simulation {
 
     fn client_ends_input(&mut self) {
         if let Some(number) = self.any_client() {
-            self.ends(number);
+            self.end_input(number);
         }
     }
 
-    fn ends(&mut self, number: usize) {
-        let Some(client) = self.model.clients.get_mut(&number) else { return };
-        if !std::mem::replace(&mut client.has_ended_input, true) {
-            client.scripted.queue_end();
-            client.events.0 = true;
+    fn end_input(&mut self, number: usize) {
+        if let Some(client) = self.model.clients.get_mut(&number) {
+            client.queue_end();
         }
     }
 
     fn time_jumps(&mut self) {
-        let millis = self.random.pick(&[10, 300, 1000, 3000, 6000]);
-        let millis = self.random.within(1..=millis);
-        self.pass(Duration::from_millis(millis as u64));
+        let span = self.world.random_span();
+        self.pass(span);
     }
 
     /// With an idle timeout the observers send a blank line, which is no message in views with commands.
     fn pass(&mut self, span: Duration) {
-        self.server.now = self.server.now.after(span);
+        self.world.server.now = self.world.server.now.after(span);
         let observers = self.model.orders.len();
         for (_, observer) in self.model.clients.range_mut(..=observers) {
             let is_heard = observer.scripted.unread() == 0 && !observer.has_ended_input;
@@ -327,48 +305,33 @@ impl Simulation {
 
     /// The system reports what has changed since its last event, or nothing yet.
     fn deliver_events(&mut self) {
-        for client in self.model.clients.values_mut().filter(|client| client.events != (false, false)) {
-            if !self.random.one_in(4) {
-                client.deliver_event(&mut self.server);
-            }
-        }
+        self.world.deliver_some_events(self.model.endpoints_mut());
     }
 
     /// Runs the steps of one turn in the order of the server; then the model reads what every client received.
     fn turn(&mut self) {
-        let now = self.server.now;
+        let now = self.world.server.now;
         while self.next_deadline() {}
-        let mut turn = self.server.clients.start_read();
-        while let Some(key) = self.server.clients.read_next(&mut turn, now) {
-            self.model.after_read(key, &self.server.clients);
+        let mut turn = self.world.server.clients.start_read();
+        while let Some(key) = self.world.server.clients.read_next(&mut turn, now) {
+            self.model.after_read(key, &self.world.server.clients);
         }
         self.model.catch_up();
-        self.server.write();
+        self.world.server.write();
         self.model.catch_up();
-        self.server.clients.disconnect_stalled(now);
+        self.world.server.clients.disconnect_stalled(now);
         self.model.all_written();
-        let over = |client: &ClientModel| self.server.clients.connection(client.scripted.id)?.close_reason();
-        let gone = self.model.clients.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
-        let gone = gone.collect();
-        self.server.clients.sweep(now);
+        let gone = self.world.closed(self.model.endpoints());
+        self.world.server.clients.sweep(now);
         self.model.removed(&gone);
     }
 
     /// Runs one timer. The model learns from outside what it did.
     fn next_deadline(&mut self) -> bool {
-        let state = |server: &ScriptedServer, key| {
-            let connection = server.clients.connection(key);
-            connection.map(|it| (it.is_open(), it.decoder().is_mid_line()))
-        };
-        let keys = self.model.clients.iter().map(|(&number, it)| (number, it.scripted.id));
-        let before = keys.map(|(number, key)| (number, key, state(&self.server, key))).collect::<Vec<_>>();
-        let Some((key, due)) = self.server.clients.run_next_timer(self.server.now) else { return false };
-        let it = before.iter().find(|(_, other, _)| *other == key);
-        let &(number, _, before) = it.expect("only a connected client has a deadline");
-        match (due, before, state(&self.server, key)) {
-            (ClientTimer::Flush, Some((true, true)), Some((is_open, is_mid_line)))
-                if !is_open || !is_mid_line =>
-            {
+        let Some(run) = self.world.run_next_timer(self.model.endpoints()) else { return false };
+        let TimerRun { number, timer, before, after } = run;
+        match (timer, before, after) {
+            (ClientTimer::Flush, Some((true, true)), Some(after)) if after != (true, true) => {
                 self.model.flush(number);
             }
             (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.disconnect_idle(number),
@@ -383,7 +346,7 @@ impl Simulation {
     /// everything.
     fn settle(&mut self) {
         for _ in 0..MAX_TURNS {
-            if !self.server.clients.has_work() {
+            if !self.world.server.clients.has_work() {
                 return self.model.check_fast_readers();
             }
             self.turn();
@@ -394,7 +357,7 @@ impl Simulation {
     /// Delivers all events, and handles all that follows.
     fn settle_all(&mut self) {
         for client in self.model.clients.values_mut() {
-            client.deliver_event(&mut self.server);
+            client.deliver_events(&mut self.world.server);
         }
         self.turn();
         self.settle();

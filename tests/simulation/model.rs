@@ -3,6 +3,7 @@
 use crate::client::{ClientModel, Stage};
 use crate::common::scripted::{Call, ScriptedSocket, Trace, limits};
 use crate::common::twin::{Yielded, escape_one_by_one};
+use crate::world::Endpoint;
 use hubbub::chat::room::RoomConfig;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::stats::Stats;
@@ -63,6 +64,14 @@ impl Model {
         }
     }
 
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.clients.values().map(|client| &**client)
+    }
+
+    pub(crate) fn endpoints_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        self.clients.values_mut().map(|client| &mut **client)
+    }
+
     /// A client connects: it is admitted, or refused with a reason.
     pub(crate) fn connect(&mut self, number: usize, mut client: ClientModel, now: Moment) {
         self.stats.accepted += 1;
@@ -101,7 +110,7 @@ impl Model {
             };
             match done {
                 Call::Read(bytes) if bytes.is_empty() => self.input_ended(number, now),
-                Call::Read(bytes) => self.read(number, &bytes, now),
+                Call::Read(bytes) => self.read(number, bytes, now),
                 Call::ReadFailed(kind) => client.read_failed(kind),
                 Call::Wrote(bytes) => {
                     client.may_make_no_progress |= bytes.is_empty();
@@ -115,17 +124,16 @@ impl Model {
         }
     }
 
-    fn read(&mut self, number: usize, bytes: &[u8], now: Moment) {
+    fn read(&mut self, number: usize, bytes: Vec<u8>, now: Moment) {
         self.stats.read += bytes.len() as u64;
         let Some(client) = self.clients.get_mut(&number) else { return };
-        assert!(client.unparsed.is_empty(), "{number} is read before its earlier input was handled");
         if client.is_active() {
             assert!(client.outbox.len() <= OUTBOX_LIMIT, "{number} is read and does not take its replies");
             client.read_at = now;
         } else {
             assert!(matches!(client.stage, Stage::Draining(_)), "{number} is read in {:?}", client.stage);
         }
-        client.unparsed.extend(bytes);
+        client.read(bytes);
     }
 
     /// The client of `key` had its turn in the read step: some of its input, in order, was handled.
@@ -133,12 +141,8 @@ impl Model {
         self.catch_up(now);
         let number = self.clients.iter().find(|(_, client)| client.scripted.id == key);
         let Some((&number, _)) = number else { return };
-        let left = table.connection(key).map_or(0, |connection| connection.unparsed_len());
         let Some(client) = self.clients.get_mut(&number) else { return };
-        let Some(handled) = client.unparsed.len().checked_sub(left) else {
-            panic!("{number} has {left} bytes of unparsed input, and sent less");
-        };
-        let bytes = client.unparsed.drain(..handled).collect::<Vec<_>>();
+        let bytes = client.take_handled(table);
         if !client.is_active() || bytes.is_empty() {
             return;
         }
@@ -268,7 +272,7 @@ impl Model {
         );
         let online = self.clients.values().filter(|client| client.is_member).count();
         assert_eq!((table.online(), table.is_empty()), (online, self.clients.is_empty()));
-        let unparsed = self.clients.values().map(|client| client.unparsed.len()).sum::<usize>();
+        let unparsed = self.clients.values().map(|client| client.unparsed_len()).sum::<usize>();
         assert_eq!(table.unparsed(), unparsed, "unparsed input of all clients");
         let mut slowest = self.head;
         for (&number, client) in &mut self.clients {
@@ -299,7 +303,7 @@ fn check_person(number: usize, client: &ClientModel, table: &Clients<ScriptedSoc
     if client.can_write() {
         assert_eq!(connection.outbox_len(), client.outbox.len(), "{number} outbox");
     }
-    assert_eq!(connection.unparsed_len(), client.unparsed.len(), "{number} unparsed input");
+    assert_eq!(connection.unparsed_len(), client.unparsed_len(), "{number} unparsed input");
     let unfinished = connection.decoder().held();
     assert!(unfinished <= config.rules.max_line + 1, "{number} holds {unfinished} bytes of a line");
     if client.is_active() {

@@ -5,11 +5,13 @@ use crate::common::twin::Twin;
 use crate::order::{Event, Order};
 use crate::private::PrivateMessage;
 use crate::received::{self, Public, Received};
+use crate::world::Endpoint;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::wire::line_decoder::LineRules;
 use hubbub::wire::view::View;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::ops::{Deref, DerefMut};
 
 /// A line for this client alone, in the order of its causes.
 pub(crate) enum Expected {
@@ -24,8 +26,7 @@ pub(crate) enum Expected {
 }
 
 pub(crate) struct ClientModel {
-    pub(crate) number: usize,
-    pub(crate) scripted: ScriptedClient,
+    endpoint: Endpoint,
     pub(crate) view: View,
     pub(crate) address: std::net::IpAddr,
     /// It was admitted, not refused.
@@ -36,19 +37,11 @@ pub(crate) struct ClientModel {
     pub(crate) is_announced: bool,
     pub(crate) has_spoken: bool,
     pub(crate) twin: Twin,
-    /// What was read from it and is not handled yet.
-    pub(crate) unparsed: VecDeque<u8>,
     /// How many events there were when it joined, and when it started to close.
     pub(crate) came: u64,
     pub(crate) ended: Option<u64>,
     /// A write failed: it receives nothing more, but what it sent before is relayed.
     pub(crate) write_error: Option<ErrorKind>,
-    /// Events that the system has still to report: readable, writable.
-    pub(crate) events: (bool, bool),
-    /// Its socket accepts everything and never fails.
-    pub(crate) accepts_all: bool,
-    /// It sends nothing more.
-    pub(crate) has_ended_input: bool,
     /// Lines that it sent.
     pub(crate) lines: usize,
     pub(crate) expected: VecDeque<Expected>,
@@ -61,11 +54,24 @@ pub(crate) struct ClientModel {
     places: Option<Vec<usize>>,
 }
 
+impl Deref for ClientModel {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl DerefMut for ClientModel {
+    fn deref_mut(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+}
+
 impl ClientModel {
-    pub(crate) fn new(number: usize, scripted: ScriptedClient, view: View, rules: LineRules) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, view: View, rules: LineRules) -> Self {
         Self {
-            number,
-            scripted,
+            endpoint,
             view,
             address: [0; 4].into(),
             is_member: true,
@@ -74,13 +80,9 @@ impl ClientModel {
             is_announced: false,
             has_spoken: false,
             twin: Twin::new(rules),
-            unparsed: VecDeque::new(),
             came: 0,
             ended: None,
             write_error: None,
-            events: (true, false),
-            accepts_all: true,
-            has_ended_input: false,
             lines: 0,
             expected: VecDeque::new(),
             private_messages: VecDeque::new(),
@@ -94,12 +96,6 @@ impl ClientModel {
     pub(crate) fn comes(&mut self, sequence: u64, seen: usize, history: usize) {
         self.came = sequence;
         self.first = (seen.saturating_sub(history), seen);
-    }
-
-    /// The system reports what has changed since its last event.
-    pub(crate) fn deliver_event(&mut self, server: &mut ScriptedServer) {
-        let (readable, writable) = std::mem::take(&mut self.events);
-        assert!(server.clients.mark_ready(self.scripted.id, readable, writable, server.now));
     }
 
     pub(crate) const fn is_active(&self) -> bool {
@@ -118,7 +114,7 @@ impl ClientModel {
 
     /// Whether it has sent anything that is not handled yet.
     pub(crate) fn has_input(&self) -> bool {
-        self.is_active() && self.scripted.unread() + self.unparsed.len() > 0
+        self.is_active() && self.pending_input() > 0
     }
 
     pub(crate) fn expect(&mut self, expected: Expected) {

@@ -46,27 +46,27 @@ impl Simulation {
             stuck.accepts_all = false;
             stuck.events.0 = false;
             stuck.scripted.accepts([], Accept::WouldBlock);
-            self.comes(stuck);
+            self.connect(stuck);
         }
-        let have_names = self.random.one_in(3);
+        let have_names = self.world.random.one_in(3);
         for _ in 0..MAX_JOINS {
-            let first = self.number + 1;
+            let first = self.world.last_number() + 1;
             for number in 0..JOINS_AT_ONCE {
-                let view = self.random.pick(&self.model.config.views);
+                let view = self.world.random.pick(&self.model.config.views);
                 let mut client = self.new_client(view);
                 client.address = IpAddr::from([10, 0, 2, number]);
                 // A client that sends nothing waits for nothing.
-                client.events.0 = have_names && self.random.one_in(2);
+                client.events.0 = have_names && self.world.random.one_in(2);
                 if client.events.0 {
-                    client.scripted.queue_input(long_name(self.number, 0));
+                    client.scripted.queue_input(long_name(self.world.last_number(), 0));
                 }
-                self.comes(client);
+                self.connect(client);
             }
             self.pass(ANNOUNCE_AFTER);
             self.settle_all();
             (0..MAX_NAMES).for_each(|turn| self.names_change(first, turn));
             if !self.is_nearly_full() {
-                (first..=self.number).for_each(|number| self.ends(number));
+                (first..=self.world.last_number()).for_each(|number| self.end_input(number));
                 self.settle_all();
             }
         }
@@ -74,7 +74,7 @@ impl Simulation {
 
     /// The newest clients take long names while there is space, which joins are to fill.
     fn names_change(&mut self, first: usize, turn: usize) {
-        for number in first..=self.number {
+        for number in first..=self.world.last_number() {
             let is_full = self.is_nearly_full();
             if let Some(client) = self.model.clients.get_mut(&number).filter(|_| !is_full) {
                 client.scripted.queue_input(long_name(number, turn));
@@ -85,7 +85,7 @@ impl Simulation {
     }
 
     fn is_nearly_full(&self) -> bool {
-        let room = |&view: &View| self.server.clients.room().feed(view).space();
+        let room = |&view: &View| self.world.server.clients.room().feed(view).space();
         self.model.config.views.iter().map(room).any(|room| room < self.model.config.feed / MIN_SPACE)
     }
 
@@ -164,7 +164,7 @@ impl Simulation {
         let numbers = self.model.clients.keys().copied().collect::<Vec<_>>();
         let (observers, others) = numbers.split_at(self.model.orders.len());
         for leaving in [others, observers] {
-            leaving.iter().for_each(|&number| self.ends(number));
+            leaving.iter().for_each(|&number| self.end_input(number));
             self.settle_all();
             self.pass(ANNOUNCE_AFTER);
             if leaving == others {
@@ -173,8 +173,8 @@ impl Simulation {
             }
         }
         self.settle_all();
-        assert!(self.server.clients.is_empty(), "{:?}", self.model.clients.keys());
-        assert_eq!(self.server.clients.next_deadline(), None, "a deadline without a client");
+        assert!(self.world.server.clients.is_empty(), "{:?}", self.model.clients.keys());
+        assert_eq!(self.world.server.clients.next_deadline(), None, "a deadline without a client");
     }
 
     fn only_observers_are_known(&self) {

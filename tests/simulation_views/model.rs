@@ -8,6 +8,7 @@ use crate::common::twin::{Yielded, escape_one_by_one};
 use crate::order::{Event, Order, folded};
 use crate::private::PrivateMessage;
 use crate::received::{Public, Received, Text};
+use crate::world::Endpoint;
 use hubbub::chat::command::Command;
 use hubbub::chat::room::RoomConfig;
 use hubbub::clients::close_reason::CloseReason;
@@ -59,6 +60,14 @@ impl Model {
 
     pub(crate) fn order(&self, view: View) -> &Order {
         self.orders.iter().find(|order| order.view == view).expect("each view has an observer")
+    }
+
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.clients.values().map(|client| &**client)
+    }
+
+    pub(crate) fn endpoints_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        self.clients.values_mut().map(|client| &mut **client)
     }
 
     /// Clients that were admitted.
@@ -154,8 +163,7 @@ impl Model {
         match done {
             Call::Read(bytes) if bytes.is_empty() => self.input_ended(number),
             Call::Read(bytes) => {
-                assert!(client.unparsed.is_empty(), "{number} is read before its earlier input was handled");
-                client.unparsed.extend(bytes);
+                client.read(bytes);
             }
             Call::ReadFailed(kind) if kind != ErrorKind::WouldBlock || client.write_error.is_some() => {
                 client.ended.get_or_insert(sequence);
@@ -181,12 +189,7 @@ impl Model {
 
     fn handle(&mut self, key: ClientId, table: &Clients<ScriptedSocket>) {
         let Some(client) = self.clients.values_mut().find(|client| client.scripted.id == key) else { return };
-        let (number, has) = (client.number, client.unparsed.len());
-        let left = table.connection(key).map_or(0, |connection| connection.unparsed_len());
-        let Some(handled) = has.checked_sub(left) else {
-            panic!("{number} has {left} bytes of unparsed input, and sent {has}")
-        };
-        let bytes = client.unparsed.drain(..handled).collect::<Vec<_>>();
+        let (number, bytes) = (client.number, client.take_handled(table));
         if client.is_active() {
             bytes.iter().for_each(|&byte| client.twin.byte(byte));
             self.handle_lines(number);

@@ -119,7 +119,7 @@ impl Simulation {
             0..2 => self.client_connects(),
             2 if self.world.random.one_in(4) => self.client_finds_no_descriptor(),
             3 => self.time_jumps(),
-            4 => self.pass(MILLISECOND),
+            4 => self.advance(MILLISECOND),
             5..20 => self.client_sends(),
             20..36 => self.client_reads(),
             36 => self.client_breaks(),
@@ -165,10 +165,10 @@ impl Simulation {
             true => Err(ErrorKind::OutOfMemory.into()),
             false => Ok(()),
         };
-        let key = self.world.server.clients.admit(socket, View::Plain, peer, now, register);
-        if let Some(key) = key {
+        let id = self.world.server.clients.admit(socket, View::Plain, peer, now, register);
+        if let Some(id) = id {
             let client = self.client(number);
-            client.scripted.id = key;
+            client.scripted.id = id;
             client.events.0 = true;
             return;
         }
@@ -179,13 +179,7 @@ impl Simulation {
                 // It was not admitted, so it receives no welcome.
                 self.client(number).outbox.clear();
             }
-            self.client(number).queue_text(
-                format!(
-                    "* {text}
-"
-                )
-                .as_bytes(),
-            );
+            self.client(number).queue_text(format!("* {text}\n").as_bytes());
             self.client(number).stage = Stage::Closing(close_reason);
         }
         assert!(
@@ -209,7 +203,7 @@ impl Simulation {
     /// A connection received its refusal, as far as its socket accepted it at once, and is closed.
     fn closed_at_once(&mut self, number: usize) {
         let now = self.world.server.now;
-        self.model.catch_up(now);
+        self.model.apply_calls(now);
         let client = self.client(number);
         let Stage::Draining(close_reason) = client.stage else {
             panic!("{number} was not refused: {:?}", client.stage)
@@ -227,7 +221,7 @@ impl Simulation {
             return;
         }
         let sent = input::input(&mut self.world.random, rules.max_line, feed);
-        for piece in network::pieces(&mut self.world.random, &sent) {
+        for piece in network::split(&mut self.world.random, &sent) {
             client.scripted.queue_input(piece);
         }
         if self.world.random.one_in(10) {
@@ -286,19 +280,19 @@ impl Simulation {
     }
 
     fn stale_event(&mut self) {
-        let key = ClientId::from_number(self.world.random.number() as usize);
-        if self.world.server.clients.connection(key).is_none() {
-            assert!(!self.world.server.clients.mark_ready(key, true, true, self.world.server.now));
+        let id = ClientId::from_number(self.world.random.number() as usize);
+        if self.world.server.clients.connection(id).is_none() {
+            assert!(!self.world.server.clients.mark_ready(id, true, true, self.world.server.now));
             self.model.stats.stale += 1;
         }
     }
 
     fn time_jumps(&mut self) {
         let span = self.world.random_span();
-        self.pass(span);
+        self.advance(span);
     }
 
-    fn pass(&mut self, span: Duration) {
+    fn advance(&mut self, span: Duration) {
         self.world.server.now = self.world.server.now.after(span);
     }
 
@@ -320,12 +314,12 @@ impl Simulation {
             self.world.server.clients.abort_pending_writes();
         }
         let mut turn = self.world.server.clients.start_read();
-        while let Some(key) = self.world.server.clients.read_next(&mut turn, now) {
-            self.model.after_read(key, &self.world.server.clients, now);
+        while let Some(id) = self.world.server.clients.read_next(&mut turn, now) {
+            self.model.after_read(id, &self.world.server.clients, now);
         }
-        self.model.catch_up(now);
+        self.model.apply_calls(now);
         self.world.server.write();
-        self.model.catch_up(now);
+        self.model.apply_calls(now);
         self.world.server.clients.disconnect_stalled(now);
         self.record_closed();
         self.world.server.clients.sweep(now);
@@ -380,7 +374,7 @@ impl Simulation {
             if !self.model.clients.values().any(has_input) {
                 return;
             }
-            self.pass(ROUND);
+            self.advance(ROUND);
         }
         panic!("after {MAX_ROUNDS} times {ROUND:?} some input is not handled");
     }
@@ -402,7 +396,7 @@ impl Simulation {
             if !self.model.clients.values().any(has_input) {
                 break;
             }
-            self.pass(ROUND);
+            self.advance(ROUND);
         }
         let Model { clients, order, .. } = &mut self.model;
         for (&number, client) in clients {
@@ -422,7 +416,7 @@ impl Simulation {
     /// Timeouts pass, then every client ends its input, and all are removed.
     fn everyone_ends(&mut self) {
         for _ in 0..3 {
-            self.pass(self.model.limits.flush_after.unwrap_or(LINGER).max(LINGER));
+            self.advance(self.model.limits.flush_after.unwrap_or(LINGER).max(LINGER));
             self.settle_all();
         }
         if self.model.limits.flush_after.is_some() {
@@ -436,7 +430,7 @@ impl Simulation {
         }
         if let Some(idle_timeout) = self.model.limits.idle_timeout {
             for _ in 0..3 {
-                self.pass(idle_timeout);
+                self.advance(idle_timeout);
                 self.settle_all();
             }
             let stays = |client: &&ClientModel| client.stage == Stage::Open;
@@ -450,7 +444,7 @@ impl Simulation {
             self.end_input(number);
         }
         self.settle_all();
-        self.pass(LINGER);
+        self.advance(LINGER);
         self.settle_all();
         assert!(self.world.server.clients.is_empty(), "{:?}", self.model.clients.keys());
         assert_eq!(self.world.server.clients.next_deadline(), None, "a deadline without a client");

@@ -123,7 +123,7 @@ impl Simulation {
             observer.address = IpAddr::from([10, 0, 1, view.index() as u8]);
             self.connect(observer);
         }
-        self.pass(ANNOUNCE_AFTER);
+        self.advance(ANNOUNCE_AFTER);
         self.settle_all();
     }
 
@@ -164,7 +164,7 @@ impl Simulation {
         match self.world.random.below(40) {
             0..3 => self.client_connects(),
             3..5 => self.time_jumps(),
-            5 => self.pass(MILLISECOND),
+            5 => self.advance(MILLISECOND),
             6..20 => self.client_sends(),
             20..36 if !self.reads_little || self.world.random.one_in(6) => self.client_reads(),
             36 => self.client_breaks(),
@@ -213,16 +213,16 @@ impl Simulation {
         let is_refusal_limit_reached = self.model.is_refusal_limit_reached();
         self.model.connect(client);
         let (server, register) = (&mut self.world.server, |_: &mut ScriptedSocket, _: ClientId| Ok(()));
-        let key = server.clients.admit(socket, view, peer, server.now, register);
+        let id = server.clients.admit(socket, view, peer, server.now, register);
         let client = self.client(number);
-        match key {
-            Some(key) => client.scripted.id = key,
+        match id {
+            Some(id) => client.scripted.id = id,
             None => {
                 assert!(
                     !client.is_member && is_refusal_limit_reached,
                     "{number} was closed without a reason"
                 );
-                self.model.catch_up();
+                self.model.apply_calls();
                 self.model.all_read();
                 self.model.removed(&[(number, CloseReason::RoomFull)].into());
             }
@@ -240,7 +240,7 @@ impl Simulation {
         let (random, lines) = (&mut self.world.random, &mut client.lines);
         let LineRules { max_line, raw } = rules;
         let sent = Sender { random, number, lines, max_line, feed, raw, names: &names }.input();
-        for piece in network::pieces(&mut self.world.random, &sent) {
+        for piece in network::split(&mut self.world.random, &sent) {
             client.scripted.queue_input(piece);
         }
         client.events.0 = true;
@@ -287,16 +287,16 @@ impl Simulation {
 
     fn time_jumps(&mut self) {
         let span = self.world.random_span();
-        self.pass(span);
+        self.advance(span);
     }
 
     /// With an idle timeout the observers send a blank line, which is no message in views with commands.
-    fn pass(&mut self, span: Duration) {
+    fn advance(&mut self, span: Duration) {
         self.world.server.now = self.world.server.now.after(span);
         let observers = self.model.orders.len();
         for (_, observer) in self.model.clients.range_mut(..=observers) {
-            let is_heard = observer.scripted.unread() == 0 && !observer.has_ended_input;
-            if is_heard && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
+            let is_silent = observer.scripted.unread() == 0 && !observer.has_ended_input;
+            if is_silent && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
                 observer.scripted.queue_input("\n");
                 observer.events.0 = true;
             }
@@ -313,17 +313,17 @@ impl Simulation {
         let now = self.world.server.now;
         while self.next_deadline() {}
         let mut turn = self.world.server.clients.start_read();
-        while let Some(key) = self.world.server.clients.read_next(&mut turn, now) {
-            self.model.after_read(key, &self.world.server.clients);
+        while let Some(id) = self.world.server.clients.read_next(&mut turn, now) {
+            self.model.after_read(id, &self.world.server.clients);
         }
-        self.model.catch_up();
+        self.model.apply_calls();
         self.world.server.write();
-        self.model.catch_up();
+        self.model.apply_calls();
         self.world.server.clients.disconnect_stalled(now);
         self.model.all_written();
-        let gone = self.world.closed(self.model.endpoints());
+        let closed = self.world.closed(self.model.endpoints());
         self.world.server.clients.sweep(now);
-        self.model.removed(&gone);
+        self.model.removed(&closed);
     }
 
     /// Runs one timer. The model learns from outside what it did.
@@ -338,7 +338,7 @@ impl Simulation {
             (ClientTimer::AnnounceJoin, Some((true, _)), _) => self.model.is_announced(number),
             _ => {}
         }
-        self.model.catch_up();
+        self.model.apply_calls();
         true
     }
 

@@ -205,13 +205,7 @@ impl ClientModel {
 
     /// It is refused: `text` follows the line that it is in the middle of, and nothing else.
     pub(crate) fn refuse(&mut self, text: &str, close_reason: CloseReason, now: Moment) {
-        self.queue_text(
-            format!(
-                "* {text}
-"
-            )
-            .as_bytes(),
-        );
+        self.queue_text(format!("* {text}\n").as_bytes());
         let end = self.next + usize::from(self.received > 0);
         self.begin_close(close_reason, end, now);
     }
@@ -236,11 +230,11 @@ impl ClientModel {
 
     pub(crate) fn read_failed(&mut self, kind: ErrorKind) {
         match (self.stage, kind) {
-            (Stage::WriteFailed(broken), ErrorKind::WouldBlock) => {
-                self.stage = Stage::Closed(CloseReason::ConnectionLost(broken))
+            (Stage::WriteFailed(error), ErrorKind::WouldBlock) => {
+                self.stage = Stage::Closed(CloseReason::ConnectionLost(error))
             }
             (_, ErrorKind::WouldBlock) => {}
-            _ => self.broke(kind),
+            _ => self.lose(kind),
         }
     }
 
@@ -251,12 +245,12 @@ impl ClientModel {
                 self.outbox.clear();
                 self.stage = Stage::WriteFailed(kind);
             }
-            _ => self.broke(kind),
+            _ => self.lose(kind),
         }
     }
 
     /// A client that was refused keeps that reason, however its socket fails then.
-    fn broke(&mut self, kind: ErrorKind) {
+    fn lose(&mut self, kind: ErrorKind) {
         self.stage = Stage::Closed(match self.stage {
             Stage::Draining(close_reason) => close_reason,
             Stage::Closing(close_reason) if close_reason != CloseReason::ClosedByPeer => close_reason,
@@ -283,15 +277,15 @@ impl ClientModel {
         now: Moment,
     ) {
         let waited = now.since(self.closing_since);
-        let gave_up = stopped.is_some_and(|at| now.since(at) >= SHUTDOWN_GRACE);
+        let is_grace_over = stopped.is_some_and(|at| now.since(at) >= SHUTDOWN_GRACE);
         let is_true = match (self.stage, close_reason) {
             (_, CloseReason::NoProgress) => self.may_make_no_progress,
             (Stage::Closed(known), close_reason) => known == close_reason,
             (Stage::Closing(CloseReason::ClosedByPeer), CloseReason::CloseTimeout) => {
-                waited >= CLOSE_TIMEOUT || gave_up
+                waited >= CLOSE_TIMEOUT || is_grace_over
             }
             (Stage::Closing(known), close_reason) if known != CloseReason::ClosedByPeer => {
-                known == close_reason && (waited >= CLOSE_TIMEOUT || gave_up)
+                known == close_reason && (waited >= CLOSE_TIMEOUT || is_grace_over)
             }
             (Stage::Draining(known), close_reason) => known == close_reason && waited >= LINGER,
             _ => false,

@@ -99,16 +99,16 @@ impl Model {
     }
 
     /// Applies the calls since the last one.
-    pub(crate) fn catch_up(&mut self, now: Moment) {
-        let done = std::mem::take(&mut *self.trace.borrow_mut());
-        for (number, done) in done {
-            if matches!(done, Call::Dropped) {
+    pub(crate) fn apply_calls(&mut self, now: Moment) {
+        let calls = std::mem::take(&mut *self.trace.borrow_mut());
+        for (number, call) in calls {
+            if matches!(call, Call::Dropped) {
                 continue;
             }
             let Some(client) = self.clients.get_mut(&number) else {
-                panic!("{number} was removed and still has {done:?}");
+                panic!("{number} was removed and still has {call:?}");
             };
-            match done {
+            match call {
                 Call::Read(bytes) if bytes.is_empty() => self.input_ended(number, now),
                 Call::Read(bytes) => self.read(number, bytes, now),
                 Call::ReadFailed(kind) => client.read_failed(kind),
@@ -136,10 +136,10 @@ impl Model {
         client.read(bytes);
     }
 
-    /// The client of `key` had its turn in the read step: some of its input, in order, was handled.
-    pub(crate) fn after_read(&mut self, key: ClientId, table: &Clients<ScriptedSocket>, now: Moment) {
-        self.catch_up(now);
-        let number = self.clients.iter().find(|(_, client)| client.scripted.id == key);
+    /// The client of `id` had its turn in the read step: some of its input, in order, was handled.
+    pub(crate) fn after_read(&mut self, id: ClientId, table: &Clients<ScriptedSocket>, now: Moment) {
+        self.apply_calls(now);
+        let number = self.clients.iter().find(|(_, client)| client.scripted.id == id);
         let Some((&number, _)) = number else { return };
         let Some(client) = self.clients.get_mut(&number) else { return };
         let bytes = client.take_handled(table);
@@ -281,9 +281,9 @@ impl Model {
                 slowest = slowest.min(client.position(&self.order, self.head));
             }
             client.record_position(position, now);
-            check_person(number, client, table, &self.config);
-            if let Some(lines_a_second) = self.rate {
-                check_rate(number, client, lines_a_second, now);
+            check_client(number, client, table, &self.config);
+            if let Some(lines_per_second) = self.rate {
+                check_rate(number, client, lines_per_second, now);
             }
         }
         let (size, held) = (self.config.feed, (self.head - slowest) as usize);
@@ -296,7 +296,7 @@ impl Model {
     }
 }
 
-fn check_person(number: usize, client: &ClientModel, table: &Clients<ScriptedSocket>, config: &RoomConfig) {
+fn check_client(number: usize, client: &ClientModel, table: &Clients<ScriptedSocket>, config: &RoomConfig) {
     let connection = table.connection(client.scripted.id).unwrap();
     assert!(!client.scripted.is_removed(), "{number} was removed without a reason");
     assert_eq!(connection.close_reason(), None, "{number} is to be removed");
@@ -313,8 +313,8 @@ fn check_person(number: usize, client: &ClientModel, table: &Clients<ScriptedSoc
 
 /// Ten seconds' worth of lines at once, then as many as the rate allows; one more for a flush or the end of
 /// input, and one that is unfinished.
-fn check_rate(number: usize, client: &ClientModel, lines_a_second: usize, now: Moment) {
+fn check_rate(number: usize, client: &ClientModel, lines_per_second: usize, now: Moment) {
     let millis = 10_000 + now.since(client.joined_at).as_millis();
-    let most = millis * lines_a_second as u128 / 1000 + 2;
+    let most = millis * lines_per_second as u128 / 1000 + 2;
     assert!(u128::from(client.lines) <= most, "{number} sent {} lines and not {most}", client.lines);
 }

@@ -304,7 +304,7 @@ impl ClientModel {
     }
 
     /// The table removed it. A connection that was shut down in order has received everything.
-    pub(crate) fn is_gone(
+    pub(crate) fn check_removed(
         &mut self,
         close_reason: CloseReason,
         order: &Order,
@@ -319,8 +319,8 @@ impl ClientModel {
                 | CloseReason::NoProgress
         );
         assert!(!self.accepts_all || !is_cut, "{number} reads everything and closed as {close_reason:?}");
-        let (is_shut_down, is_gone) = (self.scripted.script().is_shut_down, self.scripted.is_removed());
-        assert!(is_gone, "{number} is still open");
+        let (is_shut_down, is_removed) = (self.scripted.script().is_shut_down, self.scripted.is_removed());
+        assert!(is_removed, "{number} is still open");
         if is_shut_down {
             self.check_was_told(private_messages);
         }

@@ -15,7 +15,7 @@ const ROUND: Duration = STALL_TIMEOUT;
 /// After so many rounds in which no client sends, stuck readers no longer hold up anything.
 const MAX_STALL_ROUNDS: usize = 10;
 
-/// How often clients join, how many at once, and how many names each takes.
+/// How often clients join, how many at once, and how many names each accepts.
 const MAX_JOINS: usize = 8;
 const JOINS_AT_ONCE: u8 = 12;
 const MAX_NAMES: usize = 8;
@@ -62,7 +62,7 @@ impl Simulation {
                 }
                 self.connect(client);
             }
-            self.pass(ANNOUNCE_AFTER);
+            self.advance(ANNOUNCE_AFTER);
             self.settle_all();
             (0..MAX_NAMES).for_each(|turn| self.names_change(first, turn));
             if !self.is_nearly_full() {
@@ -96,7 +96,7 @@ impl Simulation {
             if !self.model.clients.values().any(&has_input) {
                 return;
             }
-            self.pass(ROUND);
+            self.advance(ROUND);
         }
         panic!("after {MAX_ROUNDS} times {ROUND:?} some input is not handled");
     }
@@ -105,7 +105,7 @@ impl Simulation {
     fn stuck_readers_hold_up_nobody(&mut self) {
         self.wait_while(|client| client.accepts_all && client.has_input());
         for _ in 0..MAX_STALL_ROUNDS {
-            self.pass(ROUND);
+            self.advance(ROUND);
             self.settle_all();
             if self.model.orders.iter().all(Order::has_no_pending_notices) {
                 return;
@@ -123,7 +123,7 @@ impl Simulation {
         }
         self.wait_while(ClientModel::has_input);
         // Some clients are announced, and some connections close.
-        self.pass(ANNOUNCE_AFTER);
+        self.advance(ANNOUNCE_AFTER);
         self.settle_all();
         for client in self.model.clients.values_mut().filter(|client| !client.may_break()) {
             client.accepts_all = true;
@@ -166,7 +166,7 @@ impl Simulation {
         for leaving in [others, observers] {
             leaving.iter().for_each(|&number| self.end_input(number));
             self.settle_all();
-            self.pass(ANNOUNCE_AFTER);
+            self.advance(ANNOUNCE_AFTER);
             if leaving == others {
                 self.settle_all();
                 self.only_observers_are_known();

@@ -150,21 +150,19 @@ impl Model {
     }
 
     /// Applies the calls since the last one.
-    pub(crate) fn catch_up(&mut self) {
-        let done = std::mem::take(&mut *self.trace.borrow_mut());
-        done.into_iter().for_each(|(number, done)| self.note(number, done));
+    pub(crate) fn apply_calls(&mut self) {
+        let calls = std::mem::take(&mut *self.trace.borrow_mut());
+        calls.into_iter().for_each(|(number, call)| self.apply_call(number, call));
     }
 
-    fn note(&mut self, number: usize, done: Call) {
+    fn apply_call(&mut self, number: usize, call: Call) {
         let sequence = self.sequence;
         let Some(client) = self.clients.get_mut(&number) else {
-            panic!("{number} was removed and still has {done:?}");
+            panic!("{number} was removed and still has {call:?}");
         };
-        match done {
+        match call {
             Call::Read(bytes) if bytes.is_empty() => self.input_ended(number),
-            Call::Read(bytes) => {
-                client.read(bytes);
-            }
+            Call::Read(bytes) => client.read(bytes),
             Call::ReadFailed(kind) if kind != ErrorKind::WouldBlock || client.write_error.is_some() => {
                 client.ended.get_or_insert(sequence);
             }
@@ -176,19 +174,19 @@ impl Model {
         }
     }
 
-    /// The client of `key` had its turn in the read step: some of its input, in order, was handled.
-    pub(crate) fn after_read(&mut self, key: ClientId, table: &Clients<ScriptedSocket>) {
-        let mut done = std::mem::take(&mut *self.trace.borrow_mut()).into_iter().peekable();
+    /// The client of `id` had its turn in the read step: some of its input, in order, was handled.
+    pub(crate) fn after_read(&mut self, id: ClientId, table: &Clients<ScriptedSocket>) {
+        let mut calls = std::mem::take(&mut *self.trace.borrow_mut()).into_iter().peekable();
         // The read comes first: while its input is handled, private messages are written to others.
-        while let Some((number, read)) = done.next_if(|(_, done)| matches!(done, Call::Read(_))) {
-            self.note(number, read);
+        while let Some((number, read)) = calls.next_if(|(_, call)| matches!(call, Call::Read(_))) {
+            self.apply_call(number, read);
         }
-        self.handle(key, table);
-        done.for_each(|(number, done)| self.note(number, done));
+        self.handle(id, table);
+        calls.for_each(|(number, call)| self.apply_call(number, call));
     }
 
-    fn handle(&mut self, key: ClientId, table: &Clients<ScriptedSocket>) {
-        let Some(client) = self.clients.values_mut().find(|client| client.scripted.id == key) else { return };
+    fn handle(&mut self, id: ClientId, table: &Clients<ScriptedSocket>) {
+        let Some(client) = self.clients.values_mut().find(|client| client.scripted.id == id) else { return };
         let (number, bytes) = (client.number, client.take_handled(table));
         if client.is_active() {
             bytes.iter().for_each(|&byte| client.twin.byte(byte));
@@ -208,7 +206,7 @@ impl Model {
             client.twin.finish();
             self.handle_lines(number);
         }
-        self.ends(number);
+        self.close(number);
         self.leave(number);
     }
 
@@ -237,12 +235,12 @@ impl Model {
     /// The idle timeout of `number` has passed.
     pub(crate) fn disconnect_idle(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().expect_refusal("disconnected: nothing sent for");
-        self.ends(number);
+        self.close(number);
         self.leave(number);
     }
 
     /// From now on nothing that `number` sends is relayed, and it receives no new events.
-    fn ends(&mut self, number: usize) {
+    fn close(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().ended.get_or_insert(self.sequence);
     }
 
@@ -263,7 +261,7 @@ impl Model {
                 }
                 Yielded::OtherProtocol(_) => {
                     client.expect_refusal("this is a chat room");
-                    self.ends(number);
+                    self.close(number);
                 }
                 Yielded::TelnetReply(_) => panic!("no client sends telnet here"),
             }
@@ -298,7 +296,7 @@ impl Model {
             b"/who" => self.reply_who(number),
             b"/msg" => self.send_private(number, rest),
             b"/help" => Command::HELP.iter().for_each(|line| self.reply(number, (*line).to_owned())),
-            b"/quit" => self.ends(number),
+            b"/quit" => self.close(number),
             _ => self.broadcast(number, line, false),
         }
     }
@@ -418,15 +416,15 @@ impl Model {
     }
 
     /// The table removed these clients, for these reasons.
-    pub(crate) fn removed(&mut self, gone: &BTreeMap<usize, CloseReason>) {
-        self.catch_up();
+    pub(crate) fn removed(&mut self, closed: &BTreeMap<usize, CloseReason>) {
+        self.apply_calls();
         let dropped = std::mem::take(&mut self.dropped);
-        assert_eq!(dropped.len(), gone.len(), "the closed clients are removed, and no others");
+        assert_eq!(dropped.len(), closed.len(), "the closed clients are removed, and no others");
         for number in dropped {
             let mut client = self.clients.remove(&number).unwrap();
             self.note_presence();
             let Some(order) = self.orders.iter().find(|order| order.view == client.view) else { continue };
-            client.is_gone(gone[&number], order, &mut self.private_messages);
+            client.check_removed(closed[&number], order, &mut self.private_messages);
             if client.is_announced && !client.has_left {
                 self.event(number, &Public::Left { name: client.name });
             }

@@ -31,7 +31,7 @@ pub(crate) struct Order {
 #[derive(Default)]
 struct Presence {
     here: BTreeMap<usize, String>,
-    gone: BTreeSet<usize>,
+    left: BTreeSet<usize>,
 }
 
 /// Returns the same text for all forms of one name.
@@ -154,14 +154,14 @@ impl Presence {
             Public::Message { from, .. } => self.speaks(about, from),
             Public::Joined { name, .. } => {
                 self.check_free(about, name);
-                assert!(!self.gone.contains(&about), "{about} had left, and joined as {name}");
+                assert!(!self.left.contains(&about), "{about} had left, and joined as {name}");
                 let before = self.here.insert(about, name.clone());
                 assert_eq!(before, None, "{about} joined twice");
             }
             Public::Left { name } => {
                 let before = self.here.remove(&about);
                 assert_eq!(before.as_ref(), Some(name), "{about} left");
-                self.gone.insert(about);
+                self.left.insert(about);
             }
             Public::Missed { .. } => {}
             Public::Renamed { old, new } => {
@@ -182,7 +182,7 @@ impl Presence {
         match self.here.get(&about) {
             Some(name) => assert_eq!(name, from, "{about} sends under a name that was not announced"),
             None => {
-                assert!(!self.gone.contains(&about), "{about} had left, and sends as {from}");
+                assert!(!self.left.contains(&about), "{about} had left, and sends as {from}");
                 self.check_free(about, from);
             }
         }

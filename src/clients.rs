@@ -53,6 +53,14 @@ pub struct ClientLimits {
 /// the top of the heap, and malloc could not return the memory below it.
 const MIN_RETAINED: usize = 1024;
 
+/// A sender that waits for space in the feeds.
+#[derive(Debug, Clone, Copy)]
+struct Blocked {
+    id: ClientId,
+    /// The bytes that its next line takes at most.
+    space: usize,
+}
+
 /// The room and its clients.
 #[derive(Debug)]
 pub struct Clients<S> {
@@ -67,8 +75,8 @@ pub struct Clients<S> {
     stall_deadline: Option<Moment>,
     /// Clients that may have input.
     queue: ReadQueue,
-    /// Senders that wait for space in the feeds.
-    blocked: Vec<ClientId>,
+    /// Senders that wait for space in the feeds, the oldest first.
+    blocked: Vec<Blocked>,
     /// Clients to write to or to close in the next write step.
     due: Vec<ClientId>,
     /// Readers that were still behind after the last write to all clients, or that have joined with history since.
@@ -168,14 +176,14 @@ impl<S: Transport> Clients<S> {
         }
         self.closed = closed;
         if removed {
-            self.blocked.retain(|&id| self.slots.get(id).is_some());
+            self.blocked.retain(|blocked| self.slots.get(blocked.id).is_some());
             self.reclaim_feeds(now);
         }
         removed
     }
 
     /// Starts to shut down: pending output is still written, and nothing is read any more.
-    pub fn shut_down(&mut self, now: Moment) {
+    pub fn shut_down(&mut self) {
         for (id, connection) in self.slots.iter_mut() {
             if connection.is_active() {
                 for timer in ClientTimer::ALL {
@@ -193,7 +201,7 @@ impl<S: Transport> Clients<S> {
             }
         }
         // The unread input of blocked senders is drained, and not relayed.
-        self.resume_blocked_senders(now);
+        self.resume_blocked_senders();
     }
 
     /// Closes at once each connection with pending output.
@@ -242,8 +250,8 @@ impl<S: Transport> Clients<S> {
 }
 
 impl<S> Clients<S> {
-    const fn lists(&self) -> [&Vec<ClientId>; 4] {
-        [&self.blocked, &self.due, &self.behind, &self.closed]
+    const fn lists(&self) -> [&Vec<ClientId>; 3] {
+        [&self.due, &self.behind, &self.closed]
     }
 
     fn parts(&mut self) -> [&mut dyn TrimMemory; 5] {
@@ -256,12 +264,14 @@ impl<S> TrimMemory for Clients<S> {
         let parts: [&dyn TrimMemory; 5] =
             [&self.room, &self.per_network, &self.slots, &self.timers, &self.queue];
         parts.iter().any(|part| part.has_slack())
+            || is_unused(self.blocked.len(), self.blocked.capacity(), MIN_RETAINED)
             || self.lists().iter().any(|list| is_unused(list.len(), list.capacity(), MIN_RETAINED))
     }
 
     fn trim(&mut self) {
         self.parts().into_iter().for_each(TrimMemory::trim);
-        for list in [&mut self.blocked, &mut self.due, &mut self.behind, &mut self.closed] {
+        trim_vec(&mut self.blocked, MIN_RETAINED);
+        for list in [&mut self.due, &mut self.behind, &mut self.closed] {
             trim_vec(list, MIN_RETAINED);
         }
     }

@@ -321,7 +321,7 @@ impl Server {
             self.timers.cancel(timer);
         }
         debug!("{} online: sending what is pending", self.clients.online());
-        self.clients.shut_down(now);
+        self.clients.shut_down();
         self.timers.set(ServerTimer::ShutdownDeadline, now.after(SHUTDOWN_GRACE));
     }
 }

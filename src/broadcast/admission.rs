@@ -54,6 +54,18 @@ impl ReadBudget {
     pub const UNLIMITED: Self = Self { space: usize::MAX, lines: usize::MAX };
 }
 
+/// What is known of a client that asks to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadRequest {
+    /// Bytes of its unfinished line.
+    pub held: usize,
+    /// The space that an older sender waits for. Bulk senders leave it alone, so that shorter lines do not
+    /// overtake a long one for ever.
+    pub claimed: usize,
+    /// Whether it has waited for space until now.
+    pub is_paused: bool,
+}
+
 /// Whether a client may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadPermit {
@@ -120,13 +132,6 @@ impl Admission {
     pub const fn cost(&self) -> LineCost {
         self.cost
     }
-
-    /// Whether input of one read may be left unparsed: it may have more lines than a rate limit allows, or than
-    /// have space together with what a view adds to each.
-    pub const fn may_leave_unparsed(&self) -> bool {
-        self.cost.overhead > 1 || self.rate.is_some()
-    }
-
     /// Whether the client has sent little lately.
     pub fn is_interactive(&self, sender: &SendRate, now: Moment) -> bool {
         sender.credit.is_interactive(self.credit, now)
@@ -146,17 +151,28 @@ impl Admission {
     }
 
     /// Notes that a client that waits for space sent more.
-    pub fn note_input(sender: &mut SendRate, now: Moment) {
-        sender.credit.note_input(now);
+    pub fn note_input(&self, sender: &mut SendRate, now: Moment) {
+        sender.credit.note_input(self.credit, now);
     }
 
-    /// Notes that a client waited for space until `now`.
+    /// Whether a client that waits for space has credit.
+    pub const fn has_credit_in_pause(sender: &SendRate) -> bool {
+        sender.credit.paused_balance() > 0
+    }
+
+    /// Notes that a client that waited for space is read at `now`.
     pub const fn resume(sender: &mut SendRate, now: Moment) {
         sender.credit.resume(now);
     }
 
-    /// Whether a client that holds an unfinished line of `held` bytes may be read.
-    pub fn permit(&self, channels: &[Channel], sender: &SendRate, held: usize, now: Moment) -> ReadPermit {
+    /// Whether a client may be read.
+    pub fn permit(
+        &self,
+        channels: &[Channel],
+        sender: &SendRate,
+        ask: ReadRequest,
+        now: Moment,
+    ) -> ReadPermit {
         let mut lines = usize::MAX;
         if let Some(limit) = self.rate {
             lines = sender.usage.lines_left(limit, now);
@@ -164,9 +180,11 @@ impl Admission {
                 return ReadPermit::At(sender.usage.next_line_at(limit, now));
             }
         }
-        let budget = self.bulk_budget(channels, held).or_else(|| {
-            let balance = sender.credit.balance(self.credit, now);
-            self.interactive_budget(channels, balance, held)
+        let budget = self.bulk_budget(channels, ask.held, ask.claimed).or_else(|| {
+            let credit = &sender.credit;
+            let balance =
+                if ask.is_paused { credit.paused_balance() } else { credit.balance(self.credit, now) };
+            self.interactive_budget(channels, balance, ask.held)
         });
         match budget {
             Some(budget) => ReadPermit::Now(ReadBudget { lines: budget.lines.min(lines), ..budget }),
@@ -174,18 +192,18 @@ impl Admission {
         }
     }
 
-    /// Whether bulk senders that wait for space may be read again.
-    pub fn has_bulk_space(&self, channels: &[Channel]) -> bool {
-        self.bulk_budget(channels, 0).is_some()
+    /// Whether bulk senders may be read again, of which the oldest waits for `claimed` bytes of space.
+    pub fn has_bulk_space(&self, channels: &[Channel], claimed: usize) -> bool {
+        self.bulk_budget(channels, 0, claimed).is_some()
     }
 
-    fn bulk_budget(&self, channels: &[Channel], held: usize) -> Option<ReadBudget> {
+    fn bulk_budget(&self, channels: &[Channel], held: usize, claimed: usize) -> Option<ReadBudget> {
         let space = self.bulk_space(smallest_space(channels));
         let longest = self.cost.of(self.max_line);
         // A stall timer does not disconnect readers that are at most half a feed behind. If all are, one line is
         // allowed, so that no sender waits for ever.
         let is_half_free = channels.iter().all(|channel| channel.feed().is_half_free());
-        if space >= self.min_bulk() && space >= self.cost.of(held + 1) {
+        if space >= self.min_bulk().max(claimed).max(self.cost.of(held + 1)) {
             let space = space.min((self.feed / Self::MAX_SHARE).max(longest));
             let least = if is_half_free { longest } else { 0 };
             return Some(ReadBudget { space: space.max(least), lines: usize::MAX });

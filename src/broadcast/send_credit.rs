@@ -75,17 +75,24 @@ impl SendCredit {
         self.at = now.wrapping_millis();
     }
 
-    /// Notes that the client waits for space, from `now` on.
+    /// Notes that the client has to wait for space: from `now` on it earns only by silence.
     pub fn pause(&mut self, rules: CreditRules, now: Moment) {
         self.spend(0, rules, now);
     }
 
-    /// Notes that a paused client sent more. If it has not been silent for a second, it earns nothing for the time
-    /// since its last input.
-    pub fn note_input(&mut self, now: Moment) {
-        if self.idle_time(now) < Self::SILENCE {
+    /// Notes that a paused client sent more: it earns for the time since its last input only if it was silent
+    /// for a second. Otherwise it has more to send than may be handled, and is no person who types.
+    pub fn note_input(&mut self, rules: CreditRules, now: Moment) {
+        if self.idle_time(now) >= Self::SILENCE {
+            self.spend(0, rules, now);
+        } else {
             self.resume(now);
         }
+    }
+
+    /// What a paused client may spend.
+    pub const fn paused_balance(&self) -> i32 {
+        self.balance
     }
 
     /// Ends a pause: the client earns from `now` on, and nothing for the time before.
@@ -154,10 +161,10 @@ mod tests {
         credit.spend(600, RULES, at(10_000));
         credit.pause(RULES, at(10_010));
         for tick in 0..1000 {
-            credit.note_input(at(10_010 + 10 * tick));
+            credit.note_input(RULES, at(10_010 + 10 * tick));
         }
         assert!(!credit.is_interactive(RULES, at(20_000)));
-        credit.note_input(at(21_000));
+        credit.note_input(RULES, at(21_000));
         assert!(credit.is_interactive(RULES, at(21_000)));
         credit.pause(RULES, at(21_000));
         let before = credit.balance(RULES, at(21_000));

@@ -209,7 +209,11 @@ mod tests {
             assert_eq!(members.rename(keys[1], taken), Err(NameError::Taken), "{taken}");
             assert_eq!(members.find(taken), Some(keys[0]), "{taken}");
         }
-        assert_eq!(members.rename(keys[0], "STRASSE"), Ok("Straße".to_owned()), "its own name, in another case");
+        assert_eq!(
+            members.rename(keys[0], "STRASSE"),
+            Ok("Straße".to_owned()),
+            "its own name, in another case"
+        );
         assert_eq!(members.rename(keys[0], "bob"), Ok("STRASSE".to_owned()));
         assert_eq!(members.rename(keys[1], "strasse"), Ok("anon2".to_owned()));
         members.leave(keys[0]);

@@ -42,6 +42,8 @@ pub enum ReadState {
     Queued,
     /// The feeds have space for its lines.
     Blocked,
+    /// Its turn in the queue comes, after it was blocked.
+    Resumed,
     /// Its pause ends: it has reached its rate limit.
     RateLimited,
 }
@@ -134,6 +136,11 @@ impl<S: Transport> Connection<S> {
     /// The decoder of its input, which holds its unfinished line.
     pub const fn decoder(&self) -> &LineDecoder {
         &self.decoder
+    }
+
+    /// Whether it has waited for space until now.
+    pub const fn is_paused(&self) -> bool {
+        matches!(self.read_state, ReadState::Blocked | ReadState::Resumed)
     }
 
     /// Whether the client is read and written to.

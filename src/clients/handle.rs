@@ -11,7 +11,7 @@ use crate::util::buffer::Buffer;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::wire::escape;
-use crate::wire::line_decoder::Decoded;
+use crate::wire::line_decoder::{Decoded, LineOverLimit};
 use log::{debug, error, log_enabled};
 
 /// What a line costs in addition to its bytes, in bytes of input.
@@ -29,6 +29,8 @@ pub(super) struct Handled {
     space: usize,
     /// Work, in the unit of the budget of a turn: bytes of input.
     pub(super) work: usize,
+    /// The length of the next line, if there was no space for it.
+    pub(super) no_space_for: Option<usize>,
 }
 
 impl<S: Transport> Clients<S> {
@@ -59,7 +61,14 @@ impl<S: Transport> Clients<S> {
                 break;
             }
             let next = connection.decoder.next_within(&rules, longest, &mut rest, &mut scratch);
-            let Ok(Some(decoded)) = next else { break };
+            let decoded = match next {
+                Ok(Some(decoded)) => decoded,
+                Ok(None) => break,
+                Err(LineOverLimit { len }) => {
+                    handled.no_space_for = Some(len);
+                    break;
+                }
+            };
             match decoded {
                 Decoded::Line(line) => {
                     let space = self.handle_line(id, line, &mut handled.work);

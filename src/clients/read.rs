@@ -2,8 +2,8 @@
 
 use super::connection::{Connection, Input, ReadState};
 use super::read_queue::ReadTurn;
-use super::{ClientTimer, Clients};
-use crate::broadcast::admission::{Admission, ReadBudget, ReadPermit};
+use super::{Blocked, ClientTimer, Clients};
+use crate::broadcast::admission::{Admission, ReadBudget, ReadPermit, ReadRequest};
 use crate::chat::room::Room;
 use crate::clients::close_reason::CloseReason;
 use crate::net::transport::Transport;
@@ -14,8 +14,8 @@ use std::io::ErrorKind;
 /// Bytes of one read. With a larger one the other clients wait longer, and nothing gets faster: with 1,000 saturated
 /// clients a delivery cost 5.1 ns of CPU time with 16 KiB, 4.9 with 64 KiB and 4.9 with 256 KiB.
 const READ_SIZE: usize = 64 * 1024;
-/// Bytes of one read while the unparsed input of all clients is more than [`MAX_UNPARSED`]. So 1,000 clients
-/// whose input cannot be handled yet hold 4 MB and not 64 MB.
+/// Bytes of one read if the lines that may be handled are limited, or while the unparsed input of all clients is
+/// more than [`MAX_UNPARSED`]. So 1,000 clients whose input cannot be handled yet hold 4 MB and not 64 MB.
 const SMALL_READ_SIZE: usize = 4 * 1024;
 /// Bytes of unparsed input of all clients together, above which reads are small.
 const MAX_UNPARSED: usize = 1024 * 1024;
@@ -33,6 +33,7 @@ pub(super) fn new_buffer() -> Box<[u8]> {
 impl<S: Transport> Clients<S> {
     /// Notes that a socket is ready; returns whether the client is still in the table.
     pub fn mark_ready(&mut self, id: ClientId, readable: bool, writable: bool, now: Moment) -> bool {
+        let claimed = self.claimed_space(id);
         let Some(connection) = self.slots.get_mut(id) else {
             self.stats.stale += 1;
             return false;
@@ -44,16 +45,18 @@ impl<S: Transport> Clients<S> {
         }
         match connection.read_state {
             ReadState::Idle if connection.has_input() => self.queue.push(id, connection, &self.room, now),
-            // If it was silent until now, it may have credit again.
-            ReadState::Blocked if readable => {
-                Admission::note_input(&mut connection.rate, now);
-                let permit = self.room.read_permit(&connection.rate, connection.decoder.held(), now);
+            ReadState::Blocked | ReadState::Resumed if readable => {
+                self.room.admission().note_input(&mut connection.rate, now);
+                if connection.read_state == ReadState::Resumed {
+                    return true;
+                }
+                let permit = connection.read_permit(&self.room, claimed, now);
                 if matches!(permit, ReadPermit::Now(_)) {
-                    self.blocked.retain(|&blocked| blocked != id);
+                    self.blocked.retain(|blocked| blocked.id != id);
                     self.queue.push(id, connection, &self.room, now);
                 }
             }
-            ReadState::Idle | ReadState::Queued | ReadState::Blocked | ReadState::RateLimited => {}
+            _ => {}
         }
         true
     }
@@ -89,17 +92,26 @@ impl<S: Transport> Clients<S> {
 
     /// Reads one client and handles its input; returns the work, in the unit of [`TURN_BUDGET`].
     fn read_client(&mut self, id: ClientId, now: Moment) -> usize {
+        let claimed = self.claimed_space(id);
         let Some(connection) = self.slots.get_mut(id) else { return 0 };
-        connection.read_state = ReadState::Idle;
+        let permit = connection.read_permit(&self.room, claimed, now);
+        if permit != ReadPermit::AfterSpace {
+            if connection.is_paused() {
+                Admission::resume(&mut connection.rate, now);
+            }
+            connection.read_state = ReadState::Idle;
+        }
         if !connection.has_input() {
+            connection.read_state = ReadState::Idle;
             return 0;
         }
-        let budget = match connection.read_permit(&self.room, now) {
+        let budget = match permit {
             ReadPermit::Now(budget) => budget,
             // The write step puts it into the queue again.
             ReadPermit::AfterWrite => return 0,
             ReadPermit::AfterSpace => {
-                self.block(id, now);
+                let held = connection.decoder.held();
+                self.block(id, held, now);
                 return 0;
             }
             ReadPermit::At(moment) => {
@@ -113,12 +125,14 @@ impl<S: Transport> Clients<S> {
         READ_COST + work
     }
 
-    /// Makes a client wait until the feeds have space.
-    fn block(&mut self, id: ClientId, now: Moment) {
+    /// Makes a client wait until the feeds have space for a line of `len` bytes.
+    fn block(&mut self, id: ClientId, len: usize, now: Moment) {
         if let Some(connection) = self.slots.get_mut(id) {
+            if !connection.is_paused() {
+                self.room.admission().pause(&mut connection.rate, now);
+            }
             connection.read_state = ReadState::Blocked;
-            self.room.admission().pause(&mut connection.rate, now);
-            self.blocked.push(id);
+            self.blocked.push(Blocked { id, space: self.room.admission().cost().of(len + 1) });
         }
     }
 
@@ -133,9 +147,8 @@ impl<S: Transport> Clients<S> {
             if let Some(connection) = self.slots.get_mut(id) {
                 connection.put_back_unparsed(unparsed);
             }
-            if handled.input == 0 {
-                // There is no space for its next line.
-                self.block(id, now);
+            if let Some(len) = handled.no_space_for.filter(|_| handled.input == 0) {
+                self.block(id, len, now);
             }
             return handled.work;
         }
@@ -168,10 +181,9 @@ impl<S: Transport> Clients<S> {
         let Some(connection) = self.slots.get(id).filter(|connection| connection.is_active()) else {
             return READ_SIZE;
         };
-        let admission = self.room.admission();
-        let may_leave_unparsed = admission.may_leave_unparsed() || connection.view().has_names();
-        let most = if may_leave_unparsed && self.unparsed > MAX_UNPARSED { SMALL_READ_SIZE } else { READ_SIZE };
-        let longest = admission.cost().longest(budget.space).unwrap_or(0);
+        let is_small = budget.lines < usize::MAX || self.unparsed > MAX_UNPARSED;
+        let most = if is_small { SMALL_READ_SIZE } else { READ_SIZE };
+        let longest = self.room.admission().cost().longest(budget.space).unwrap_or(0);
         longest.saturating_sub(connection.decoder.held()).clamp(1, most)
     }
 
@@ -203,8 +215,9 @@ impl<S: Transport> Clients<S> {
 }
 
 impl<S: Transport> Connection<S> {
-    /// Whether the client may be read now, and how much of its input may be handled.
-    pub(super) fn read_permit(&self, room: &Room, now: Moment) -> ReadPermit {
+    /// Whether the client may be read now, and how much of its input may be handled. `claimed` is the space that
+    /// an older sender waits for.
+    pub(super) fn read_permit(&self, room: &Room, claimed: usize, now: Moment) -> ReadPermit {
         if self.is_draining() {
             return ReadPermit::Now(ReadBudget::UNLIMITED);
         }
@@ -213,6 +226,7 @@ impl<S: Transport> Connection<S> {
         {
             return ReadPermit::AfterWrite;
         }
-        room.read_permit(&self.rate, self.decoder.held(), now)
+        let request = ReadRequest { held: self.decoder.held(), claimed, is_paused: self.is_paused() };
+        room.read_permit(&self.rate, request, now)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::MIN_RETAINED;
 use super::connection::{Connection, ReadState};
+use crate::broadcast::admission::Admission;
 use crate::chat::room::Room;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
@@ -73,8 +74,14 @@ impl ReadQueue {
         room: &Room,
         now: Moment,
     ) {
-        connection.read_state = ReadState::Queued;
-        if room.admission().is_interactive(&connection.rate, now) {
+        let is_interactive = if connection.is_paused() {
+            connection.read_state = ReadState::Resumed;
+            Admission::has_credit_in_pause(&connection.rate)
+        } else {
+            connection.read_state = ReadState::Queued;
+            room.admission().is_interactive(&connection.rate, now)
+        };
+        if is_interactive {
             self.interactive.push_back(id);
         } else {
             self.bulk.push_back(id);

@@ -1,11 +1,12 @@
 //! Slow readers: when they catch up, feed space is reclaimed; when they do not, they are disconnected.
 
-use super::Clients;
 use super::close_reason::CloseReason;
 use super::connection::ReadState;
+use super::{Blocked, Clients};
 use crate::broadcast::admission::Admission;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
+use crate::util::id_slab::ClientId;
 
 impl<S: Transport> Clients<S> {
     /// Disconnects readers for which the room has waited as long as the stall timeout, and updates the stall
@@ -38,35 +39,36 @@ impl<S: Transport> Clients<S> {
         let before = room.space();
         let readers = self.behind.iter().filter_map(|&id| self.slots.get(id));
         self.room.reclaim(readers.map(|connection| (connection.view(), connection.cursor())));
-        if self.blocked.is_empty() || self.room.space() <= before {
-            return;
-        }
-        if self.room.has_bulk_space() {
-            self.resume_blocked_senders(now);
-        } else {
+        let Some(oldest) = self.blocked.first() else { return };
+        if self.room.has_bulk_space(oldest.space) {
+            self.resume_blocked_senders();
+        } else if self.room.space() > before {
             self.resume_interactive_senders(now);
         }
     }
 
     /// Puts the blocked senders at the front of the queue. At its end they would be behind the senders that were
     /// just read, and these would use the new space each time.
-    pub(super) fn resume_blocked_senders(&mut self, now: Moment) {
-        for id in self.blocked.drain(..).rev() {
+    pub(super) fn resume_blocked_senders(&mut self) {
+        for Blocked { id, .. } in self.blocked.drain(..).rev() {
             if let Some(connection) = self.slots.get_mut(id) {
-                connection.read_state = ReadState::Queued;
-                Admission::resume(&mut connection.rate, now);
+                connection.read_state = ReadState::Resumed;
                 self.queue.push_front(id);
             }
         }
     }
 
+    /// The space that the oldest blocked sender waits for, unless it is `id` itself.
+    pub(super) fn claimed_space(&self, id: ClientId) -> usize {
+        self.blocked.first().filter(|oldest| oldest.id != id).map_or(0, |oldest| oldest.space)
+    }
+
     /// Queues those blocked senders that may use the reserve: it was used up, and has space again.
     fn resume_interactive_senders(&mut self, now: Moment) {
         let (slots, queue, room) = (&mut self.slots, &mut self.queue, &self.room);
-        self.blocked.retain(|&id| {
+        self.blocked.retain(|&Blocked { id, .. }| {
             let Some(connection) = slots.get_mut(id) else { return false };
-            Admission::resume(&mut connection.rate, now);
-            let is_resumed = room.admission().is_interactive(&connection.rate, now);
+            let is_resumed = Admission::has_credit_in_pause(&connection.rate);
             if is_resumed {
                 queue.push(id, connection, room, now);
             }

@@ -84,7 +84,7 @@ impl<S: Transport> Clients<S> {
             return;
         };
         // A client with unread input is not idle. Exception: it is not read because it does not read its replies.
-        let permit = connection.read_permit(&self.room, now);
+        let permit = connection.read_permit(&self.room, 0, now);
         let is_waiting = connection.has_input() && permit != ReadPermit::AfterWrite;
         let idle_time = if is_waiting { Duration::ZERO } else { connection.rate.idle_time(now) };
         let left = idle_timeout.saturating_sub(idle_time);

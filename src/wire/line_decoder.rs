@@ -34,7 +34,10 @@ pub enum Decoded<'a> {
 
 /// The next line is longer than allowed at this time; it stays in the input.
 #[derive(Debug, PartialEq, Eq)]
-pub struct LineOverLimit;
+pub struct LineOverLimit {
+    /// Its length, in bytes.
+    pub len: usize,
+}
 
 /// The decoder of one client: its unfinished line, and its state.
 ///
@@ -93,8 +96,8 @@ impl LineDecoder {
                 return Ok(event);
             }
             match find_stop(input, rules.raw, self.is_after_cr()) {
-                Stop::LineEnd(at) if self.is_line_over(&input[..at], longest, rules) => {
-                    return Err(LineOverLimit);
+                Stop::LineEnd(at) if let Some(len) = self.line_over(&input[..at], longest, rules) => {
+                    return Err(LineOverLimit { len });
                 }
                 Stop::LineEnd(at) => {
                     let text = take_to(input, at);
@@ -122,12 +125,13 @@ impl LineDecoder {
         }
     }
 
-    /// Whether the line that ends after `text` is longer than `longest`, and is not dropped anyway.
-    fn is_line_over(&self, text: &[u8], longest: usize, rules: &LineRules) -> bool {
+    /// The length of the line that ends after `text`, if it is over `longest`. A line that is refused anyway is not.
+    fn line_over(&self, text: &[u8], longest: usize, rules: &LineRules) -> Option<usize> {
         // A CR is a part of the line end.
         let has_cr = !rules.raw && (text.last() == Some(&b'\r') || text.is_empty() && self.is_after_cr());
-        let len = self.held() + text.len();
-        !matches!(self.stage, Stage::Skipping { .. }) && len > longest.saturating_add(usize::from(has_cr))
+        let len = (self.held() + text.len()).saturating_sub(usize::from(has_cr));
+        let is_refused = matches!(self.stage, Stage::Skipping { .. }) || len > rules.max_line;
+        (len > longest && !is_refused).then_some(len)
     }
 
     /// Decodes what may come before text: a TLS hello and telnet commands.

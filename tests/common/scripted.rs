@@ -317,7 +317,7 @@ impl ScriptedServer {
     }
 
     pub fn shut_down(&mut self) {
-        self.clients.shut_down(self.now);
+        self.clients.shut_down();
     }
 
     pub fn write(&mut self) {

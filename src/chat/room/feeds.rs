@@ -1,7 +1,7 @@
 //! The room's feeds: what is pending for readers, and how much senders may append.
 
 use super::{Room, missed_notices};
-use crate::broadcast::admission::{ReadPermit, SendRate};
+use crate::broadcast::admission::{ReadPermit, ReadRequest, SendRate};
 use crate::broadcast::channel::Channel;
 use crate::broadcast::feed::{Cursor, Feed, Offset};
 use crate::util::clock::Moment;
@@ -23,14 +23,14 @@ impl Room {
         self.channels.iter_mut().for_each(Channel::mark_all_written);
     }
 
-    /// Whether a client that holds an unfinished line of `held` bytes may be read.
-    pub fn read_permit(&self, sender: &SendRate, held: usize, now: Moment) -> ReadPermit {
-        self.admission.permit(&self.channels, sender, held, now)
+    /// Whether a client may be read.
+    pub fn read_permit(&self, sender: &SendRate, request: ReadRequest, now: Moment) -> ReadPermit {
+        self.admission.permit(&self.channels, sender, request, now)
     }
 
     /// Whether bulk senders that wait for space may be read again.
-    pub fn has_bulk_space(&self) -> bool {
-        self.admission.has_bulk_space(&self.channels)
+    pub fn has_bulk_space(&self, claimed: usize) -> bool {
+        self.admission.has_bulk_space(&self.channels, claimed)
     }
 
     /// Whether each feed certainly has space for an unfinished line of `held` bytes.

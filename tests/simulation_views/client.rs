@@ -38,7 +38,7 @@ pub(crate) struct ClientModel {
     pub(crate) has_spoken: bool,
     pub(crate) twin: Twin,
     /// How many events there were when it joined, and when it started to close.
-    pub(crate) came: u64,
+    pub(crate) joined: u64,
     pub(crate) ended: Option<u64>,
     /// A write failed: it receives nothing more, but what it sent before is relayed.
     pub(crate) write_error: Option<ErrorKind>,
@@ -51,7 +51,7 @@ pub(crate) struct ClientModel {
     read: usize,
     /// The first events that it may receive, and the next ones, one for each possible start.
     first: (usize, usize),
-    places: Option<Vec<usize>>,
+    positions: Option<Vec<usize>>,
 }
 
 impl Deref for ClientModel {
@@ -80,7 +80,7 @@ impl ClientModel {
             is_announced: false,
             has_spoken: false,
             twin: Twin::new(rules),
-            came: 0,
+            joined: 0,
             ended: None,
             write_error: None,
             lines: 0,
@@ -88,13 +88,13 @@ impl ClientModel {
             private_messages: VecDeque::new(),
             read: 0,
             first: (0, 0),
-            places: None,
+            positions: None,
         }
     }
 
     /// It joins now, and may receive so many earlier events.
-    pub(crate) fn comes(&mut self, sequence: u64, seen: usize, history: usize) {
-        self.came = sequence;
+    pub(crate) fn join(&mut self, sequence: u64, seen: usize, history: usize) {
+        self.joined = sequence;
         self.first = (seen.saturating_sub(history), seen);
     }
 
@@ -178,8 +178,8 @@ impl ClientModel {
             if is_it {
                 return;
             }
-            let is_spared = matches!(next, Expected::Refusal { may_be_left_out: true, .. });
-            assert!(is_spared, "{number} in {view:?} expects {text:?} and received {shown:?}");
+            let is_optional = matches!(next, Expected::Refusal { may_be_left_out: true, .. });
+            assert!(is_optional, "{number} in {view:?} expects {text:?} and received {shown:?}");
         }
     }
 
@@ -194,7 +194,7 @@ impl ClientModel {
             message.check_received(is_it);
             if is_it {
                 assert!(message.may_be_delivered, "{number} had left and received {shown:?}");
-                return self.check_now_is(message.sequence, shown, order);
+                return self.check_position(message.sequence, shown, order);
             }
             let lost = message.text.clone();
             assert!(
@@ -206,16 +206,16 @@ impl ClientModel {
     }
 
     /// A fast reader receives a private message after all earlier events, and before all later ones.
-    fn check_now_is(&self, sequence: u64, shown: &Received, order: &Order) {
+    fn check_position(&self, sequence: u64, shown: &Received, order: &Order) {
         let is_missed = |event: &Event| matches!(event.shown, Public::Missed { .. });
-        let is_now = |place: usize| {
-            let (before, after) = order.events.split_at(place);
+        let is_now = |position: usize| {
+            let (before, after) = order.events.split_at(position);
             let is_early = |event: &Event| event.sequence < sequence;
             let is_later = |event: &Event| event.about == self.number || is_missed(event) || !is_early(event);
             before.iter().rfind(|event| !is_missed(event)).is_none_or(is_early) && after.iter().all(is_later)
         };
         let (number, view) = (self.number, self.view);
-        let is_in_order = !self.accepts_all || self.places(order).into_iter().any(is_now);
+        let is_in_order = !self.accepts_all || self.positions(order).into_iter().any(is_now);
         assert!(is_in_order, "{number} in {view:?} received {shown:?} too early or too late");
     }
 
@@ -227,59 +227,59 @@ impl ClientModel {
             Some(Expected::Exactly(Received::Welcome(_) | Received::Name { .. }))
         );
         assert!(is_welcomed, "{number} in {view:?} received no welcome before {shown:?}");
-        let before = self.places(order);
-        let places = before.iter().filter_map(|&place| self.place_after(shown, place, order));
-        let places = places.collect::<Vec<_>>();
-        if places.is_empty() {
-            let next = before.iter().map(|&place| self.skip_own(place, order)).collect::<Vec<_>>();
+        let before = self.positions(order);
+        let positions = before.iter().filter_map(|&position| self.position_after(shown, position, order));
+        let positions = positions.collect::<Vec<_>>();
+        if positions.is_empty() {
+            let next = before.iter().map(|&position| self.skip_own(position, order)).collect::<Vec<_>>();
             let events = next.iter().take(3).map(|&next| order.events.get(next)).collect::<Vec<_>>();
             panic!(
                 "{number} in {view:?} received {shown:?} instead of one of {events:?}, {next:?} of {}",
                 order.events.len()
             );
         }
-        self.places = Some(places);
+        self.positions = Some(positions);
     }
 
     /// Returns the events that it may receive next: more than one while its start is not certain.
-    fn places(&self, order: &Order) -> Vec<usize> {
-        self.places.clone().unwrap_or_else(|| {
+    fn positions(&self, order: &Order) -> Vec<usize> {
+        self.positions.clone().unwrap_or_else(|| {
             let (first, seen) = self.first;
-            let since = order.events[seen..].iter().position(|event| event.sequence >= self.came);
+            let since = order.events[seen..].iter().position(|event| event.sequence >= self.joined);
             (first..=since.map_or(order.events.len(), |since| seen + since)).collect()
         })
     }
 
-    /// Returns its position after it received `shown` at `place`, if that is possible.
-    fn place_after(&self, shown: &Public, place: usize, order: &Order) -> Option<usize> {
-        let next = self.skip_own(place, order);
+    /// Returns its position after it received `shown` at `position`, if that is possible.
+    fn position_after(&self, shown: &Public, position: usize, order: &Order) -> Option<usize> {
+        let next = self.skip_own(position, order);
         let at = Some(next).filter(|&at| order.events.get(at).is_some_and(|it| it.shown == *shown))?;
         self.ended.is_none_or(|ended| order.events[at].sequence < ended).then_some(at + 1)
     }
 
-    fn skip_own(&self, mut place: usize, order: &Order) -> usize {
-        while order.events.get(place).is_some_and(|event| event.about == self.number) {
-            place += 1;
+    fn skip_own(&self, mut position: usize, order: &Order) -> usize {
+        while order.events.get(position).is_some_and(|event| event.about == self.number) {
+            position += 1;
         }
-        place
+        position
     }
 
     /// It has received every event that it is to receive.
-    pub(crate) fn check_has_all(&self, order: &Order) {
-        let is_lost = |place: usize| {
-            order.events[place..].iter().find(|event| {
+    pub(crate) fn check_has_events(&self, order: &Order) {
+        let is_lost = |position: usize| {
+            order.events[position..].iter().find(|event| {
                 let is_message = matches!(event.shown, Public::Message { .. });
                 event.about != self.number
                     && self.ended.is_none_or(|ended| event.sequence < ended && is_message)
             })
         };
-        let lost = self.places(order).into_iter().map(is_lost).collect::<Vec<_>>();
+        let lost = self.positions(order).into_iter().map(is_lost).collect::<Vec<_>>();
         let (number, view) = (self.number, self.view);
         assert!(lost.contains(&None), "{number} in {view:?} did not receive {:?}", lost[0]);
     }
 
     /// It has received every line for it alone.
-    pub(crate) fn check_was_told(&mut self, private_messages: &mut [PrivateMessage]) {
+    pub(crate) fn check_has_replies(&mut self, private_messages: &mut [PrivateMessage]) {
         let (number, view) = (self.number, self.view);
         assert_eq!(
             self.read,
@@ -287,14 +287,14 @@ impl ClientModel {
             "{number} in {view:?} received a part of a line"
         );
         self.expected.retain(|expected| !matches!(expected, Expected::Refusal { may_be_left_out: true, .. }));
-        let outbox_len = self.expected.front().map(|expected| match expected {
+        let missing = self.expected.front().map(|expected| match expected {
             Expected::Exactly(received) => format!("{received:?}"),
             Expected::Refusal { has, .. } => has.clone(),
             Expected::Receipt(at) => {
                 format!("what became of {:?}", private_messages[*at].text)
             }
         });
-        assert_eq!(outbox_len, None, "{number} in {view:?} received no reply");
+        assert_eq!(missing, None, "{number} in {view:?} received no reply");
         for at in self.private_messages.drain(..) {
             let message = &mut private_messages[at];
             message.check_received(false);
@@ -311,21 +311,24 @@ impl ClientModel {
         private_messages: &mut [PrivateMessage],
     ) {
         let number = self.number;
-        let is_cut = matches!(
+        let is_disconnected = matches!(
             close_reason,
             CloseReason::StalledReader
                 | CloseReason::CloseTimeout
                 | CloseReason::ConnectionLost(_)
                 | CloseReason::NoProgress
         );
-        assert!(!self.accepts_all || !is_cut, "{number} reads everything and closed as {close_reason:?}");
+        assert!(
+            !self.accepts_all || !is_disconnected,
+            "{number} reads everything and closed as {close_reason:?}"
+        );
         let (is_shut_down, is_removed) = (self.scripted.script().is_shut_down, self.scripted.is_removed());
         assert!(is_removed, "{number} is still open");
         if is_shut_down {
-            self.check_was_told(private_messages);
+            self.check_has_replies(private_messages);
         }
         if is_shut_down && close_reason == CloseReason::ClosedByPeer && self.is_member {
-            self.check_has_all(order);
+            self.check_has_events(order);
         }
     }
 }

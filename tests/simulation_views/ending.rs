@@ -111,8 +111,8 @@ impl Simulation {
                 return;
             }
         }
-        let outbox_len = self.model.orders.iter().map(Order::next_notice).collect::<Vec<_>>();
-        panic!("after {MAX_STALL_ROUNDS} times {ROUND:?} notices are still pending: {outbox_len:?}");
+        let pending = self.model.orders.iter().map(Order::next_notice).collect::<Vec<_>>();
+        panic!("after {MAX_STALL_ROUNDS} times {ROUND:?} notices are still pending: {pending:?}");
     }
 
     /// Every socket accepts everything, and every client has then received exactly what it is to receive.

@@ -153,7 +153,7 @@ impl Presence {
         match &event.shown {
             Public::Message { from, .. } => self.speaks(about, from),
             Public::Joined { name, .. } => {
-                self.check_free(about, name);
+                self.check_is_free(about, name);
                 assert!(!self.left.contains(&about), "{about} had left, and joined as {name}");
                 let before = self.here.insert(about, name.clone());
                 assert_eq!(before, None, "{about} joined twice");
@@ -165,14 +165,14 @@ impl Presence {
             }
             Public::Missed { .. } => {}
             Public::Renamed { old, new } => {
-                self.check_free(about, new);
+                self.check_is_free(about, new);
                 let before = self.here.insert(about, new.clone());
                 assert_eq!(before.as_ref(), Some(old), "{about} is now {new}");
             }
         }
     }
 
-    fn check_free(&self, about: usize, name: &str) {
+    fn check_is_free(&self, about: usize, name: &str) {
         let is_taken = |(&other, taken): (&usize, &String)| other != about && folded(taken) == folded(name);
         assert!(!self.here.iter().any(is_taken), "{about} has {name}, the name of another client");
     }
@@ -183,7 +183,7 @@ impl Presence {
             Some(name) => assert_eq!(name, from, "{about} sends under a name that was not announced"),
             None => {
                 assert!(!self.left.contains(&about), "{about} had left, and sends as {from}");
-                self.check_free(about, from);
+                self.check_is_free(about, from);
             }
         }
     }

@@ -7,7 +7,7 @@
 //! `HUBBUB_SEEDS=10000 cargo test --release --test simulation` runs more.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
-#![allow(clippy::print_stderr, reason = "whoever reads of a failure wants its seed")]
+#![allow(clippy::print_stderr, reason = "a failure prints its seed")]
 
 #[path = "simulation/client.rs"]
 mod client;
@@ -18,6 +18,8 @@ mod input;
 mod model;
 #[path = "simulation/network.rs"]
 mod network;
+#[path = "simulation/world.rs"]
+mod world;
 
 use client::{ClientModel, Stage};
 use common::random::{Random, seeds};
@@ -37,6 +39,7 @@ use model::{LINGER, Model};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use world::{TimerRun, World};
 
 /// Seeds of the ordinary run, and steps with each: about three seconds without optimisation.
 const SEEDS: u64 = 20;
@@ -49,25 +52,10 @@ const ROUND: Duration = STALL_TIMEOUT;
 
 /// A run: the table of clients, its model, and the random numbers that decide what happens.
 struct Simulation {
-    random: Random,
-    server: ScriptedServer,
+    world: World,
     model: Model,
-    trace: Trace,
-    /// The number of the last client.
-    number: usize,
-    seed: u64,
-    step: usize,
     /// The step in which the server shuts down, if it does.
     stop_step: Option<usize>,
-}
-
-impl Drop for Simulation {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let Self { seed, step, .. } = self;
-            eprintln!("with seed {seed} in step {step}: HUBBUB_SEED={seed} repeats it");
-        }
-    }
 }
 
 /// Returns the settings of a run: small feeds, so that they are full often, and each limit in some runs.
@@ -94,45 +82,44 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         let (config, rate, limits) = config(&mut random);
-        let trace = Trace::default();
-        let server = ScriptedServer::new(config.clone(), limits);
-        let model = Model::new(config, rate, limits, trace.clone());
         // Late, for nobody connects afterwards.
         let stop_step = random.one_in(2).then(|| STEPS - random.pick(&[0, 2, STEPS / 10]));
-        Self { random, server, model, trace, number: 0, seed, step: 0, stop_step }
+        let world = World::new(seed, random, ScriptedServer::new(config.clone(), limits));
+        let model = Model::new(config, rate, limits, world.trace.clone());
+        Self { world, model, stop_step }
     }
 
     /// Returns the totals of the run.
     fn run(mut self) -> Stats {
         for _ in 0..STEPS {
-            self.step += 1;
-            if self.stop_step == Some(self.step) {
+            self.world.step += 1;
+            if self.stop_step == Some(self.world.step) {
                 self.stop();
             }
-            for _ in 0..self.random.within(1..=3) {
+            for _ in 0..self.world.random.within(1..=3) {
                 self.random_action();
             }
             self.deliver_events();
-            for _ in 0..self.random.within(1..=3) {
+            for _ in 0..self.world.random.within(1..=3) {
                 self.turn();
             }
-            if self.random.one_in(4) {
+            if self.world.random.one_in(4) {
                 self.settle();
             }
         }
-        self.step += 1;
+        self.world.step += 1;
         self.stuck_readers_hold_up_nobody();
         self.everyone_receives_everything();
         self.everyone_ends();
-        self.server.clients.stats.clone()
+        self.world.server.clients.stats.clone()
     }
 
     fn random_action(&mut self) {
-        match self.random.below(40) {
+        match self.world.random.below(40) {
             0..2 => self.client_connects(),
-            2 if self.random.one_in(4) => self.client_finds_no_descriptor(),
+            2 if self.world.random.one_in(4) => self.client_finds_no_descriptor(),
             3 => self.time_jumps(),
-            4 => self.pass(MILLISECOND),
+            4 => self.advance(MILLISECOND),
             5..20 => self.client_sends(),
             20..36 => self.client_reads(),
             36 => self.client_breaks(),
@@ -145,7 +132,7 @@ impl Simulation {
     /// Returns one of the clients, refused ones included.
     fn any_client(&mut self) -> Option<usize> {
         let numbers = self.model.clients.keys().copied().collect::<Vec<_>>();
-        (!numbers.is_empty()).then(|| self.random.pick(&numbers))
+        (!numbers.is_empty()).then(|| self.world.random.pick(&numbers))
     }
 
     fn client(&mut self, number: usize) -> &mut ClientModel {
@@ -153,14 +140,13 @@ impl Simulation {
     }
 
     fn new_client(&mut self) -> (usize, ScriptedSocket, Peer, ClientModel) {
-        self.number += 1;
-        let scripted = ScriptedClient::traced(self.number, &self.trace);
-        let address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
-        let (rules, now) = (self.model.config.rules, self.server.now);
-        let socket = scripted.socket.clone();
-        let mut client = ClientModel::new(scripted, address, rules, &self.model.order, now);
-        client.accepts_all = self.random.one_in(3);
-        (self.number, socket, Peer::from(SocketAddr::from((address, 1))), client)
+        let mut endpoint = self.world.new_endpoint();
+        endpoint.accepts_all = self.world.random.one_in(3);
+        let (number, socket) = (endpoint.number, endpoint.scripted.socket.clone());
+        let address = IpAddr::from([10, 0, 0, self.world.random.within(1..=4) as u8]);
+        let (rules, now) = (self.model.config.rules, self.world.server.now);
+        let client = ClientModel::new(endpoint, address, rules, &self.model.order, now);
+        (number, socket, Peer::from(SocketAddr::from((address, 1))), client)
     }
 
     fn client_connects(&mut self) {
@@ -168,21 +154,21 @@ impl Simulation {
             return;
         }
         let (number, socket, peer, client) = self.new_client();
-        if self.random.one_in(8) {
+        if self.world.random.one_in(8) {
             client.scripted.queue_input("sent already\nand more");
         }
-        let (is_refusal_limit_reached, now) = (self.model.is_refusal_limit_reached(), self.server.now);
+        let (is_refusal_limit_reached, now) = (self.model.is_refusal_limit_reached(), self.world.server.now);
         self.model.connect(number, client, now);
         let is_refused = !self.client(number).is_member;
-        let fails_to_register = !(is_refused && is_refusal_limit_reached) && self.random.one_in(20);
+        let fails_to_register = !(is_refused && is_refusal_limit_reached) && self.world.random.one_in(20);
         let register = |_: &mut ScriptedSocket, _: ClientId| match fails_to_register {
             true => Err(ErrorKind::OutOfMemory.into()),
             false => Ok(()),
         };
-        let key = self.server.clients.admit(socket, View::Plain, peer, now, register);
-        if let Some(key) = key {
+        let id = self.world.server.clients.admit(socket, View::Plain, peer, now, register);
+        if let Some(id) = id {
             let client = self.client(number);
-            client.scripted.id = key;
+            client.scripted.id = id;
             client.events.0 = true;
             return;
         }
@@ -193,13 +179,7 @@ impl Simulation {
                 // It was not admitted, so it receives no welcome.
                 self.client(number).outbox.clear();
             }
-            self.client(number).queue_text(
-                format!(
-                    "* {text}
-"
-                )
-                .as_bytes(),
-            );
+            self.client(number).queue_text(format!("* {text}\n").as_bytes());
             self.client(number).stage = Stage::Closing(close_reason);
         }
         assert!(
@@ -213,17 +193,17 @@ impl Simulation {
         let (number, socket, peer, mut client) = self.new_client();
         client.is_member = false;
         let text = "the server has no free file descriptor: try again later";
-        client.refuse(text, CloseReason::NoDescriptor, self.server.now);
+        client.refuse(text, CloseReason::NoDescriptor, self.world.server.now);
         self.model.stats.accepted += 1;
         self.model.clients.insert(number, client);
-        self.server.clients.refuse_without_fd(socket, View::Plain, peer, self.server.now);
+        self.world.server.clients.refuse_without_fd(socket, View::Plain, peer, self.world.server.now);
         self.closed_at_once(number);
     }
 
     /// A connection received its refusal, as far as its socket accepted it at once, and is closed.
     fn closed_at_once(&mut self, number: usize) {
-        let now = self.server.now;
-        self.model.catch_up(now);
+        let now = self.world.server.now;
+        self.model.apply_calls(now);
         let client = self.client(number);
         let Stage::Draining(close_reason) = client.stage else {
             panic!("{number} was not refused: {:?}", client.stage)
@@ -240,11 +220,11 @@ impl Simulation {
         if client.has_ended_input || client.scripted.unread() > 3 * feed {
             return;
         }
-        let sent = input::input(&mut self.random, rules.max_line, feed);
-        for piece in network::pieces(&mut self.random, &sent) {
+        let sent = input::input(&mut self.world.random, rules.max_line, feed);
+        for piece in network::split(&mut self.world.random, &sent) {
             client.scripted.queue_input(piece);
         }
-        if self.random.one_in(10) {
+        if self.world.random.one_in(10) {
             client.scripted.queue_error(ErrorKind::Interrupted);
         }
         client.events.0 = true;
@@ -253,28 +233,21 @@ impl Simulation {
     /// A client reads: some bytes, everything from now on, or nothing.
     fn client_reads(&mut self) {
         let Some(number) = self.any_client() else { return };
-        let random = &mut self.random;
         let client = self.model.clients.get_mut(&number).unwrap();
         if client.accepts_all || matches!(client.scripted.script().then_accepts, Accept::Fail(_)) {
             return;
         }
-        let most = random.pick(&[1, 10, 100, 10_000]);
-        let mut takes =
-            (0..random.below(5)).map(|_| Accept::Bytes(random.within(1..=most))).collect::<Vec<_>>();
-        if random.one_in(20) {
-            takes.push(Accept::Fail(ErrorKind::Interrupted));
-            takes.push(Accept::Bytes(1));
+        self.world.let_read(client);
+        if self.world.random.one_in(20) {
+            let mut script = client.scripted.script_mut();
+            script.accepts.extend([Accept::Fail(ErrorKind::Interrupted), Accept::Bytes(1)]);
         }
-        let mut script = client.scripted.script_mut();
-        script.accepts = takes.into();
-        script.then_accepts = if random.one_in(5) { Accept::All } else { Accept::WouldBlock };
-        client.events.1 = true;
     }
 
     /// A connection is lost, in one direction or in both.
     fn client_breaks(&mut self) {
         let Some(number) = self.any_client() else { return };
-        let random = &mut self.random;
+        let random = &mut self.world.random;
         let client = self.model.clients.get_mut(&number).unwrap();
         if client.accepts_all {
             return;
@@ -288,96 +261,79 @@ impl Simulation {
             6 => script.then_accepts = Accept::Fail(ErrorKind::Interrupted),
             _ => script.read_always_fails = Some(ErrorKind::Interrupted),
         }
-        client.may_make_no_progress |=
+        let may_make_no_progress =
             script.then_accepts == Accept::Fail(ErrorKind::Interrupted) || script.read_always_fails.is_some();
-        client.has_ended_input |= script.input.back() == Some(&Err(kind));
+        let has_failed = script.input.back() == Some(&Err(kind));
         drop(script);
+        client.may_make_no_progress |= may_make_no_progress;
+        client.has_ended_input |= has_failed;
         client.events = (true, true);
     }
 
     fn client_ends_input(&mut self) {
         let Some(number) = self.any_client() else { return };
-        self.ends(number);
+        self.end_input(number);
     }
 
-    fn ends(&mut self, number: usize) {
-        let client = self.client(number);
-        if !std::mem::replace(&mut client.has_ended_input, true) {
-            client.scripted.queue_end();
-            client.events.0 = true;
-        }
+    fn end_input(&mut self, number: usize) {
+        self.client(number).queue_end();
     }
 
     fn stale_event(&mut self) {
-        let key = ClientId::from_number(self.random.number() as usize);
-        if self.server.clients.connection(key).is_none() {
-            assert!(!self.server.clients.mark_ready(key, true, true, self.server.now));
+        let id = ClientId::from_number(self.world.random.number() as usize);
+        if self.world.server.clients.connection(id).is_none() {
+            assert!(!self.world.server.clients.mark_ready(id, true, true, self.world.server.now));
             self.model.stats.stale += 1;
         }
     }
 
     fn time_jumps(&mut self) {
-        let millis = self.random.pick(&[10, 300, 1000, 3000, 6000]);
-        let millis = self.random.within(1..=millis);
-        self.pass(Duration::from_millis(millis as u64));
+        let span = self.world.random_span();
+        self.advance(span);
     }
 
-    fn pass(&mut self, span: Duration) {
-        self.server.now = self.server.now.after(span);
+    fn advance(&mut self, span: Duration) {
+        self.world.server.now = self.world.server.now.after(span);
     }
 
     fn stop(&mut self) {
-        self.model.shut_down(self.server.now);
-        self.server.shut_down();
+        self.model.shut_down(self.world.server.now);
+        self.world.server.shut_down();
     }
 
     /// The system reports what has changed since its last event, or nothing yet.
     fn deliver_events(&mut self) {
-        for client in self.model.clients.values_mut().filter(|client| client.events != (false, false)) {
-            if !self.random.one_in(4) {
-                client.deliver_event(&mut self.server);
-            }
-        }
+        self.world.deliver_some_events(self.model.endpoints_mut());
     }
 
     /// Runs the steps of one turn in the order of the server, and compares each with the model.
     fn turn(&mut self) {
-        let now = self.server.now;
+        let now = self.world.server.now;
         while self.next_deadline(now) {}
         if self.model.is_grace_over(now) {
-            self.server.clients.abort_pending_writes();
+            self.world.server.clients.abort_pending_writes();
         }
-        let mut turn = self.server.clients.start_read();
-        while let Some(key) = self.server.clients.read_next(&mut turn, now) {
-            self.model.after_read(key, &self.server.clients, now);
+        let mut turn = self.world.server.clients.start_read();
+        while let Some(id) = self.world.server.clients.read_next(&mut turn, now) {
+            self.model.after_read(id, &self.world.server.clients, now);
         }
-        self.model.catch_up(now);
-        self.server.write();
-        self.model.catch_up(now);
-        self.server.clients.disconnect_stalled(now);
+        self.model.apply_calls(now);
+        self.world.server.write();
+        self.model.apply_calls(now);
+        self.world.server.clients.disconnect_stalled(now);
         self.record_closed();
-        self.server.clients.sweep(now);
-        self.model.check(&self.server.clients, now);
+        self.world.server.clients.sweep(now);
+        self.model.check(&self.world.server.clients, now);
     }
 
     /// Runs one timer. The model checks from outside what it did.
     fn next_deadline(&mut self, now: Moment) -> bool {
-        let state = |server: &ScriptedServer, key| {
-            let connection = server.clients.connection(key);
-            connection.map(|it| (it.is_open(), it.decoder().is_mid_line()))
-        };
-        let keys = self.model.clients.iter().map(|(&number, it)| (number, it.scripted.id));
-        let before = keys.map(|(number, key)| (number, key, state(&self.server, key))).collect::<Vec<_>>();
-        let Some((key, due)) = self.server.clients.run_next_timer(now) else { return false };
-        let Some(&(number, _, before)) = before.iter().find(|(_, other, _)| *other == key) else {
-            panic!("{key:?} is not connected and has a deadline");
-        };
-        match (due, before, state(&self.server, key)) {
+        let Some(run) = self.world.run_next_timer(self.model.endpoints()) else { return false };
+        let TimerRun { number, timer, before, after } = run;
+        match (timer, before, after) {
             (ClientTimer::Flush, Some((true, true)), Some((true, false))) => self.model.flush(number, now),
             (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.disconnect_idle(number, now),
-            (_, Some((was_open, was_mid_line)), Some((is_open, is_mid_line))) => {
-                assert_eq!((was_open, was_mid_line), (is_open, is_mid_line), "{number} after {due:?}");
-            }
+            (_, Some(before), Some(after)) => assert_eq!(before, after, "{number} after {timer:?}"),
             _ => panic!("{number} was removed by a deadline"),
         }
         true
@@ -385,17 +341,15 @@ impl Simulation {
 
     /// Clients that are to be removed have a reason that the model agrees with.
     fn record_closed(&mut self) {
-        let over = |client: &ClientModel| self.server.clients.connection(client.scripted.id)?.close_reason();
-        let over = self.model.clients.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
-        for (number, close_reason) in over.collect::<Vec<_>>() {
-            self.model.closed(number, close_reason, self.server.now);
+        for (number, close_reason) in self.world.closed::<Vec<_>>(self.model.endpoints()) {
+            self.model.closed(number, close_reason, self.world.server.now);
         }
     }
 
     /// Runs turns until all work that is left waits for an event or a deadline.
     fn settle(&mut self) {
         for _ in 0..MAX_TURNS {
-            if !self.server.clients.has_work() {
+            if !self.world.server.clients.has_work() {
                 return;
             }
             self.turn();
@@ -406,7 +360,7 @@ impl Simulation {
     /// Delivers all events, and handles all that follows.
     fn settle_all(&mut self) {
         for client in self.model.clients.values_mut() {
-            client.deliver_event(&mut self.server);
+            client.deliver_events(&mut self.world.server);
         }
         self.turn();
         self.settle();
@@ -420,7 +374,7 @@ impl Simulation {
             if !self.model.clients.values().any(has_input) {
                 return;
             }
-            self.pass(ROUND);
+            self.advance(ROUND);
         }
         panic!("after {MAX_ROUNDS} times {ROUND:?} some input is not handled");
     }
@@ -442,7 +396,7 @@ impl Simulation {
             if !self.model.clients.values().any(has_input) {
                 break;
             }
-            self.pass(ROUND);
+            self.advance(ROUND);
         }
         let Model { clients, order, .. } = &mut self.model;
         for (&number, client) in clients {
@@ -451,12 +405,7 @@ impl Simulation {
                 "{number} accepts everything and did not receive everything"
             );
             // Input of clients that are to close is read and dropped: a reset would destroy what they are to receive.
-            assert_eq!(
-                client.scripted.unread() + client.unparsed.len(),
-                0,
-                "{number} has pending input in {:?}",
-                client.stage
-            );
+            assert_eq!(client.pending_input(), 0, "{number} has pending input in {:?}", client.stage);
             assert!(
                 !matches!(client.stage, Stage::Closing(_) | Stage::Closed(_)),
                 "{number} is still connected"
@@ -467,12 +416,12 @@ impl Simulation {
     /// Timeouts pass, then every client ends its input, and all are removed.
     fn everyone_ends(&mut self) {
         for _ in 0..3 {
-            self.pass(self.model.limits.flush_after.unwrap_or(LINGER).max(LINGER));
+            self.advance(self.model.limits.flush_after.unwrap_or(LINGER).max(LINGER));
             self.settle_all();
         }
         if self.model.limits.flush_after.is_some() {
             for (number, client) in &self.model.clients {
-                let connection = self.server.clients.connection(client.scripted.id).unwrap();
+                let connection = self.world.server.clients.connection(client.scripted.id).unwrap();
                 assert!(
                     !(connection.is_open() && connection.decoder().is_mid_line()),
                     "{number} has an unfinished line"
@@ -481,7 +430,7 @@ impl Simulation {
         }
         if let Some(idle_timeout) = self.model.limits.idle_timeout {
             for _ in 0..3 {
-                self.pass(idle_timeout);
+                self.advance(idle_timeout);
                 self.settle_all();
             }
             let stays = |client: &&ClientModel| client.stage == Stage::Open;
@@ -492,18 +441,18 @@ impl Simulation {
             );
         }
         for number in self.model.clients.keys().copied().collect::<Vec<_>>() {
-            self.ends(number);
+            self.end_input(number);
         }
         self.settle_all();
-        self.pass(LINGER);
+        self.advance(LINGER);
         self.settle_all();
-        assert!(self.server.clients.is_empty(), "{:?}", self.model.clients.keys());
-        assert_eq!(self.server.clients.next_deadline(), None, "a deadline without a client");
+        assert!(self.world.server.clients.is_empty(), "{:?}", self.model.clients.keys());
+        assert_eq!(self.world.server.clients.next_deadline(), None, "a deadline without a client");
     }
 }
 
 #[test]
-fn whatever_people_and_sockets_do_each_hears_the_one_order_whole_or_is_gone_for_a_reason() {
+fn every_client_receives_the_one_order_of_lines_or_closes_for_a_true_reason() {
     let seeds = seeds(SEEDS);
     let is_ordinary = seeds.end - seeds.start >= SEEDS;
     let mut ended = [0; CloseReason::COUNT];

@@ -1,13 +1,14 @@
-//! A simulation of the room in its views: people come, speak, take names, talk to one alone, ask, read as
-//! they like, break and leave, over scripted sockets and with a clock set by hand. Naive readers take what
-//! each is shown apart; one of each view who takes all and is there from the start sees the one order that
-//! all others have to see a stretch of.
+//! A simulation of a room with several views: clients connect, send, change names, send private messages and
+//! commands, read as much as they like, lose their connection and leave, over scripted sockets and with a clock
+//! that the test sets. A naive parser of each view reads what each client receives. One observer of each view,
+//! which is connected from the start and reads everything, sees the order of which every other client of that
+//! view receives a part.
 //!
-//! A run is decided by its seed: `HUBBUB_SEED=17 cargo test --test simulation_views` shows it again, and
-//! `HUBBUB_SEEDS=2000 cargo test --release --test simulation_views` tries more of them.
+//! A seed decides a run. `HUBBUB_SEED=17 cargo test --test simulation_views` repeats one, and
+//! `HUBBUB_SEEDS=2000 cargo test --release --test simulation_views` runs more.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "that is how a test fails")]
-#![allow(clippy::print_stderr, reason = "whoever reads of a failure wants its seed")]
+#![allow(clippy::print_stderr, reason = "a failure prints its seed")]
 
 #[path = "simulation_views/client.rs"]
 mod client;
@@ -26,6 +27,8 @@ mod order;
 mod private;
 #[path = "simulation_views/received.rs"]
 mod received;
+#[path = "simulation/world.rs"]
+mod world;
 
 use client::ClientModel;
 use common::random::{Random, seeds};
@@ -44,53 +47,39 @@ use model::Model;
 use order::Order;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use world::{TimerRun, World};
 
 /// Seeds of the ordinary run, and steps with each: about three seconds without optimisation.
 const SEEDS: u64 = 20;
 const STEPS: usize = 400;
 const WELCOME: &str = "welcome";
-/// Connections that there are at most at a time, those lingering included.
+/// The most connections at a time, refused ones included.
 const MAX_CLIENTS: usize = 14;
-/// The others are shown of whoever stays for so long, and who ends may take as long to go.
+/// A client is announced after this time; a connection that closes may take as long.
 const ANNOUNCE_AFTER: Duration = Duration::from_secs(2);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What can be seen in a run, in the order of [`KINDS`].
+/// What the runs have to contain, in the order of [`KINDS`].
 type Counts = [u64; KINDS.len()];
 const KINDS: [&str; 7] = [
-    "a notice that found no room at once",
-    "a message that found no room",
-    "a message that came too late",
+    "a notice without space",
+    "a private message to a client that does not read",
+    "a private message to a client that leaves",
     "a stalled reader",
-    "one who left",
-    "one who was silent",
-    "one who found no place",
+    "a client that left",
+    "an idle client",
+    "a client that the full room refused",
 ];
 
-/// A run: the clients, the model of it, and what happens next.
+/// A run: the table of clients, its model, and the random numbers that decide what happens.
 struct Simulation {
-    random: Random,
-    server: ScriptedServer,
+    world: World,
     model: Model,
-    trace: Trace,
-    /// Members so far.
-    number: usize,
-    /// Whether most take little, and so there is often no room.
+    /// Whether most clients read little, so that there is often no space.
     reads_little: bool,
-    seed: u64,
-    step: usize,
 }
 
-impl Drop for Simulation {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let Self { seed, step, .. } = self;
-            eprintln!("with seed {seed} in step {step}: HUBBUB_SEED={seed} shows it again");
-        }
-    }
-}
-
-/// What holds in this run: at least two views, and each limit in some runs.
+/// Returns the settings of a run: at least two views, and each limit in some runs.
 fn config(random: &mut Random) -> (RoomConfig, ClientLimits) {
     let feed = random.pick(&[4096, 4096, 4096, 16_000, 16_000, 65_536]);
     let rules = LineRules { max_line: feed / Room::LINES_PER_FEED, raw: random.one_in(5) };
@@ -116,16 +105,15 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::seeded(seed);
         let (config, limits) = config(&mut random);
-        let trace = Trace::default();
-        let server = ScriptedServer::new(config.clone(), limits);
-        let model = Model::new(config, limits, trace.clone());
         let reads_little = random.one_in(2);
-        let mut simulation = Self { random, server, model, trace, number: 0, reads_little, seed, step: 0 };
+        let world = World::new(seed, random, ScriptedServer::new(config.clone(), limits));
+        let model = Model::new(config, limits, world.trace.clone());
+        let mut simulation = Self { world, model, reads_little };
         simulation.connect_observers();
         simulation
     }
 
-    /// One of each view, who takes all, says nothing to anybody, and stays to the end.
+    /// Connects one client of each view that reads everything, sends nothing to others, and stays to the end.
     fn connect_observers(&mut self) {
         let views = self.model.config.views.clone();
         let orders = views.iter().enumerate().map(|(index, &view)| Order::new(view, index + 1));
@@ -133,34 +121,34 @@ impl Simulation {
         for view in views {
             let mut observer = self.new_client(view);
             observer.address = IpAddr::from([10, 0, 1, view.index() as u8]);
-            self.comes(observer);
+            self.connect(observer);
         }
-        self.pass(ANNOUNCE_AFTER);
+        self.advance(ANNOUNCE_AFTER);
         self.settle_all();
     }
 
-    /// What there was to see.
+    /// Returns how often the run contained each of [`KINDS`].
     fn run(mut self) -> Counts {
         for _ in 0..STEPS {
-            self.step += 1;
-            for _ in 0..self.random.within(1..=3) {
+            self.world.step += 1;
+            for _ in 0..self.world.random.within(1..=3) {
                 self.random_action();
             }
             self.deliver_events();
-            for _ in 0..self.random.within(1..=3) {
+            for _ in 0..self.world.random.within(1..=3) {
                 self.turn();
             }
-            if self.random.one_in(4) {
+            if self.world.random.one_in(4) {
                 self.settle();
             }
         }
-        self.step += 1;
+        self.world.step += 1;
         self.end_run();
         self.counts()
     }
 
     fn counts(&self) -> Counts {
-        let (model, ended) = (&self.model, |close_reason| self.server.closed(close_reason));
+        let (model, ended) = (&self.model, |close_reason| self.world.server.closed(close_reason));
         [
             model.missed_notices(),
             model.was_rejected("they do not read"),
@@ -173,24 +161,24 @@ impl Simulation {
     }
 
     fn random_action(&mut self) {
-        match self.random.below(40) {
+        match self.world.random.below(40) {
             0..3 => self.client_connects(),
             3..5 => self.time_jumps(),
-            5 => self.pass(MILLISECOND),
+            5 => self.advance(MILLISECOND),
             6..20 => self.client_sends(),
-            20..36 if !self.reads_little || self.random.one_in(6) => self.client_reads(),
+            20..36 if !self.reads_little || self.world.random.one_in(6) => self.client_reads(),
             36 => self.client_breaks(),
             37 => self.client_ends_input(),
             _ => {}
         }
     }
 
-    /// One of those who are here, or were turned away and linger, and are no observers.
+    /// Returns one of the clients that are no observers, refused ones included.
     fn any_client(&mut self) -> Option<usize> {
         let observers = self.model.orders.len();
         let others = self.model.clients.keys().copied().filter(|&number| number > observers);
         let others = others.collect::<Vec<_>>();
-        (!others.is_empty()).then(|| self.random.pick(&others))
+        (!others.is_empty()).then(|| self.world.random.pick(&others))
     }
 
     fn client(&mut self, number: usize) -> &mut ClientModel {
@@ -198,39 +186,43 @@ impl Simulation {
     }
 
     fn new_client(&mut self, view: View) -> ClientModel {
-        self.number += 1;
-        let scripted = ScriptedClient::traced(self.number, &self.trace);
-        ClientModel::new(self.number, scripted, view, self.model.config.rules)
+        let mut endpoint = self.world.new_endpoint();
+        endpoint.events.0 = true;
+        endpoint.accepts_all = true;
+        ClientModel::new(endpoint, view, self.model.config.rules)
     }
 
     fn client_connects(&mut self) {
         if self.model.clients.len() >= MAX_CLIENTS {
             return;
         }
-        let view = self.random.pick(&self.model.config.views);
+        let view = self.world.random.pick(&self.model.config.views);
         let mut client = self.new_client(view);
-        client.address = IpAddr::from([10, 0, 0, self.random.within(1..=4) as u8]);
-        client.accepts_all = self.random.one_in(3);
-        if self.random.one_in(8) {
+        client.address = IpAddr::from([10, 0, 0, self.world.random.within(1..=4) as u8]);
+        client.accepts_all = self.world.random.one_in(3);
+        if self.world.random.one_in(8) {
             client.scripted.queue_input("/nick early\nsaid already\n/who\n/msg ann and more");
         }
-        self.comes(client);
+        self.connect(client);
     }
 
-    fn comes(&mut self, client: ClientModel) {
+    fn connect(&mut self, client: ClientModel) {
         let (number, view) = (client.number, client.view);
         let socket = client.scripted.socket.clone();
         let peer = Peer::from(SocketAddr::from((client.address, 1)));
         let is_refusal_limit_reached = self.model.is_refusal_limit_reached();
         self.model.connect(client);
-        let (server, register) = (&mut self.server, |_: &mut ScriptedSocket, _: ClientId| Ok(()));
-        let key = server.clients.admit(socket, view, peer, server.now, register);
+        let (server, register) = (&mut self.world.server, |_: &mut ScriptedSocket, _: ClientId| Ok(()));
+        let id = server.clients.admit(socket, view, peer, server.now, register);
         let client = self.client(number);
-        match key {
-            Some(key) => client.scripted.id = key,
+        match id {
+            Some(id) => client.scripted.id = id,
             None => {
-                assert!(!client.is_member && is_refusal_limit_reached, "{number} was closed for no reason");
-                self.model.catch_up();
+                assert!(
+                    !client.is_member && is_refusal_limit_reached,
+                    "{number} was closed without a reason"
+                );
+                self.model.apply_calls();
                 self.model.all_read();
                 self.model.removed(&[(number, CloseReason::RoomFull)].into());
             }
@@ -245,36 +237,29 @@ impl Simulation {
         if client.has_ended_input || client.scripted.unread() > 3 * feed {
             return;
         }
-        let (random, lines) = (&mut self.random, &mut client.lines);
+        let (random, lines) = (&mut self.world.random, &mut client.lines);
         let LineRules { max_line, raw } = rules;
         let sent = Sender { random, number, lines, max_line, feed, raw, names: &names }.input();
-        for piece in network::pieces(&mut self.random, &sent) {
+        for piece in network::split(&mut self.world.random, &sent) {
             client.scripted.queue_input(piece);
         }
         client.events.0 = true;
     }
 
-    /// Someone reads: a few bytes, or all from now on, or nothing.
+    /// A client reads: some bytes, everything from now on, or nothing.
     fn client_reads(&mut self) {
         let Some(number) = self.any_client() else { return };
-        let random = &mut self.random;
         let client = self.model.clients.get_mut(&number).unwrap();
-        if client.accepts_all || client.may_break() {
-            return;
+        if !client.accepts_all && !client.may_break() {
+            self.world.let_read(client);
         }
-        let most = random.pick(&[1, 10, 100, 10_000]);
-        let takes = (0..random.below(5)).map(|_| Accept::Bytes(random.within(1..=most))).collect();
-        let mut script = client.scripted.script_mut();
-        script.accepts = takes;
-        script.then_accepts = if random.one_in(5) { Accept::All } else { Accept::WouldBlock };
-        client.events.1 = true;
     }
 
-    /// The connection of someone breaks, in one direction.
+    /// A connection is lost, in one direction.
     fn client_breaks(&mut self) {
         let Some(number) = self.any_client() else { return };
-        let kind = network::failure(&mut self.random);
-        let is_reading = self.random.one_in(2);
+        let kind = network::failure(&mut self.world.random);
+        let is_reading = self.world.random.one_in(2);
         let client = self.client(number);
         if client.accepts_all {
             return;
@@ -290,95 +275,78 @@ impl Simulation {
 
     fn client_ends_input(&mut self) {
         if let Some(number) = self.any_client() {
-            self.ends(number);
+            self.end_input(number);
         }
     }
 
-    fn ends(&mut self, number: usize) {
-        let Some(client) = self.model.clients.get_mut(&number) else { return };
-        if !std::mem::replace(&mut client.has_ended_input, true) {
-            client.scripted.queue_end();
-            client.events.0 = true;
+    fn end_input(&mut self, number: usize) {
+        if let Some(client) = self.model.clients.get_mut(&number) {
+            client.queue_end();
         }
     }
 
     fn time_jumps(&mut self) {
-        let millis = self.random.pick(&[10, 300, 1000, 3000, 6000]);
-        let millis = self.random.within(1..=millis);
-        self.pass(Duration::from_millis(millis as u64));
+        let span = self.world.random_span();
+        self.advance(span);
     }
 
-    /// Where silence ends one's stay, the observers say something that is no message where there are commands.
-    fn pass(&mut self, span: Duration) {
-        self.server.now = self.server.now.after(span);
+    /// With an idle timeout the observers send a blank line, which is no message in views with commands.
+    fn advance(&mut self, span: Duration) {
+        self.world.server.now = self.world.server.now.after(span);
         let observers = self.model.orders.len();
         for (_, observer) in self.model.clients.range_mut(..=observers) {
-            let is_heard = observer.scripted.unread() == 0 && !observer.has_ended_input;
-            if is_heard && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
+            let is_silent = observer.scripted.unread() == 0 && !observer.has_ended_input;
+            if is_silent && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
                 observer.scripted.queue_input("\n");
                 observer.events.0 = true;
             }
         }
     }
 
-    /// The system events what changed since its last report, and nothing else, or has not come to it yet.
+    /// The system reports what has changed since its last event, or nothing yet.
     fn deliver_events(&mut self) {
-        for client in self.model.clients.values_mut().filter(|client| client.events != (false, false)) {
-            if !self.random.one_in(4) {
-                client.deliver_event(&mut self.server);
-            }
-        }
+        self.world.deliver_some_events(self.model.endpoints_mut());
     }
 
-    /// The steps of one turn of the server, in its order; then everyone reads.
+    /// Runs the steps of one turn in the order of the server; then the model reads what every client received.
     fn turn(&mut self) {
-        let now = self.server.now;
+        let now = self.world.server.now;
         while self.next_deadline() {}
-        let mut turn = self.server.clients.start_read();
-        while let Some(key) = self.server.clients.read_next(&mut turn, now) {
-            self.model.after_read(key, &self.server.clients);
+        let mut turn = self.world.server.clients.start_read();
+        while let Some(id) = self.world.server.clients.read_next(&mut turn, now) {
+            self.model.after_read(id, &self.world.server.clients);
         }
-        self.model.catch_up();
-        self.server.write();
-        self.model.catch_up();
-        self.server.clients.disconnect_stalled(now);
+        self.model.apply_calls();
+        self.world.server.write();
+        self.model.apply_calls();
+        self.world.server.clients.disconnect_stalled(now);
         self.model.all_written();
-        let over = |client: &ClientModel| self.server.clients.connection(client.scripted.id)?.close_reason();
-        let gone = self.model.clients.iter().filter_map(|(&number, it)| Some((number, over(it)?)));
-        let gone = gone.collect();
-        self.server.clients.sweep(now);
-        self.model.removed(&gone);
+        let closed = self.world.closed(self.model.endpoints());
+        self.world.server.clients.sweep(now);
+        self.model.removed(&closed);
     }
 
-    /// What a deadline decided is seen from outside.
+    /// Runs one timer. The model learns from outside what it did.
     fn next_deadline(&mut self) -> bool {
-        let state = |server: &ScriptedServer, key| {
-            let connection = server.clients.connection(key);
-            connection.map(|it| (it.is_open(), it.decoder().is_mid_line()))
-        };
-        let keys = self.model.clients.iter().map(|(&number, it)| (number, it.scripted.id));
-        let before = keys.map(|(number, key)| (number, key, state(&self.server, key))).collect::<Vec<_>>();
-        let Some((key, due)) = self.server.clients.run_next_timer(self.server.now) else { return false };
-        let it = before.iter().find(|(_, other, _)| *other == key);
-        let &(number, _, before) = it.expect("only who is here has a deadline");
-        match (due, before, state(&self.server, key)) {
-            (ClientTimer::Flush, Some((true, true)), Some((is_open, is_mid_line)))
-                if !is_open || !is_mid_line =>
-            {
+        let Some(run) = self.world.run_next_timer(self.model.endpoints()) else { return false };
+        let TimerRun { number, timer, before, after } = run;
+        match (timer, before, after) {
+            (ClientTimer::Flush, Some((true, true)), Some(after)) if after != (true, true) => {
                 self.model.flush(number);
             }
             (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.disconnect_idle(number),
             (ClientTimer::AnnounceJoin, Some((true, _)), _) => self.model.is_announced(number),
             _ => {}
         }
-        self.model.catch_up();
+        self.model.apply_calls();
         true
     }
 
-    /// Turns until there is no work that has_input for no report: then whoever takes all has all.
+    /// Runs turns until all work that is left waits for an event or a deadline. Then fast readers have received
+    /// everything.
     fn settle(&mut self) {
         for _ in 0..MAX_TURNS {
-            if !self.server.clients.has_work() {
+            if !self.world.server.clients.has_work() {
                 return self.model.check_fast_readers();
             }
             self.turn();
@@ -386,10 +354,10 @@ impl Simulation {
         panic!("after {MAX_TURNS} turns there is still work");
     }
 
-    /// All events come, and all that follows from them is done.
+    /// Delivers all events, and handles all that follows.
     fn settle_all(&mut self) {
         for client in self.model.clients.values_mut() {
-            client.deliver_event(&mut self.server);
+            client.deliver_events(&mut self.world.server);
         }
         self.turn();
         self.settle();
@@ -397,15 +365,15 @@ impl Simulation {
 }
 
 #[test]
-fn whatever_people_do_in_whatever_view_each_is_told_the_one_order_and_what_is_for_it_alone() {
+fn every_client_receives_the_order_of_its_view_and_the_lines_for_it_alone() {
     let seeds = seeds(SEEDS);
     let is_ordinary = seeds.end - seeds.start >= SEEDS;
     let mut all = Counts::default();
     for seed in seeds {
         let seen = Simulation::new(seed).run();
-        (0..all.len()).for_each(|sight| all[sight] += seen[sight]);
+        (0..all.len()).for_each(|kind| all[kind] += seen[kind]);
     }
-    for (sight, count) in KINDS.iter().zip(all) {
-        assert!(count > 0 || !is_ordinary, "nobody ever saw {sight}: {all:?}");
+    for (kind, count) in KINDS.iter().zip(all) {
+        assert!(count > 0 || !is_ordinary, "no run had {kind}: {all:?}");
     }
 }

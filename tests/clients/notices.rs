@@ -67,6 +67,34 @@ fn notices_that_find_no_space_become_one_line_with_their_number_in_their_place()
 }
 
 #[test]
+fn a_short_notice_does_not_overtake_longer_ones_that_found_no_space() {
+    // With some of these sizes the last free bytes are enough for the short notice.
+    for feed in (4096..4096 + 32).step_by(4) {
+        let limits = ClientLimits { idle_timeout: Some(10 * SECOND), ..limits() };
+        let views = vec![View::Plain, View::Named];
+        let mut server = ScriptedServer::new(RoomConfig { views, ..config(feed) }, limits);
+        let (reader, stuck) = (server.join_in_view(View::Named), server.join_in_view(View::Named));
+        server.advance(SECOND);
+        let _idle = server.join();
+        server.advance(4 * SECOND);
+        [&reader, &stuck].into_iter().for_each(|client| server.send(client, "\n"));
+        let before = reader.lines();
+        stuck.accepts([], Accept::WouldBlock);
+        let _clients = (0..200).map(|_| server.join()).collect::<Vec<_>>();
+        server.advance(2 * SECOND);
+        let joined = reader.lines() - before;
+        assert!((100..200).contains(&joined), "{joined} notices find space");
+        // The idle client leaves.
+        server.advance(4 * SECOND);
+        server.accept_all(&stuck);
+        let received = String::from_utf8(reader.received()).unwrap();
+        let notices = received.lines().skip(before + joined).collect::<Vec<_>>();
+        let missed = format!("* {} people came, left or changed names; /who lists them", 201 - joined);
+        assert_eq!(notices, [missed], "a feed of {feed}");
+    }
+}
+
+#[test]
 fn e6_many_clients_that_leave_in_one_turn_are_announced_in_their_order_to_a_slow_reader() {
     let mut server = ScriptedServer::with_views(4096, &[View::Plain, View::Named]);
     let (slow, reader, bulk) =

@@ -175,16 +175,20 @@ fn a_line_of_the_limit_is_relayed_however_its_line_end_is_cut() {
 
 #[test]
 fn an_unparsed_line_that_finds_no_space_waits_for_the_stuck_reader_like_any_other() {
-    let (mut server, [stuck, bulk, sender, reader]) = ScriptedServer::with_clients(4096);
+    let (mut server, [stuck, bulk, sender, other]) = ScriptedServer::with_clients(4096);
+    server.advance(2 * SECOND);
     stuck.accepts([], Accept::WouldBlock);
-    server.send(&bulk, lines(4096 - 512 - 256 - 20));
-    // One line is handled, and the next is longer than the space that is left.
-    let long = [vec![1; 250], b"\n".to_vec()].concat();
-    server.send(&sender, [&b"short\n"[..], &long].concat());
-    server.send(&sender, "after\n");
-    assert!(!server.clients.has_work(), "a client that waits is no work");
-    server.advance(STALL_TIMEOUT);
+    server.send(&bulk, lines(3340));
+    // The first line of the sender is handled, and the line of the other takes the space for the second.
+    let long = [&[b'y'; 85][..], b"\n"].concat();
+    sender.queue_input([b"a\n", &long[..]].concat());
+    other.queue_input([&[1; 60][..], b"\n"].concat());
+    server.report_readable(&sender);
+    server.report_readable(&other);
+    server.settle();
+    assert_eq!(server.clients.unparsed(), long.len());
+    assert_eq!(server.clients.next_deadline(), Some(server.now.after(STALL_TIMEOUT)), "it waits for space");
     server.advance(STALL_TIMEOUT);
     assert!(stuck.is_removed());
-    assert!(reader.received().ends_with(b"\nafter\n"));
+    assert!(other.received().ends_with(&long));
 }

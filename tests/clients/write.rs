@@ -180,6 +180,9 @@ fn e9_a_writable_event_with_nothing_pending_writes_nothing_and_leaves_no_work() 
     assert_eq!((reader.script().writes, sender.script().writes), (1, 0));
 }
 
+/// Sets what the socket of a client does.
+type Script<'a> = &'a dyn Fn(&ScriptedClient);
+
 #[test]
 fn e14_a_socket_that_makes_no_progress_is_closed_and_the_others_are_served() {
     let never_reads = |client: &ScriptedClient| {
@@ -187,7 +190,7 @@ fn e14_a_socket_that_makes_no_progress_is_closed_and_the_others_are_served() {
     };
     let never_writes = |client: &ScriptedClient| client.accepts([], Accept::Fail(ErrorKind::Interrupted));
     let writes_nothing = |client: &ScriptedClient| client.accepts([], Accept::Bytes(0));
-    let cases: [(&dyn Fn(&ScriptedClient), _); 3] =
+    let cases: [(Script<'_>, _); 3] =
         [(&never_reads, 2..=10_001), (&never_writes, 2..=10_001), (&writes_nothing, 1..=1)];
     for (case, (script, tries)) in cases.into_iter().enumerate() {
         let (mut server, [broken, sender, reader]) = ScriptedServer::with_clients(FEED);

@@ -1,14 +1,15 @@
 //! One client in the model: what it sent, what it is to receive, to the byte, and why it has to close.
 
-use crate::common::scripted::{ScriptedClient, ScriptedServer};
 use crate::common::twin::Twin;
 use crate::model::{CLOSE_TIMEOUT, LINGER, Line, MAX_REPLY, OUTBOX_LIMIT, SHUTDOWN_GRACE};
+use crate::world::Endpoint;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::util::clock::Moment;
 use hubbub::wire::line_decoder::LineRules;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// How far a connection has come.
@@ -25,7 +26,7 @@ pub(crate) enum Stage {
 }
 
 pub(crate) struct ClientModel {
-    pub(crate) scripted: ScriptedClient,
+    endpoint: Endpoint,
     pub(crate) address: IpAddr,
     pub(crate) is_member: bool,
     pub(crate) twin: Twin,
@@ -33,8 +34,6 @@ pub(crate) struct ClientModel {
     /// The line that it receives next, and how many of its bytes it has received.
     next: usize,
     received: usize,
-    /// What was read from it and is not handled yet.
-    pub(crate) unparsed: VecDeque<u8>,
     /// Its input was read to its end.
     has_ended: bool,
     /// It receives no lines from this one on.
@@ -51,31 +50,38 @@ pub(crate) struct ClientModel {
     positions: Vec<(Moment, u64)>,
     /// Whether its socket may have been interrupted for ever, or may have written nothing.
     pub(crate) may_make_no_progress: bool,
-    /// Events that the system has still to report: readable, writable.
-    pub(crate) events: (bool, bool),
-    /// Its socket accepts everything and never fails.
-    pub(crate) accepts_all: bool,
-    /// It sends nothing more.
-    pub(crate) has_ended_input: bool,
+}
+
+impl Deref for ClientModel {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl DerefMut for ClientModel {
+    fn deref_mut(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
 }
 
 impl ClientModel {
     pub(crate) fn new(
-        scripted: ScriptedClient,
+        endpoint: Endpoint,
         address: IpAddr,
         rules: LineRules,
         order: &[Line],
         now: Moment,
     ) -> Self {
         Self {
-            scripted,
+            endpoint,
             address,
             is_member: true,
             twin: Twin::new(rules),
             stage: Stage::Open,
             next: order.len(),
             received: 0,
-            unparsed: VecDeque::new(),
             has_ended: false,
             end: None,
             outbox: VecDeque::new(),
@@ -86,16 +92,7 @@ impl ClientModel {
             lines: 0,
             positions: Vec::new(),
             may_make_no_progress: false,
-            events: (false, false),
-            accepts_all: false,
-            has_ended_input: false,
         }
-    }
-
-    /// The system reports what has changed since its last event.
-    pub(crate) fn deliver_event(&mut self, server: &mut ScriptedServer) {
-        let (readable, writable) = std::mem::take(&mut self.events);
-        assert!(server.clients.mark_ready(self.scripted.id, readable, writable, server.now));
     }
 
     /// Whether anything can still be written to it.
@@ -122,7 +119,7 @@ impl ClientModel {
 
     /// Whether it has sent anything that is not handled yet.
     pub(crate) fn has_input(&self) -> bool {
-        self.is_active() && self.scripted.unread() + self.unparsed.len() > 0
+        self.is_active() && self.pending_input() > 0
     }
 
     fn skip_own(&mut self, number: usize, order: &[Line]) {
@@ -208,13 +205,7 @@ impl ClientModel {
 
     /// It is refused: `text` follows the line that it is in the middle of, and nothing else.
     pub(crate) fn refuse(&mut self, text: &str, close_reason: CloseReason, now: Moment) {
-        self.queue_text(
-            format!(
-                "* {text}
-"
-            )
-            .as_bytes(),
-        );
+        self.queue_text(format!("* {text}\n").as_bytes());
         let end = self.next + usize::from(self.received > 0);
         self.begin_close(close_reason, end, now);
     }
@@ -239,11 +230,11 @@ impl ClientModel {
 
     pub(crate) fn read_failed(&mut self, kind: ErrorKind) {
         match (self.stage, kind) {
-            (Stage::WriteFailed(broken), ErrorKind::WouldBlock) => {
-                self.stage = Stage::Closed(CloseReason::ConnectionLost(broken))
+            (Stage::WriteFailed(error), ErrorKind::WouldBlock) => {
+                self.stage = Stage::Closed(CloseReason::ConnectionLost(error))
             }
             (_, ErrorKind::WouldBlock) => {}
-            _ => self.on_error(kind),
+            _ => self.lose(kind),
         }
     }
 
@@ -254,12 +245,12 @@ impl ClientModel {
                 self.outbox.clear();
                 self.stage = Stage::WriteFailed(kind);
             }
-            _ => self.on_error(kind),
+            _ => self.lose(kind),
         }
     }
 
     /// A client that was refused keeps that reason, however its socket fails then.
-    fn on_error(&mut self, kind: ErrorKind) {
+    fn lose(&mut self, kind: ErrorKind) {
         self.stage = Stage::Closed(match self.stage {
             Stage::Draining(close_reason) => close_reason,
             Stage::Closing(close_reason) if close_reason != CloseReason::ClosedByPeer => close_reason,
@@ -286,15 +277,15 @@ impl ClientModel {
         now: Moment,
     ) {
         let waited = now.since(self.closing_since);
-        let gave_up = stopped.is_some_and(|at| now.since(at) >= SHUTDOWN_GRACE);
+        let is_grace_over = stopped.is_some_and(|at| now.since(at) >= SHUTDOWN_GRACE);
         let is_true = match (self.stage, close_reason) {
             (_, CloseReason::NoProgress) => self.may_make_no_progress,
             (Stage::Closed(known), close_reason) => known == close_reason,
             (Stage::Closing(CloseReason::ClosedByPeer), CloseReason::CloseTimeout) => {
-                waited >= CLOSE_TIMEOUT || gave_up
+                waited >= CLOSE_TIMEOUT || is_grace_over
             }
             (Stage::Closing(known), close_reason) if known != CloseReason::ClosedByPeer => {
-                known == close_reason && (waited >= CLOSE_TIMEOUT || gave_up)
+                known == close_reason && (waited >= CLOSE_TIMEOUT || is_grace_over)
             }
             (Stage::Draining(known), close_reason) => known == close_reason && waited >= LINGER,
             _ => false,

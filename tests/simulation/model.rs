@@ -3,6 +3,7 @@
 use crate::client::{ClientModel, Stage};
 use crate::common::scripted::{Call, ScriptedSocket, Trace, limits};
 use crate::common::twin::{Yielded, escape_one_by_one};
+use crate::world::Endpoint;
 use hubbub::chat::room::RoomConfig;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::stats::Stats;
@@ -63,6 +64,14 @@ impl Model {
         }
     }
 
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.clients.values().map(|client| &**client)
+    }
+
+    pub(crate) fn endpoints_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        self.clients.values_mut().map(|client| &mut **client)
+    }
+
     /// A client connects: it is admitted, or refused with a reason.
     pub(crate) fn connect(&mut self, number: usize, mut client: ClientModel, now: Moment) {
         self.stats.accepted += 1;
@@ -90,18 +99,18 @@ impl Model {
     }
 
     /// Applies the calls since the last one.
-    pub(crate) fn catch_up(&mut self, now: Moment) {
-        let done = std::mem::take(&mut *self.trace.borrow_mut());
-        for (number, done) in done {
-            if matches!(done, Call::Dropped) {
+    pub(crate) fn apply_calls(&mut self, now: Moment) {
+        let calls = std::mem::take(&mut *self.trace.borrow_mut());
+        for (number, call) in calls {
+            if matches!(call, Call::Dropped) {
                 continue;
             }
             let Some(client) = self.clients.get_mut(&number) else {
-                panic!("{number} was removed and still has {done:?}");
+                panic!("{number} was removed and still has {call:?}");
             };
-            match done {
+            match call {
                 Call::Read(bytes) if bytes.is_empty() => self.input_ended(number, now),
-                Call::Read(bytes) => self.read(number, &bytes, now),
+                Call::Read(bytes) => self.read(number, bytes, now),
                 Call::ReadFailed(kind) => client.read_failed(kind),
                 Call::Wrote(bytes) => {
                     client.may_make_no_progress |= bytes.is_empty();
@@ -115,30 +124,25 @@ impl Model {
         }
     }
 
-    fn read(&mut self, number: usize, bytes: &[u8], now: Moment) {
+    fn read(&mut self, number: usize, bytes: Vec<u8>, now: Moment) {
         self.stats.read += bytes.len() as u64;
         let Some(client) = self.clients.get_mut(&number) else { return };
-        assert!(client.unparsed.is_empty(), "{number} is read before its earlier input was handled");
         if client.is_active() {
             assert!(client.outbox.len() <= OUTBOX_LIMIT, "{number} is read and does not take its replies");
             client.read_at = now;
         } else {
             assert!(matches!(client.stage, Stage::Draining(_)), "{number} is read in {:?}", client.stage);
         }
-        client.unparsed.extend(bytes);
+        client.read(bytes);
     }
 
-    /// The client of `key` had its turn in the read step: some of its input, in order, was handled.
-    pub(crate) fn after_read(&mut self, key: ClientId, table: &Clients<ScriptedSocket>, now: Moment) {
-        self.catch_up(now);
-        let number = self.clients.iter().find(|(_, client)| client.scripted.id == key);
+    /// The client of `id` had its turn in the read step: some of its input, in order, was handled.
+    pub(crate) fn after_read(&mut self, id: ClientId, table: &Clients<ScriptedSocket>, now: Moment) {
+        self.apply_calls(now);
+        let number = self.clients.iter().find(|(_, client)| client.scripted.id == id);
         let Some((&number, _)) = number else { return };
-        let left = table.connection(key).map_or(0, |connection| connection.unparsed_len());
         let Some(client) = self.clients.get_mut(&number) else { return };
-        let Some(handled) = client.unparsed.len().checked_sub(left) else {
-            panic!("{number} has {left} bytes of unparsed input, and sent less");
-        };
-        let bytes = client.unparsed.drain(..handled).collect::<Vec<_>>();
+        let bytes = client.take_handled(table);
         if !client.is_active() || bytes.is_empty() {
             return;
         }
@@ -268,7 +272,7 @@ impl Model {
         );
         let online = self.clients.values().filter(|client| client.is_member).count();
         assert_eq!((table.online(), table.is_empty()), (online, self.clients.is_empty()));
-        let unparsed = self.clients.values().map(|client| client.unparsed.len()).sum::<usize>();
+        let unparsed = self.clients.values().map(|client| client.unparsed_len()).sum::<usize>();
         assert_eq!(table.unparsed(), unparsed, "unparsed input of all clients");
         let mut slowest = self.head;
         for (&number, client) in &mut self.clients {
@@ -277,9 +281,9 @@ impl Model {
                 slowest = slowest.min(client.position(&self.order, self.head));
             }
             client.record_position(position, now);
-            check_person(number, client, table, &self.config);
-            if let Some(lines_a_second) = self.rate {
-                check_rate(number, client, lines_a_second, now);
+            check_client(number, client, table, &self.config);
+            if let Some(lines_per_second) = self.rate {
+                check_rate(number, client, lines_per_second, now);
             }
         }
         let (size, held) = (self.config.feed, (self.head - slowest) as usize);
@@ -292,14 +296,14 @@ impl Model {
     }
 }
 
-fn check_person(number: usize, client: &ClientModel, table: &Clients<ScriptedSocket>, config: &RoomConfig) {
+fn check_client(number: usize, client: &ClientModel, table: &Clients<ScriptedSocket>, config: &RoomConfig) {
     let connection = table.connection(client.scripted.id).unwrap();
     assert!(!client.scripted.is_removed(), "{number} was removed without a reason");
     assert_eq!(connection.close_reason(), None, "{number} is to be removed");
     if client.can_write() {
         assert_eq!(connection.outbox_len(), client.outbox.len(), "{number} outbox");
     }
-    assert_eq!(connection.unparsed_len(), client.unparsed.len(), "{number} unparsed input");
+    assert_eq!(connection.unparsed_len(), client.unparsed_len(), "{number} unparsed input");
     let unfinished = connection.decoder().held();
     assert!(unfinished <= config.rules.max_line + 1, "{number} holds {unfinished} bytes of a line");
     if client.is_active() {
@@ -309,8 +313,8 @@ fn check_person(number: usize, client: &ClientModel, table: &Clients<ScriptedSoc
 
 /// Ten seconds' worth of lines at once, then as many as the rate allows; one more for a flush or the end of
 /// input, and one that is unfinished.
-fn check_rate(number: usize, client: &ClientModel, lines_a_second: usize, now: Moment) {
+fn check_rate(number: usize, client: &ClientModel, lines_per_second: usize, now: Moment) {
     let millis = 10_000 + now.since(client.joined_at).as_millis();
-    let most = millis * lines_a_second as u128 / 1000 + 2;
+    let most = millis * lines_per_second as u128 / 1000 + 2;
     assert!(u128::from(client.lines) <= most, "{number} sent {} lines and not {most}", client.lines);
 }

@@ -1,71 +1,77 @@
-//! One who sees the room in a view: what it is still to hear, and its place in the one order.
+//! One client of a view in the model: what it is to receive, and its position in the order.
 
 use crate::common::scripted::*;
 use crate::common::twin::Twin;
 use crate::order::{Event, Order};
 use crate::private::PrivateMessage;
 use crate::received::{self, Public, Received};
+use crate::world::Endpoint;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::wire::line_decoder::LineRules;
 use hubbub::wire::view::View;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::ops::{Deref, DerefMut};
 
-/// Something for one alone, in the order in which it was asked for.
+/// A line for this client alone, in the order of its causes.
 pub(crate) enum Expected {
     Exactly(Received),
-    /// An answer that has this in it, which may be spared one who does not read.
+    /// A reply that contains this text; it may be left out for a client that does not read.
     Refusal {
         has: String,
         may_be_left_out: bool,
     },
-    /// Of a message of that number: that it was sent, or why not.
+    /// What became of the private message of that number: an echo, or an error.
     Receipt(usize),
 }
 
 pub(crate) struct ClientModel {
-    pub(crate) number: usize,
-    pub(crate) scripted: ScriptedClient,
+    endpoint: Endpoint,
     pub(crate) view: View,
     pub(crate) address: std::net::IpAddr,
-    /// It was let in and not turned away.
+    /// It was admitted, not refused.
     pub(crate) is_member: bool,
-    /// It took leave, and its name is free, whether it has all that it is owed or not.
+    /// It left the room and its name is free, even if it has still to receive something.
     pub(crate) has_left: bool,
     pub(crate) name: String,
     pub(crate) is_announced: bool,
     pub(crate) has_spoken: bool,
     pub(crate) twin: Twin,
-    /// What was read of it and not handled yet.
-    pub(crate) unparsed: VecDeque<u8>,
-    /// How much had happened when it came, and when it was last received.
-    pub(crate) came: u64,
+    /// How many events there were when it joined, and when it started to close.
+    pub(crate) joined: u64,
     pub(crate) ended: Option<u64>,
-    /// A write failed: it hears nothing more, and is still received.
+    /// A write failed: it receives nothing more, but what it sent before is relayed.
     pub(crate) write_error: Option<ErrorKind>,
-    /// What the system has yet to report of its socket.
-    pub(crate) events: (bool, bool),
-    /// It takes all and never breaks.
-    pub(crate) accepts_all: bool,
-    /// Nothing more comes from it.
-    pub(crate) has_ended_input: bool,
     /// Lines that it sent.
     pub(crate) lines: usize,
     pub(crate) expected: VecDeque<Expected>,
-    /// What was sent to it alone and may reach it, by numbers.
+    /// Private messages to it that it may receive, by number.
     pub(crate) private_messages: VecDeque<usize>,
-    /// Bytes read so far of what it was shown, all of them whole lines.
+    /// Bytes of whole lines that the model has read from what it received.
     read: usize,
-    /// The first events that it may hear, and then those that it hears next if it began with these.
+    /// The first events that it may receive, and the next ones, one for each possible start.
     first: (usize, usize),
-    places: Option<Vec<usize>>,
+    positions: Option<Vec<usize>>,
+}
+
+impl Deref for ClientModel {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl DerefMut for ClientModel {
+    fn deref_mut(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
 }
 
 impl ClientModel {
-    pub(crate) fn new(number: usize, scripted: ScriptedClient, view: View, rules: LineRules) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, view: View, rules: LineRules) -> Self {
         Self {
-            number,
-            scripted,
+            endpoint,
             view,
             address: [0; 4].into(),
             is_member: true,
@@ -74,51 +80,41 @@ impl ClientModel {
             is_announced: false,
             has_spoken: false,
             twin: Twin::new(rules),
-            unparsed: VecDeque::new(),
-            came: 0,
+            joined: 0,
             ended: None,
             write_error: None,
-            events: (true, false),
-            accepts_all: true,
-            has_ended_input: false,
             lines: 0,
             expected: VecDeque::new(),
             private_messages: VecDeque::new(),
             read: 0,
             first: (0, 0),
-            places: None,
+            positions: None,
         }
     }
 
-    /// It comes now, and may be shown of so many events that were.
-    pub(crate) fn comes(&mut self, sequence: u64, seen: usize, history: usize) {
-        self.came = sequence;
+    /// It joins now, and may receive so many earlier events.
+    pub(crate) fn join(&mut self, sequence: u64, seen: usize, history: usize) {
+        self.joined = sequence;
         self.first = (seen.saturating_sub(history), seen);
-    }
-
-    /// The system events what changed since its last report.
-    pub(crate) fn deliver_event(&mut self, server: &mut ScriptedServer) {
-        let (readable, writable) = std::mem::take(&mut self.events);
-        assert!(server.clients.mark_ready(self.scripted.id, readable, writable, server.now));
     }
 
     pub(crate) const fn is_active(&self) -> bool {
         self.ended.is_none()
     }
 
-    /// Whether it is in the room and can be shown things.
+    /// Whether it is in the room and can be written to.
     pub(crate) const fn is_open(&self) -> bool {
         self.is_member && self.ended.is_none() && self.write_error.is_none()
     }
 
-    /// Whether the next write to it fails, as far as it is up to its socket.
+    /// Whether its socket fails the next write.
     pub(crate) fn may_break(&self) -> bool {
         matches!(self.scripted.script().then_accepts, Accept::Fail(_))
     }
 
-    /// Whether it has sent what was not read yet.
+    /// Whether it has sent anything that is not handled yet.
     pub(crate) fn has_input(&self) -> bool {
-        self.is_active() && self.scripted.unread() + self.unparsed.len() > 0
+        self.is_active() && self.pending_input() > 0
     }
 
     pub(crate) fn expect(&mut self, expected: Expected) {
@@ -129,15 +125,19 @@ impl ClientModel {
         self.expect(Expected::Refusal { has: has.into(), may_be_left_out: false });
     }
 
-    /// The lines that it was shown since the last call.
+    /// Returns the lines that it has received since the last call.
     pub(crate) fn new_lines(&mut self) -> Vec<Received> {
         let script = self.scripted.script();
         let fresh = &script.received[self.read..];
         let shown = || String::from_utf8_lossy(fresh);
         let (number, view) = (self.number, self.view);
-        assert!(!fresh.contains(&0), "{number} in {view:?} hears NUL: {:?}", shown());
+        assert!(!fresh.contains(&0), "{number} in {view:?} receives NUL: {:?}", shown());
         let end = fresh.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        assert!(!self.accepts_all || end == fresh.len(), "{number} takes all and hears {:?}", shown());
+        assert!(
+            !self.accepts_all || end == fresh.len(),
+            "{number} reads everything and received {:?}",
+            shown()
+        );
         let mut received = Vec::new();
         for line in fresh[..end].split_inclusive(|&byte| byte == b'\n') {
             let may_be_welcome = self.read == 0 && received.is_empty();
@@ -152,7 +152,7 @@ impl ClientModel {
         received
     }
 
-    /// It is shown something alone: the next of what it asked for, or what another sent to it.
+    /// It received a line for it alone: the next reply, or a private message.
     pub(crate) fn receive_private(
         &mut self,
         shown: &Received,
@@ -165,7 +165,7 @@ impl ClientModel {
         loop {
             let next = self.expected.pop_front();
             let (number, view) = (self.number, self.view);
-            let Some(next) = next else { panic!("{number} in {view:?} asked for no {shown:?}") };
+            let Some(next) = next else { panic!("{number} in {view:?} expects no {shown:?}") };
             let (is_it, text) = match &next {
                 Expected::Exactly(expected) => (shown == expected, format!("{expected:?}")),
                 Expected::Refusal { has, .. } => (is_refusal(shown, has), has.clone()),
@@ -178,8 +178,8 @@ impl ClientModel {
             if is_it {
                 return;
             }
-            let is_spared = matches!(next, Expected::Refusal { may_be_left_out: true, .. });
-            assert!(is_spared, "{number} in {view:?} was to be shown {text:?} and was shown {shown:?}");
+            let is_optional = matches!(next, Expected::Refusal { may_be_left_out: true, .. });
+            assert!(is_optional, "{number} in {view:?} expects {text:?} and received {shown:?}");
         }
     }
 
@@ -187,145 +187,148 @@ impl ClientModel {
         let (number, view) = (self.number, self.view);
         loop {
             let Some(next) = self.private_messages.pop_front() else {
-                panic!("{number} in {view:?} is shown twice, too early or as another's: {shown:?}");
+                panic!("{number} in {view:?} received twice, too early or for another client: {shown:?}");
             };
             let message = &mut private_messages[next];
             let is_it = *shown == Received::private(view, &message.from, &message.to, &message.text, false);
             message.check_received(is_it);
             if is_it {
-                assert!(message.may_be_delivered, "{number} had left and is shown {shown:?}");
-                return self.check_now_is(message.sequence, shown, order);
+                assert!(message.may_be_delivered, "{number} had left and received {shown:?}");
+                return self.check_position(message.sequence, shown, order);
             }
             let lost = message.text.clone();
             assert!(
                 !message.is_due(),
-                "{number} in {view:?} was shown {shown:?}, not {lost:?} of {}",
+                "{number} in {view:?} received {shown:?} instead of {lost:?} from {}",
                 message.from
             );
         }
     }
 
-    /// Whoever takes all is shown `shown` after all that was sent to everyone until then, and before the rest.
-    fn check_now_is(&self, sequence: u64, shown: &Received, order: &Order) {
+    /// A fast reader receives a private message after all earlier events, and before all later ones.
+    fn check_position(&self, sequence: u64, shown: &Received, order: &Order) {
         let is_missed = |event: &Event| matches!(event.shown, Public::Missed { .. });
-        let is_now = |place: usize| {
-            let (before, after) = order.events.split_at(place);
+        let is_now = |position: usize| {
+            let (before, after) = order.events.split_at(position);
             let is_early = |event: &Event| event.sequence < sequence;
             let is_later = |event: &Event| event.about == self.number || is_missed(event) || !is_early(event);
             before.iter().rfind(|event| !is_missed(event)).is_none_or(is_early) && after.iter().all(is_later)
         };
         let (number, view) = (self.number, self.view);
-        let is_in_order = !self.accepts_all || self.places(order).into_iter().any(is_now);
-        assert!(is_in_order, "{number} in {view:?} is shown {shown:?} before or after its time");
+        let is_in_order = !self.accepts_all || self.positions(order).into_iter().any(is_now);
+        assert!(is_in_order, "{number} in {view:?} received {shown:?} too early or too late");
     }
 
-    /// It is shown what all are shown: the next of the one order.
+    /// It received a line for everyone: the next of the order.
     pub(crate) fn receive_public(&mut self, shown: &Public, order: &Order) {
         let (number, view) = (self.number, self.view);
         let is_welcomed = !matches!(
             self.expected.front(),
             Some(Expected::Exactly(Received::Welcome(_) | Received::Name { .. }))
         );
-        assert!(is_welcomed, "{number} in {view:?} is not welcomed and hears {shown:?}");
-        let before = self.places(order);
-        let places = before.iter().filter_map(|&place| self.place_after(shown, place, order));
-        let places = places.collect::<Vec<_>>();
-        if places.is_empty() {
-            let next = before.iter().map(|&place| self.skip_own(place, order)).collect::<Vec<_>>();
+        assert!(is_welcomed, "{number} in {view:?} received no welcome before {shown:?}");
+        let before = self.positions(order);
+        let positions = before.iter().filter_map(|&position| self.position_after(shown, position, order));
+        let positions = positions.collect::<Vec<_>>();
+        if positions.is_empty() {
+            let next = before.iter().map(|&position| self.skip_own(position, order)).collect::<Vec<_>>();
             let events = next.iter().take(3).map(|&next| order.events.get(next)).collect::<Vec<_>>();
             panic!(
-                "{number} in {view:?} hears {shown:?}, and was to hear one of {events:?}, {next:?} of {}",
+                "{number} in {view:?} received {shown:?} instead of one of {events:?}, {next:?} of {}",
                 order.events.len()
             );
         }
-        self.places = Some(places);
+        self.positions = Some(positions);
     }
 
-    /// The events that it may hear next, by numbers: more than one as long as it is not clear where it began.
-    fn places(&self, order: &Order) -> Vec<usize> {
-        self.places.clone().unwrap_or_else(|| {
+    /// Returns the events that it may receive next: more than one while its start is not certain.
+    fn positions(&self, order: &Order) -> Vec<usize> {
+        self.positions.clone().unwrap_or_else(|| {
             let (first, seen) = self.first;
-            let since = order.events[seen..].iter().position(|event| event.sequence >= self.came);
+            let since = order.events[seen..].iter().position(|event| event.sequence >= self.joined);
             (first..=since.map_or(order.events.len(), |since| seen + since)).collect()
         })
     }
 
-    /// Its place once it was shown so at `place`, if it is shown so there.
-    fn place_after(&self, shown: &Public, place: usize, order: &Order) -> Option<usize> {
-        let next = self.skip_own(place, order);
+    /// Returns its position after it received `shown` at `position`, if that is possible.
+    fn position_after(&self, shown: &Public, position: usize, order: &Order) -> Option<usize> {
+        let next = self.skip_own(position, order);
         let at = Some(next).filter(|&at| order.events.get(at).is_some_and(|it| it.shown == *shown))?;
         self.ended.is_none_or(|ended| order.events[at].sequence < ended).then_some(at + 1)
     }
 
-    fn skip_own(&self, mut place: usize, order: &Order) -> usize {
-        while order.events.get(place).is_some_and(|event| event.about == self.number) {
-            place += 1;
+    fn skip_own(&self, mut position: usize, order: &Order) -> usize {
+        while order.events.get(position).is_some_and(|event| event.about == self.number) {
+            position += 1;
         }
-        place
+        position
     }
 
-    /// It has received all that it was to hear, of what there was when it was last received.
-    pub(crate) fn check_has_all(&self, order: &Order) {
-        let is_lost = |place: usize| {
-            order.events[place..].iter().find(|event| {
+    /// It has received every event that it is to receive.
+    pub(crate) fn check_has_events(&self, order: &Order) {
+        let is_lost = |position: usize| {
+            order.events[position..].iter().find(|event| {
                 let is_message = matches!(event.shown, Public::Message { .. });
                 event.about != self.number
                     && self.ended.is_none_or(|ended| event.sequence < ended && is_message)
             })
         };
-        let lost = self.places(order).into_iter().map(is_lost).collect::<Vec<_>>();
+        let lost = self.positions(order).into_iter().map(is_lost).collect::<Vec<_>>();
         let (number, view) = (self.number, self.view);
-        assert!(lost.contains(&None), "{number} in {view:?} did not hear {:?}", lost[0]);
+        assert!(lost.contains(&None), "{number} in {view:?} did not receive {:?}", lost[0]);
     }
 
-    /// It was shown all that was for it alone.
-    pub(crate) fn check_was_told(&mut self, private_messages: &mut [PrivateMessage]) {
+    /// It has received every line for it alone.
+    pub(crate) fn check_has_replies(&mut self, private_messages: &mut [PrivateMessage]) {
         let (number, view) = (self.number, self.view);
         assert_eq!(
             self.read,
             self.scripted.script().received.len(),
-            "{number} in {view:?} hears half a line"
+            "{number} in {view:?} received a part of a line"
         );
         self.expected.retain(|expected| !matches!(expected, Expected::Refusal { may_be_left_out: true, .. }));
-        let outbox_len = self.expected.front().map(|expected| match expected {
+        let missing = self.expected.front().map(|expected| match expected {
             Expected::Exactly(received) => format!("{received:?}"),
             Expected::Refusal { has, .. } => has.clone(),
             Expected::Receipt(at) => {
                 format!("what became of {:?}", private_messages[*at].text)
             }
         });
-        assert_eq!(outbox_len, None, "{number} in {view:?} is not answered");
+        assert_eq!(missing, None, "{number} in {view:?} received no reply");
         for at in self.private_messages.drain(..) {
             let message = &mut private_messages[at];
             message.check_received(false);
             let text = message.text.clone();
-            assert!(!message.is_due(), "{number} in {view:?} was not shown {text:?} of {}", message.from);
+            assert!(!message.is_due(), "{number} in {view:?} did not receive {text:?} from {}", message.from);
         }
     }
 
-    /// The crowd is done with it: who was shown that nothing more comes has all.
-    pub(crate) fn is_gone(
+    /// The table removed it. A connection that was shut down in order has received everything.
+    pub(crate) fn check_removed(
         &mut self,
         close_reason: CloseReason,
         order: &Order,
         private_messages: &mut [PrivateMessage],
     ) {
         let number = self.number;
-        let is_cut = matches!(
+        let is_disconnected = matches!(
             close_reason,
             CloseReason::StalledReader
                 | CloseReason::CloseTimeout
                 | CloseReason::ConnectionLost(_)
                 | CloseReason::NoProgress
         );
-        assert!(!self.accepts_all || !is_cut, "{number} takes all and goes as {close_reason:?}");
-        let (is_shut_down, is_gone) = (self.scripted.script().is_shut_down, self.scripted.is_removed());
-        assert!(is_gone, "{number} was not let go");
+        assert!(
+            !self.accepts_all || !is_disconnected,
+            "{number} reads everything and closed as {close_reason:?}"
+        );
+        let (is_shut_down, is_removed) = (self.scripted.script().is_shut_down, self.scripted.is_removed());
+        assert!(is_removed, "{number} is still open");
         if is_shut_down {
-            self.check_was_told(private_messages);
+            self.check_has_replies(private_messages);
         }
         if is_shut_down && close_reason == CloseReason::ClosedByPeer && self.is_member {
-            self.check_has_all(order);
+            self.check_has_events(order);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What people say and ask for, whatever their view.
+//! What clients send, whatever their view.
 
 use crate::common::random::Random;
 
-/// Names that people want; some cannot be had, and some are one name.
+/// Names that clients ask for: some are invalid, and some are the same name.
 const NAMES: [&str; 15] = [
     "ann",
     "ANN",
@@ -22,21 +22,21 @@ const NAMES: [&str; 15] = [
      \u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}\u{10428}",
 ];
 
-/// One who says something in a room of certain rules.
+/// A client that sends something, and what decides it.
 pub(crate) struct Sender<'a> {
     pub(crate) random: &'a mut Random,
     pub(crate) number: usize,
-    /// Lines that it sent so far.
+    /// Lines that it has sent so far.
     pub(crate) lines: &'a mut usize,
     pub(crate) max_line: usize,
     pub(crate) feed: usize,
     pub(crate) raw: bool,
-    /// Of those who are here.
+    /// The names of the members.
     pub(crate) names: &'a [String],
 }
 
 impl Sender<'_> {
-    /// What it says next, of any length, and with an end or without.
+    /// Returns what it sends next, of any length, with a line end or without.
     pub(crate) fn input(&mut self) -> Vec<u8> {
         match self.random.below(24) {
             0..5 => self.lines(1),
@@ -66,7 +66,7 @@ impl Sender<'_> {
         self.random.pick(if self.raw { &all[..2] } else { &all })
     }
 
-    /// Words that nobody else says.
+    /// Returns text that no other client sends.
     fn words(&mut self) -> Vec<u8> {
         *self.lines += 1;
         let mut words = format!("{}.{}", self.number, self.lines).into_bytes();
@@ -111,7 +111,7 @@ impl Sender<'_> {
         if self.random.one_in(4) { self.any_name() } else { self.random.pick(&NAMES).to_owned() }
     }
 
-    /// Mostly someone who is here.
+    /// Returns the name of a member, mostly.
     fn any_name(&mut self) -> String {
         if self.names.is_empty() || self.random.one_in(8) {
             return self.random.pick(&NAMES).to_owned();
@@ -133,14 +133,14 @@ impl Sender<'_> {
         [&sent, self.end()].concat()
     }
 
-    /// More to one alone than it may be owed at once.
+    /// More private messages to one client than its outbox may hold.
     fn burst_to_one(&mut self) -> Vec<u8> {
         let to = self.any_name();
         let line = |speaker: &mut Self| [format!("/msg {to} ").as_bytes(), &speaker.words(), b"\n"].concat();
         (0..self.random.within(2..=60)).flat_map(|_| line(self)).collect()
     }
 
-    /// Notices that a stuck reader does not take.
+    /// Notices that a stuck reader does not read.
     fn many_names(&mut self) -> Vec<u8> {
         let line = |speaker: &mut Self| format!("/nick {}\n", speaker.wanted()).into_bytes();
         (0..self.random.within(2..=60)).flat_map(|_| line(self)).collect()
@@ -149,7 +149,7 @@ impl Sender<'_> {
     /// As much as the feed holds, or more.
     fn flood(&mut self) -> Vec<u8> {
         let bytes = self.random.within(1..=self.feed * 3 / 2);
-        // Some bytes take more room in one view or another.
+        // Some bytes take more space in one view than in another.
         let byte = self.random.pick(b"y\"\x1B\x80");
         let mut sent = Vec::new();
         while sent.len() < bytes {

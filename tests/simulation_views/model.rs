@@ -1,14 +1,16 @@
-//! What people do, in the order in which they are received: who has which name, what all are shown, and what
-//! each is shown alone.
+//! What clients send, in the order in which it is handled: which client has which name, what everyone receives,
+//! and what each client receives alone.
+
+mod commands;
 
 use crate::WELCOME;
 use crate::client::{ClientModel, Expected};
 use crate::common::scripted::{Call, ScriptedSocket, Trace};
-use crate::common::twin::{Yielded, escape_one_by_one};
-use crate::order::{Event, Order, folded};
+use crate::common::twin::Yielded;
+use crate::order::{Event, Order};
 use crate::private::PrivateMessage;
-use crate::received::{Public, Received, Text};
-use hubbub::chat::command::Command;
+use crate::received::{Public, Received};
+use crate::world::Endpoint;
 use hubbub::chat::room::RoomConfig;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::clients::{ClientLimits, Clients};
@@ -17,27 +19,22 @@ use hubbub::wire::view::View;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
-/// Characters.
-const LONGEST_NAME: usize = 24;
-/// Bytes up to which a list names everyone, and what stands before the last of them.
-const LONGEST_LIST: usize = 2048 + ", ".len();
-
 pub(crate) struct Model {
     pub(crate) config: RoomConfig,
     pub(crate) limits: ClientLimits,
-    /// Those whom the crowd still has, by their numbers in the trace.
+    /// The clients in the table, by their numbers in the trace.
     pub(crate) clients: BTreeMap<usize, ClientModel>,
-    /// The one order as each view shows it.
+    /// The order as each view shows it.
     pub(crate) orders: Vec<Order>,
     private_messages: Vec<PrivateMessage>,
-    /// How much has happened of which all are shown.
+    /// The number of events for everyone so far.
     sequence: u64,
-    /// How many were here since when, counted in things that had happened.
+    /// How many members there were, each with the number of events since when.
     presence: Vec<(u64, usize)>,
-    /// How many ever came in.
+    /// How many clients have joined so far.
     joined: usize,
     trace: Trace,
-    /// Those of whom the server let go, in that order.
+    /// Clients whose sockets the table dropped, in that order.
     dropped: Vec<usize>,
 }
 
@@ -61,17 +58,25 @@ impl Model {
         self.orders.iter().find(|order| order.view == view).expect("each view has an observer")
     }
 
-    /// Those who have a place.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.clients.values().map(|client| &**client)
+    }
+
+    pub(crate) fn endpoints_mut(&mut self) -> impl Iterator<Item = &mut Endpoint> {
+        self.clients.values_mut().map(|client| &mut **client)
+    }
+
+    /// Clients that were admitted.
     fn members(&self) -> impl Iterator<Item = &ClientModel> {
         self.clients.values().filter(|client| client.is_member)
     }
 
-    /// Those who have a name.
+    /// Members: clients with a name.
     fn present(&self) -> impl Iterator<Item = &ClientModel> {
         self.members().filter(|client| !client.has_left)
     }
 
-    /// Someone knocks: they are let in, or shown why not.
+    /// A client connects: it is admitted, or refused with a reason.
     pub(crate) fn connect(&mut self, mut client: ClientModel) {
         let here = self.members().count();
         let near = self.members().filter(|other| other.address == client.address).count();
@@ -101,7 +106,7 @@ impl Model {
         let here = self.present().count() + 1;
         self.joined += 1;
         client.name = format!("anon{}", self.joined);
-        client.comes(self.sequence, self.order(client.view).events.len(), self.config.history);
+        client.join(self.sequence, self.order(client.view).events.len(), self.config.history);
         if self.config.welcome.is_empty() {
             return;
         }
@@ -113,12 +118,12 @@ impl Model {
         }
     }
 
-    /// Whether as many linger who were turned away as may.
+    /// Whether as many refused connections are open as may be.
     pub(crate) fn is_refusal_limit_reached(&self) -> bool {
         self.clients.len() - self.members().count() >= self.limits.connections.refusals
     }
 
-    /// All are shown of it.
+    /// Something happens that everyone receives.
     fn event(&mut self, about: usize, shown: &Public) {
         self.event_at(about, shown, self.sequence);
         self.sequence += 1;
@@ -130,7 +135,7 @@ impl Model {
         }
     }
 
-    /// The others are shown of one who has stayed, unless they know.
+    /// Announces a client that has stayed, unless the others know it.
     pub(crate) fn is_announced(&mut self, number: usize) {
         let here = self.present().count();
         let client = self.clients.get_mut(&number).unwrap();
@@ -140,23 +145,20 @@ impl Model {
         }
     }
 
-    /// Does what the trace tells of since the last call.
-    pub(crate) fn catch_up(&mut self) {
-        let done = std::mem::take(&mut *self.trace.borrow_mut());
-        done.into_iter().for_each(|(number, done)| self.note(number, done));
+    /// Applies the calls since the last one.
+    pub(crate) fn apply_calls(&mut self) {
+        let calls = std::mem::take(&mut *self.trace.borrow_mut());
+        calls.into_iter().for_each(|(number, call)| self.apply_call(number, call));
     }
 
-    fn note(&mut self, number: usize, done: Call) {
+    fn apply_call(&mut self, number: usize, call: Call) {
         let sequence = self.sequence;
         let Some(client) = self.clients.get_mut(&number) else {
-            panic!("{number} is gone and still {done:?}");
+            panic!("{number} was removed and still has {call:?}");
         };
-        match done {
+        match call {
             Call::Read(bytes) if bytes.is_empty() => self.input_ended(number),
-            Call::Read(bytes) => {
-                assert!(client.unparsed.is_empty(), "{number} is read and was not handled");
-                client.unparsed.extend(bytes);
-            }
+            Call::Read(bytes) => client.read(bytes),
             Call::ReadFailed(kind) if kind != ErrorKind::WouldBlock || client.write_error.is_some() => {
                 client.ended.get_or_insert(sequence);
             }
@@ -168,25 +170,20 @@ impl Model {
         }
     }
 
-    /// `key` had its turn to be read: a part of what it sent, in its order, was handled.
-    pub(crate) fn after_read(&mut self, key: ClientId, table: &Clients<ScriptedSocket>) {
-        let mut done = std::mem::take(&mut *self.trace.borrow_mut()).into_iter().peekable();
-        // What was read comes first, for others may be written to while it is handled.
-        while let Some((number, read)) = done.next_if(|(_, done)| matches!(done, Call::Read(_))) {
-            self.note(number, read);
+    /// The client of `id` had its turn in the read step: some of its input, in order, was handled.
+    pub(crate) fn after_read(&mut self, id: ClientId, table: &Clients<ScriptedSocket>) {
+        let mut calls = std::mem::take(&mut *self.trace.borrow_mut()).into_iter().peekable();
+        // The read comes first: while its input is handled, private messages are written to others.
+        while let Some((number, read)) = calls.next_if(|(_, call)| matches!(call, Call::Read(_))) {
+            self.apply_call(number, read);
         }
-        self.handle(key, table);
-        done.for_each(|(number, done)| self.note(number, done));
+        self.handle(id, table);
+        calls.for_each(|(number, call)| self.apply_call(number, call));
     }
 
-    fn handle(&mut self, key: ClientId, table: &Clients<ScriptedSocket>) {
-        let Some(client) = self.clients.values_mut().find(|client| client.scripted.id == key) else { return };
-        let (number, has) = (client.number, client.unparsed.len());
-        let left = table.connection(key).map_or(0, |connection| connection.unparsed_len());
-        let Some(handled) = has.checked_sub(left) else {
-            panic!("{number} has {left} bytes unparsed of {has}")
-        };
-        let bytes = client.unparsed.drain(..handled).collect::<Vec<_>>();
+    fn handle(&mut self, id: ClientId, table: &Clients<ScriptedSocket>) {
+        let Some(client) = self.clients.values_mut().find(|client| client.scripted.id == id) else { return };
+        let (number, bytes) = (client.number, client.take_handled(table));
         if client.is_active() {
             bytes.iter().for_each(|&byte| client.twin.byte(byte));
             self.handle_lines(number);
@@ -205,11 +202,11 @@ impl Model {
             client.twin.finish();
             self.handle_lines(number);
         }
-        self.ends(number);
+        self.close(number);
         self.leave(number);
     }
 
-    /// Who says close_reason, and can still be shown things, has left at once.
+    /// A client that starts to close, and can still be written to, leaves the room at once.
     fn leave(&mut self, number: usize) {
         let client = self.clients.get_mut(&number).unwrap();
         if client.write_error.is_none() {
@@ -222,7 +219,7 @@ impl Model {
         }
     }
 
-    /// Silence ended the unfinished line of `number`.
+    /// A flush ended the unfinished line of `number`.
     pub(crate) fn flush(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().twin.flush();
         self.handle_lines(number);
@@ -231,15 +228,15 @@ impl Model {
         }
     }
 
-    /// Silence ends the stay of `number`.
+    /// The idle timeout of `number` has passed.
     pub(crate) fn disconnect_idle(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().expect_refusal("disconnected: nothing sent for");
-        self.ends(number);
+        self.close(number);
         self.leave(number);
     }
 
-    /// What `number` says from now on is not received, and what happens from now on it does not hear.
-    fn ends(&mut self, number: usize) {
+    /// From now on nothing that `number` sends is relayed, and it receives no new events.
+    fn close(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().ended.get_or_insert(self.sequence);
     }
 
@@ -260,136 +257,14 @@ impl Model {
                 }
                 Yielded::OtherProtocol(_) => {
                     client.expect_refusal("this is a chat room");
-                    self.ends(number);
+                    self.close(number);
                 }
-                Yielded::TelnetReply(_) => panic!("nobody speaks telnet here"),
+                Yielded::TelnetReply(_) => panic!("no client sends telnet here"),
             }
         }
     }
 
-    fn shown(&self, text: &[u8]) -> Text {
-        Text(if self.config.rules.raw { text.to_vec() } else { escape_one_by_one(text).into_bytes() })
-    }
-
-    fn broadcast(&mut self, number: usize, text: &[u8], is_action: bool) {
-        let text = self.shown(text);
-        let client = self.clients.get_mut(&number).unwrap();
-        client.has_spoken = true;
-        let from = client.name.clone();
-        self.event(number, &Public::Message { from, text, is_action });
-    }
-
-    /// A line where there are commands.
-    fn handle_command(&mut self, number: usize, line: &[u8]) {
-        if trimmed(line).is_empty() {
-            return;
-        }
-        if line.starts_with(b"//") {
-            return self.broadcast(number, &line[1..], false);
-        }
-        let (word, rest) = first_word(line);
-        match word {
-            b"/me" if trimmed(rest).is_empty() => self.refuse(number, "/me needs a text"),
-            b"/me" => self.broadcast(number, rest, true),
-            b"/nick" => self.rename(number, &escape_one_by_one(trimmed(rest))),
-            b"/who" => self.reply_who(number),
-            b"/msg" => self.send_private(number, rest),
-            b"/help" => Command::HELP.iter().for_each(|line| self.reply(number, (*line).to_owned())),
-            b"/quit" => self.ends(number),
-            _ => self.broadcast(number, line, false),
-        }
-    }
-
-    fn refuse(&mut self, number: usize, has: impl Into<String>) {
-        self.clients.get_mut(&number).unwrap().expect_refusal(has);
-    }
-
-    fn reply(&mut self, number: usize, text: String) {
-        let client = self.clients.get_mut(&number).unwrap();
-        client.expect(Expected::Exactly(Received::answer(client.view, text)));
-    }
-
-    /// The names of those who are here, whether announced or not.
-    pub(crate) fn names(&self) -> Vec<&str> {
-        let mut names = self.present().map(|client| client.name.as_str()).collect::<Vec<_>>();
-        names.sort_unstable_by_key(|name| folded(name));
-        names
-    }
-
-    fn reply_who(&mut self, number: usize) {
-        let names = self.names();
-        let list = |named: usize| format!("{} here: {}", names.len(), names[..named].join(", "));
-        let named = (1..=names.len()).rev().find(|&named| list(named).len() <= LONGEST_LIST).unwrap();
-        let more = match names.len() - named {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let text = list(named) + &more;
-        self.reply(number, text);
-    }
-
-    fn rename(&mut self, number: usize, name: &str) {
-        let old = self.clients[&number].name.clone();
-        let is_part = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
-        let length = name.chars().count();
-        if !(1..=LONGEST_NAME).contains(&length) || !name.chars().all(is_part) {
-            return self.refuse(number, "invalid name");
-        }
-        if self.who_is(name).is_some_and(|other| other != number) {
-            return self.refuse(number, "is taken");
-        }
-        let number_of = folded(name).replace(['_', '-', '.'], "").strip_prefix("anon").map(str::to_owned);
-        let is_given = number_of.is_some_and(|number| number.chars().all(char::is_numeric));
-        if is_given && folded(&old) != folded(name) {
-            return self.refuse(number, "is reserved");
-        }
-        if self.clients[&number].has_spoken && old != name {
-            // Who that is has to be known, once the name was seen.
-            self.is_announced(number);
-        }
-        let client = self.clients.get_mut(&number).unwrap();
-        name.clone_into(&mut client.name);
-        if client.is_announced && old != name {
-            self.event(number, &Public::Renamed { old, new: name.to_owned() });
-        }
-        self.reply(number, format!("you are {name} now"));
-    }
-
-    fn who_is(&self, name: &str) -> Option<usize> {
-        self.present().find(|client| folded(&client.name) == folded(name)).map(|client| client.number)
-    }
-
-    fn send_private(&mut self, number: usize, rest: &[u8]) {
-        let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
-        let (to, text) = first_word(&rest[blanks..]);
-        if to.is_empty() || trimmed(text).is_empty() {
-            return self.refuse(number, "/msg needs a name and a text");
-        }
-        let name = escape_one_by_one(to);
-        let Some(reader) = self.who_is(&name) else {
-            return self.refuse(number, format!("nobody here is named \"{}\"", shortened(&name)));
-        };
-        let text = self.shown(text);
-        let speaker = self.clients.get_mut(&number).unwrap();
-        speaker.has_spoken = true;
-        let from = speaker.name.clone();
-        let to = self.clients.get_mut(&reader).unwrap();
-        let mut message = PrivateMessage::new(from, to.name.clone(), text, self.sequence);
-        message.may_be_delivered = to.is_open();
-        message.may_be_leaving = to.may_break() || !to.is_open();
-        message.may_not_read = !to.accepts_all;
-        if !to.view.has_names() {
-            let name = to.name.clone();
-            return self
-                .refuse(number, format!("{name} did not get your message: they are in the plain view"));
-        }
-        to.private_messages.push_back(self.private_messages.len());
-        let receipt = Expected::Receipt(self.private_messages.len());
-        self.private_messages.push(message);
-        self.clients.get_mut(&number).unwrap().expect(receipt);
-    }
-
-    /// Everyone reads what they were shown, first those who see the one order.
+    /// Reads what every client received, first the observers.
     pub(crate) fn all_read(&mut self) {
         for order in &mut self.orders {
             let Some(observer) = self.clients.get_mut(&order.observer) else { continue };
@@ -414,29 +289,29 @@ impl Model {
         }
     }
 
-    /// The crowd is done with some, for these reasons.
-    pub(crate) fn removed(&mut self, gone: &BTreeMap<usize, CloseReason>) {
-        self.catch_up();
+    /// The table removed these clients, for these reasons.
+    pub(crate) fn removed(&mut self, closed: &BTreeMap<usize, CloseReason>) {
+        self.apply_calls();
         let dropped = std::mem::take(&mut self.dropped);
-        assert_eq!(dropped.len(), gone.len(), "all who are over are gone, and nobody else");
+        assert_eq!(dropped.len(), closed.len(), "the closed clients are removed, and no others");
         for number in dropped {
             let mut client = self.clients.remove(&number).unwrap();
             self.note_presence();
             let Some(order) = self.orders.iter().find(|order| order.view == client.view) else { continue };
-            client.is_gone(gone[&number], order, &mut self.private_messages);
+            client.check_removed(closed[&number], order, &mut self.private_messages);
             if client.is_announced && !client.has_left {
                 self.event(number, &Public::Left { name: client.name });
             }
         }
     }
 
-    /// Everyone was written to, and read it.
+    /// Every client was written to, and the model reads what it received.
     pub(crate) fn all_written(&mut self) {
         self.all_read();
         self.orders.iter_mut().for_each(Order::mark_all_written);
     }
 
-    /// How many notices found no space, in all views together.
+    /// Returns how many notices found no space, in all views together.
     pub(crate) fn missed_notices(&self) -> u64 {
         let missed = |event: &Event| match event.shown {
             Public::Missed { count, .. } => count as u64,
@@ -445,37 +320,17 @@ impl Model {
         self.orders.iter().flat_map(|order| &order.events).map(missed).sum()
     }
 
-    /// How many private_messages came back for that reason.
+    /// Returns how many private messages were rejected for that reason.
     pub(crate) fn was_rejected(&self, why: &str) -> u64 {
         self.private_messages.iter().filter(|message| message.was_rejected(why)).count() as u64
     }
 
-    /// Whoever takes all lacks nothing, once there is no work left.
+    /// Fast readers have received everything once there is no work left.
     pub(crate) fn check_fast_readers(&mut self) {
         for client in self.clients.values_mut().filter(|client| client.accepts_all && client.is_open()) {
             let order = self.orders.iter().find(|order| order.view == client.view).unwrap();
-            client.check_has_all(order);
-            client.check_was_told(&mut self.private_messages);
+            client.check_has_events(order);
+            client.check_has_replies(&mut self.private_messages);
         }
     }
-}
-
-const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = line.iter().position(|&byte| is_blank(byte));
-    end.map_or((line, &[]), |end| (&line[..end], &line[end + 1..]))
-}
-
-fn trimmed(text: &[u8]) -> &[u8] {
-    let Some(start) = text.iter().position(|&byte| !is_blank(byte)) else { return &[] };
-    let end = text.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |at| at + 1);
-    &text[start..end]
-}
-
-/// As much of what is no name as an answer repeats.
-fn shortened(name: &str) -> String {
-    name.chars().take(40).collect()
 }

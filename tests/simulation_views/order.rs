@@ -1,19 +1,18 @@
-//! The one order of what everyone is shown, as one who always takes all and is there from the start sees it
-//! in a view; and what it knows from that of those who are here.
+//! The order of all events in one view, as its observer receives it, and the members that it knows from that.
 
 use crate::received::Public;
 use hubbub::wire::view::View;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Something that everyone is shown.
+/// An event that everyone receives.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event {
     pub(crate) shown: Public,
-    /// Whom it is from or about.
+    /// The client that it is from or about.
     pub(crate) about: usize,
-    /// How many things had happened before it.
+    /// How many events there were before it.
     pub(crate) sequence: u64,
-    /// It found no space: nobody sees it, and all see how many there were.
+    /// It found no space: it is counted and not shown.
     pub(crate) is_missed: bool,
 }
 
@@ -22,20 +21,20 @@ pub(crate) struct Order {
     pub(crate) observer: usize,
     /// As this view shows it.
     pub(crate) events: Vec<Event>,
-    /// Messages and notices that are still to be seen, each in their order.
+    /// Messages and notices that the observer has still to receive.
     messages: VecDeque<Event>,
     notices: VecDeque<Event>,
     known: Presence,
 }
 
-/// Who is here, as far as it was shown.
+/// The members, as far as the events tell.
 #[derive(Default)]
 struct Presence {
     here: BTreeMap<usize, String>,
-    gone: BTreeSet<usize>,
+    left: BTreeSet<usize>,
 }
 
-/// The same for all names that are one.
+/// Returns the same text for all forms of one name.
 pub(crate) fn folded(name: &str) -> String {
     name.to_lowercase()
 }
@@ -52,7 +51,7 @@ impl Order {
         }
     }
 
-    /// It happened, and is to be seen where this view shows such things.
+    /// An event happened. The observer receives it if its view shows such events.
     pub(crate) fn expect(&mut self, event: Event) {
         match event.shown {
             Public::Message { .. } => self.messages.push_back(event),
@@ -62,7 +61,7 @@ impl Order {
         self.skip_own();
     }
 
-    /// The observer is shown: the next message, the next notice, or how many notices found no space.
+    /// The observer received the next message, the next notice, or the number of notices that found no space.
     pub(crate) fn observe(&mut self, shown: &Public, presence: &[(u64, usize)]) {
         let view = self.view;
         let event = match shown {
@@ -73,11 +72,11 @@ impl Order {
             Public::Message { .. } => self.messages.pop_front(),
             _ => self.notices.pop_front_if(|notice| !notice.is_missed),
         };
-        let Some(event) = event else { panic!("{view:?} tells of nothing that was done: {shown:?}") };
-        assert_eq!(event.shown.shown_in(view).as_ref(), Some(shown), "{view:?} tells another thing");
+        let Some(event) = event else { panic!("{view:?} shows an event that did not happen: {shown:?}") };
+        assert_eq!(event.shown.shown_in(view).as_ref(), Some(shown), "{view:?} shows another event");
         let next_message = self.messages.front().map_or(u64::MAX, |message| message.sequence);
-        assert!(event.sequence < next_message, "{view:?} tells {shown:?} before a message that was earlier");
-        // What came before it and was not seen is not shown any more.
+        assert!(event.sequence < next_message, "{view:?} shows {shown:?} before an earlier message");
+        // Earlier notices that were not shown are only counted from now on.
         for notice in self.notices.iter_mut().take_while(|notice| notice.sequence < event.sequence) {
             notice.is_missed = true;
         }
@@ -91,55 +90,56 @@ impl Order {
 
     fn observe_missed(&mut self, count: usize, shown: &Public) {
         let view = self.view;
-        assert!(count > 0 && self.notices.len() >= count, "{view:?} tells of more than was done: {shown:?}");
+        assert!(count > 0 && self.notices.len() >= count, "{view:?} counts too many: {shown:?}");
         let missed = self.notices.drain(..count).collect::<Vec<_>>();
         missed.iter().for_each(|event| self.known.note(event));
         let sequence = missed.last().map_or(0, |event| event.sequence);
         self.events.push(Event { shown: shown.clone(), about: 0, sequence, is_missed: false });
         let next = self.notices.front();
-        assert!(next.is_none_or(|next| !next.is_missed), "{view:?} counts {count}, and also missed {next:?}");
+        assert!(next.is_none_or(|next| !next.is_missed), "{view:?} counts {count} and leaves out {next:?}");
         self.skip_own();
     }
 
-    /// As many are here as were at some time since the last of those that were just counted.
+    /// The number of members was right at some time since the last of the counted notices.
     fn check_here(&self, here: Option<usize>, presence: &[(u64, usize)]) {
         let sequence = self.events.last().map_or(0, |event| event.sequence);
         let since = presence.partition_point(|&(at, _)| at < sequence).saturating_sub(1);
         let is_it = |here| presence[since..].iter().any(|&(_, known)| known == here);
         assert_eq!(here.is_some(), self.view == View::Json);
-        assert!(here.is_none_or(is_it), "{here:?} are here, and {:?}", &presence[since..]);
+        assert!(here.is_none_or(is_it), "{here:?} members, and not {:?}", &presence[since..]);
     }
 
-    /// What the observer is not shown of itself has its place all the same.
+    /// The observer does not receive events about itself, but they have their place.
     fn skip_own(&mut self) {
         let observer = self.observer;
         for queue in [&mut self.messages, &mut self.notices] {
             while let Some(event) = queue.pop_front_if(|event| event.about == observer && !event.is_missed) {
                 self.known.note(&event);
-                let shown = event.shown.shown_in(self.view).expect("what has_input is shown here");
+                let shown =
+                    event.shown.shown_in(self.view).expect("only events that the view shows are pending");
                 self.events.push(Event { shown, ..event });
             }
         }
     }
 
-    /// Everyone was written to: all that was sent was seen, and the other notices found no space.
+    /// Every client was written to: the observer has every message, and notices that are left found no space.
     pub(crate) fn mark_all_written(&mut self) {
         let (view, next) = (self.view, self.messages.front());
-        assert!(next.is_none(), "{view:?} does not tell of {next:?}");
+        assert!(next.is_none(), "{view:?} does not show {next:?}");
         self.notices.iter_mut().for_each(|notice| notice.is_missed = true);
     }
 
-    /// Whether all that people did was seen.
+    /// Whether no notice is pending.
     pub(crate) fn has_no_pending_notices(&self) -> bool {
         self.notices.is_empty()
     }
 
-    /// The next notice that is still to be seen.
+    /// Returns the next pending notice.
     pub(crate) fn next_notice(&self) -> Option<&Event> {
         self.notices.front()
     }
 
-    /// The names of those who are here.
+    /// Returns the names of the members.
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names = self.known.here.values().map(String::as_str).collect::<Vec<_>>();
         names.sort_unstable_by_key(|name| folded(name));
@@ -153,37 +153,37 @@ impl Presence {
         match &event.shown {
             Public::Message { from, .. } => self.speaks(about, from),
             Public::Joined { name, .. } => {
-                self.check_free(about, name);
-                assert!(!self.gone.contains(&about), "{about} had left, and joined as {name}");
+                self.check_is_free(about, name);
+                assert!(!self.left.contains(&about), "{about} had left, and joined as {name}");
                 let before = self.here.insert(about, name.clone());
                 assert_eq!(before, None, "{about} joined twice");
             }
             Public::Left { name } => {
                 let before = self.here.remove(&about);
                 assert_eq!(before.as_ref(), Some(name), "{about} left");
-                self.gone.insert(about);
+                self.left.insert(about);
             }
             Public::Missed { .. } => {}
             Public::Renamed { old, new } => {
-                self.check_free(about, new);
+                self.check_is_free(about, new);
                 let before = self.here.insert(about, new.clone());
                 assert_eq!(before.as_ref(), Some(old), "{about} is now {new}");
             }
         }
     }
 
-    fn check_free(&self, about: usize, name: &str) {
+    fn check_is_free(&self, about: usize, name: &str) {
         let is_taken = |(&other, taken): (&usize, &String)| other != about && folded(taken) == folded(name);
-        assert!(!self.here.iter().any(is_taken), "{about} has {name}, which is another's name");
+        assert!(!self.here.iter().any(is_taken), "{about} has {name}, the name of another client");
     }
 
-    /// Whoever was not announced may speak under its name all the same.
+    /// A client that is not announced may send messages under its name.
     fn speaks(&self, about: usize, from: &str) {
         match self.here.get(&about) {
-            Some(name) => assert_eq!(name, from, "{about} speaks under a name that nobody was shown"),
+            Some(name) => assert_eq!(name, from, "{about} sends under a name that was not announced"),
             None => {
-                assert!(!self.gone.contains(&about), "{about} had left, and speaks as {from}");
-                self.check_free(about, from);
+                assert!(!self.left.contains(&about), "{about} had left, and sends as {from}");
+                self.check_is_free(about, from);
             }
         }
     }

@@ -1,24 +1,24 @@
-//! What one sent to another alone, and what may become of it.
+//! A private message, and what may become of it.
 
 use crate::received::{Received, Text};
 use hubbub::wire::view::View;
 
-/// Yielded to one alone.
+/// A private message.
 pub(crate) struct PrivateMessage {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) text: Text,
-    /// How much had happened before.
+    /// How many events there were before it.
     pub(crate) sequence: u64,
-    /// It can be that it is shown, that its reader is leaving, and that its reader does not read.
+    /// Possible results: it is delivered, its recipient leaves, or its recipient does not read.
     pub(crate) may_be_delivered: bool,
     pub(crate) may_be_leaving: bool,
     pub(crate) may_not_read: bool,
-    /// What whoever sent it was shown, if anything yet: whether it was handed on.
+    /// Whether its sender received an echo, or else an error; `None` before either.
     reported: Option<bool>,
-    /// Why it was not, if it was not.
+    /// The reason in the error.
     why: String,
-    /// Whether it was received, once that is known.
+    /// Whether its recipient received it, once that is certain.
     received: Option<bool>,
 }
 
@@ -38,12 +38,12 @@ impl PrivateMessage {
         }
     }
 
-    /// Whether it has to be shown.
+    /// Whether it must be delivered.
     pub(crate) const fn is_due(&self) -> bool {
         self.may_be_delivered && !self.may_be_leaving && !self.may_not_read
     }
 
-    /// Whether it came back, for that reason.
+    /// Whether it was rejected for that reason.
     pub(crate) fn was_rejected(&self, why: &str) -> bool {
         self.why.contains(why)
     }
@@ -63,13 +63,13 @@ impl PrivateMessage {
             let text = &self.text;
             assert_eq!(
                 reported, received,
-                "{} to {}: {text:?}, as shown and as received",
+                "{} to {}: {text:?}, as its sender and its recipient know",
                 self.from, self.to
             );
         }
     }
 
-    /// Whether its sender may be shown so of it.
+    /// Whether its sender may receive that line about it.
     pub(crate) fn matches_receipt(&mut self, view: View, received: &Received) -> bool {
         match received {
             Received::Private { is_echo: true, .. } => {

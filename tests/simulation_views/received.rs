@@ -1,13 +1,13 @@
-//! Naive readers, one of each view: what a line tells, and whether it is a line of that view at all.
+//! Naive parsers, one for each view: what a line means, and whether it is a line of that view at all.
 
 use hubbub::wire::view::View;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The time of day at the server.
+/// The time of day of the server.
 const AT: &str = "2026-01-02T03:04:05.678Z";
 
-/// What was sent, as it is shown.
+/// The text of a message, as a view shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Text(pub(crate) Vec<u8>);
 
@@ -17,7 +17,7 @@ impl fmt::Debug for Text {
     }
 }
 
-/// What everyone is shown.
+/// What everyone receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Public {
     Message {
@@ -36,32 +36,32 @@ pub(crate) enum Public {
         old: String,
         new: String,
     },
-    /// So many of the other notices found no space; json also tells how many are here.
+    /// So many other notices found no space; the json view also shows how many members there are.
     Missed {
         count: usize,
         here: Option<usize>,
     },
 }
 
-/// What a line tells whoever reads it.
+/// The meaning of a line for the client that receives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// The first line, for all newcomers.
+    /// The welcome line, the first that a new client receives.
     Welcome(String),
-    /// Who one is: a line of its own in the named view, and a part of the welcome in the json view.
+    /// The client's name: a line of its own in the named view, a part of the welcome in the json view.
     Name {
         name: String,
         here: usize,
     },
     Public(Public),
-    /// One of the names may be outbox_len.
+    /// The named view leaves out the client's own name.
     Private {
         from: String,
         to: String,
         text: Text,
         is_echo: bool,
     },
-    /// An answer, or why something is not done, where the view tells these apart.
+    /// A reply or an error, if the view tells them apart.
     Reply {
         text: String,
         is_error: Option<bool>,
@@ -69,7 +69,7 @@ pub(crate) enum Received {
 }
 
 impl Public {
-    /// The same as far as a view tells it, if it does.
+    /// Returns the event as a view shows it, if it does.
     pub(crate) fn shown_in(&self, view: View) -> Option<Self> {
         match (view, self) {
             (View::Plain, Self::Message { text, is_action, .. }) => {
@@ -90,7 +90,7 @@ impl Public {
 }
 
 impl Received {
-    /// A private line as far as a view tells it: only json names both.
+    /// Returns a private message as a view shows it: only json has both names.
     pub(crate) fn private(view: View, from: &str, to: &str, text: &Text, is_echo: bool) -> Self {
         let (from, to, text) = match (view, is_echo) {
             (View::Json, _) => (from, to, as_json(text)),
@@ -100,13 +100,13 @@ impl Received {
         Self::Private { from: from.to_owned(), to: to.to_owned(), text, is_echo }
     }
 
-    /// An answer as a view tells it.
+    /// Returns a reply as a view shows it.
     pub(crate) fn answer(view: View, text: String) -> Self {
         Self::Reply { text, is_error: (view == View::Json).then_some(false) }
     }
 }
 
-/// In the json view all is text.
+/// The json view has text only.
 fn as_json(text: &Text) -> Text {
     Text(String::from_utf8_lossy(&text.0).into_owned().into_bytes())
 }
@@ -115,12 +115,12 @@ fn message(from: &str, text: Vec<u8>, is_action: bool) -> Public {
     Public::Message { from: from.to_owned(), text: Text(text), is_action }
 }
 
-/// Reads a line, without its end, which may be the welcome.
+/// Parses a line without its line end, which may be the welcome.
 pub(crate) fn read(view: View, line: &[u8], may_be_welcome: bool) -> Result<Received, String> {
     match view {
         View::Json => read_json(line),
         _ if may_be_welcome && line == super::WELCOME.as_bytes() => Ok(Received::Welcome(text(line)?)),
-        View::Plain if is_the_servers(line) => {
+        View::Plain if is_from_server(line) => {
             Ok(Received::Reply { text: text(&line[b"* ".len()..])?, is_error: None })
         }
         View::Plain => Ok(Received::Public(message("", line.to_vec(), false))),
@@ -128,8 +128,8 @@ pub(crate) fn read(view: View, line: &[u8], may_be_welcome: bool) -> Result<Rece
     }
 }
 
-/// What the server itself says in the plain view, where all else is sent by clients.
-fn is_the_servers(line: &[u8]) -> bool {
+/// Whether a line of the plain view is from the server: all others are from clients.
+fn is_from_server(line: &[u8]) -> bool {
     let beginnings =
         ["line too long: nothing", "disconnected: nothing", "the room is full", "too many conn", "this is a"];
     line.strip_prefix(b"* ")
@@ -144,8 +144,8 @@ fn read_named(line: &[u8]) -> Result<Received, String> {
     if let Some(rest) = line.strip_prefix(b"* ") {
         return read_notice(rest);
     }
-    let rest = line.strip_prefix(b"<").ok_or("neither a notice nor somebody's")?;
-    let (from, sent) = split_at(rest, b"> ").ok_or("nobody's")?;
+    let rest = line.strip_prefix(b"<").ok_or("neither a notice nor a message")?;
+    let (from, sent) = split_at(rest, b"> ").ok_or("a message without a name")?;
     Ok(Received::Public(message(&name(from)?, sent.to_vec(), false)))
 }
 
@@ -156,17 +156,16 @@ fn split_at<'a>(line: &'a [u8], between: &[u8]) -> Option<(&'a [u8], &'a [u8])> 
 
 fn name(name: &[u8]) -> Result<String, String> {
     let name = text(name)?;
-    let misleads =
-        |message: char| message.is_whitespace() || message.is_control() || "<>*:".contains(message);
-    if name.is_empty() || name.contains(misleads) { Err(format!("{name:?} is no name")) } else { Ok(name) }
+    let misleads = |letter: char| letter.is_whitespace() || letter.is_control() || "<>*:".contains(letter);
+    if name.is_empty() || name.contains(misleads) { Err(format!("{name:?} is not a name")) } else { Ok(name) }
 }
 
 fn read_notice(line: &[u8]) -> Result<Received, String> {
     for (before, is_echo) in [(&b"private from "[..], false), (b"private to ", true)] {
         let Some(rest) = line.strip_prefix(before) else { continue };
-        let (other, sent) = split_at(rest, b": ").ok_or("private, and nobody's")?;
-        let (other, nobody) = (name(other)?, String::new());
-        let (from, to) = if is_echo { (nobody, other) } else { (other, nobody) };
+        let (other, sent) = split_at(rest, b": ").ok_or("a private message without a name")?;
+        let (other, none) = (name(other)?, String::new());
+        let (from, to) = if is_echo { (none, other) } else { (other, none) };
         return Ok(Received::Private { from, to, text: Text(sent.to_vec()), is_echo });
     }
     let line = text(line)?;
@@ -188,20 +187,20 @@ fn read_notice(line: &[u8]) -> Result<Received, String> {
     })
 }
 
-/// How many notices found no space, if a notice tells that.
+/// Returns how many notices found no space, if a notice tells that.
 fn missed(line: &str) -> Option<usize> {
     let people = line.strip_suffix(" came, left or changed names; /who lists them")?;
-    let count = people.strip_suffix(" people").or(people.strip_suffix(" client").filter(|&one| one == "1"));
+    let count = people.strip_suffix(" people").or(people.strip_suffix(" person").filter(|&one| one == "1"));
     count?.parse().ok()
 }
 
-/// The number in `(3`.
+/// Returns the number in `(3`.
 fn number(count: &str) -> Result<usize, String> {
     let digits = count.strip_prefix('(').and_then(|digits| digits.parse().ok());
-    digits.ok_or_else(|| format!("{count:?} is no number"))
+    digits.ok_or_else(|| format!("{count:?} is not a number"))
 }
 
-/// The clients of an object, taken one by one, so that none is left that is not known.
+/// The members of an object, removed one by one, so that no unknown one is left.
 struct Members(Map<String, Value>);
 
 impl Members {
@@ -217,7 +216,7 @@ impl Members {
         number.map(|number| number as usize).ok_or_else(|| format!("no number {name:?}"))
     }
 
-    /// A truth, which is shown only where it is one.
+    /// Returns a boolean member, which is there only if it is true.
     fn is(&mut self, name: &str) -> Result<bool, String> {
         match self.0.remove(name) {
             None => Ok(false),
@@ -228,53 +227,53 @@ impl Members {
 }
 
 fn read_json(line: &[u8]) -> Result<Received, String> {
-    let Ok(Value::Object(clients)) = serde_json::from_slice(line) else {
+    let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
         return Err("not an object".to_owned());
     };
-    let mut clients = Members(clients);
-    if clients.text("at")? != AT {
-        return Err("not of that time".to_owned());
+    let mut members = Members(members);
+    if members.text("at")? != AT {
+        return Err("another time of day".to_owned());
     }
-    let received = read_members(&mut clients)?;
-    if clients.0.is_empty() { Ok(received) } else { Err(format!("who knows {:?}", clients.0.keys())) }
+    let received = read_members(&mut members)?;
+    if members.0.is_empty() { Ok(received) } else { Err(format!("unknown members {:?}", members.0.keys())) }
 }
 
-fn read_members(clients: &mut Members) -> Result<Received, String> {
-    Ok(match clients.text("type")?.as_str() {
+fn read_members(members: &mut Members) -> Result<Received, String> {
+    Ok(match members.text("type")?.as_str() {
         "message" => {
-            let (from, text) = (clients.text("from")?, clients.text("text")?);
-            Received::Public(message(&from, text.into_bytes(), clients.is("action")?))
+            let (from, text) = (members.text("from")?, members.text("text")?);
+            Received::Public(message(&from, text.into_bytes(), members.is("action")?))
         }
         "join" => {
-            Received::Public(Public::Joined { name: clients.text("from")?, here: clients.number("here")? })
+            Received::Public(Public::Joined { name: members.text("from")?, here: members.number("here")? })
         }
-        "leave" => Received::Public(Public::Left { name: clients.text("from")? }),
+        "leave" => Received::Public(Public::Left { name: members.text("from")? }),
         "private" => Received::Private {
-            from: clients.text("from")?,
-            to: clients.text("to")?,
-            text: Text(clients.text("text")?.into_bytes()),
-            is_echo: clients.is("echo")?,
+            from: members.text("from")?,
+            to: members.text("to")?,
+            text: Text(members.text("text")?.into_bytes()),
+            is_echo: members.is("echo")?,
         },
-        "error" => Received::Reply { text: clients.text("text")?, is_error: Some(true) },
-        "notice" => read_json_notice(clients)?,
-        kind => return Err(format!("who knows the type {kind:?}")),
+        "error" => Received::Reply { text: members.text("text")?, is_error: Some(true) },
+        "notice" => read_json_notice(members)?,
+        kind => return Err(format!("unknown type {kind:?}")),
     })
 }
 
-fn read_json_notice(clients: &mut Members) -> Result<Received, String> {
-    let text = clients.text("text")?;
+fn read_json_notice(members: &mut Members) -> Result<Received, String> {
+    let text = members.text("text")?;
     if let Some(count) = missed(&text) {
-        return Ok(Received::Public(Public::Missed { count, here: Some(clients.number("here")?) }));
+        return Ok(Received::Public(Public::Missed { count, here: Some(members.number("here")?) }));
     }
-    if clients.0.contains_key("here") {
-        let name = Received::Name { name: clients.text("name")?, here: clients.number("here")? };
+    if members.0.contains_key("here") {
+        let name = Received::Name { name: members.text("name")?, here: members.number("here")? };
         return if text == super::WELCOME { Ok(name) } else { Err("not the welcome".to_owned()) };
     }
-    if clients.0.contains_key("from") {
-        let (old, new) = (clients.text("from")?, clients.text("name")?);
-        let can_write = text == format!("{old} is now {new}");
+    if members.0.contains_key("from") {
+        let (old, new) = (members.text("from")?, members.text("name")?);
+        let is_text_right = text == format!("{old} is now {new}");
         let renamed = Received::Public(Public::Renamed { old, new });
-        return if can_write { Ok(renamed) } else { Err("not what it says".to_owned()) };
+        return if is_text_right { Ok(renamed) } else { Err("another text than its names".to_owned()) };
     }
     Ok(Received::Reply { text, is_error: Some(false) })
 }

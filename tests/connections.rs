@@ -144,7 +144,7 @@ fn b3_after_a_port_scan_memory_and_descriptors_are_as_before() {
     assert!(resident <= before.1 + 1024, "{} kB before, {resident} kB after", before.1);
     let counters = server.counters();
     assert!(counters.contains(" 2 online, "), "{counters}");
-    assert!(counters.contains(&format!(" {} accepted, ", SCAN + 3)), "{counters}");
+    assert!(counters.contains(&format!(" {} accepted connections, ", SCAN + 3)), "{counters}");
     expect_relay(&mut sender, &mut receiver);
 }
 

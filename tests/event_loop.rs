@@ -200,6 +200,6 @@ fn e17_a_connection_that_cannot_be_registered_is_refused_and_the_server_lives() 
         exchange(&mut one, &mut two, 10);
         server.signal("USR1");
         let counters = server.wait_for_log("2 online, 20 lines");
-        assert!(counters.contains(&format!("3 accepted, 1 {REGISTER_FAILED}")), "{counters}");
+        assert!(counters.contains(&format!("3 accepted connections, 1 {REGISTER_FAILED}")), "{counters}");
     }
 }

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::swarm::Swarm;
+use common::client_group::ClientGroup;
 use common::texts::DISCONNECTED;
 use common::{Client, Folder, Server, WELCOME, time_limit};
 use hubbub::wire::view::View;
@@ -101,19 +101,19 @@ fn expect_typed_lines_beside_chatters(chatters: usize) {
     server.wait_for_log("(json)");
     let mut slow_reader = Client::connect_to_path(&socket);
     let mut typing = Typing::join(plain);
-    let mut swarm = Swarm::new();
+    let mut group = ClientGroup::new();
     for _ in 0..chatters {
-        swarm.join(plain, WELCOME.len() + 1, Vec::new());
+        group.join(plain, WELCOME.len() + 1, Vec::new());
     }
-    swarm.join(plain, WELCOME.len() + 1, format!("{}\n", "b".repeat(99)).repeat(2500).into_bytes());
+    group.join(plain, WELCOME.len() + 1, format!("{}\n", "b".repeat(99)).repeat(2500).into_bytes());
     let mut next_tick = Instant::now();
     let load = || {
-        swarm.turn(next_tick.saturating_duration_since(Instant::now()), |_, _| {});
+        group.turn(next_tick.saturating_duration_since(Instant::now()), |_, _| {});
         if Instant::now() < next_tick {
             return;
         }
         next_tick += TICK;
-        let (bulk, chatters) = swarm.members.split_last_mut().unwrap();
+        let (bulk, chatters) = group.members.split_last_mut().unwrap();
         for chatter in chatters {
             // Like a program that sends at a fixed rate, it keeps what the socket does not take, up to one second.
             chatter.input.drain(..std::mem::take(&mut chatter.sent));
@@ -159,20 +159,20 @@ fn expect_typed_lines_beside_flooders<Bytes: Into<Vec<u8>>>(view: View, input: i
     const FLOODERS: usize = 400;
     let (mut server, addresses) = Server::start_in_views(&["--stall-timeout", "60", "--report-every", "0"]);
     let mut typing = Typing::join(addresses[View::Plain.index()]);
-    let mut swarm = Swarm::new();
+    let mut group = ClientGroup::new();
     for number in 0..FLOODERS {
-        swarm.join(addresses[view.index()], 1, input(number).into());
+        group.join(addresses[view.index()], 1, input(number).into());
     }
     beside(
         || {
-            swarm.turn(Duration::from_millis(10), |_, _| {});
+            group.turn(Duration::from_millis(10), |_, _| {});
         },
         || typing.exchange(10),
     );
     // The rest of the flood.
     let deadline = Instant::now() + time_limit();
-    while swarm.members.iter().any(|member| member.sent < member.input.len()) {
-        swarm.turn(Duration::from_millis(10), |_, _| {});
+    while group.members.iter().any(|member| member.sent < member.input.len()) {
+        group.turn(Duration::from_millis(10), |_, _| {});
         assert!(Instant::now() < deadline, "the server does not read the whole flood");
     }
     let counters = server.counters();

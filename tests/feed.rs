@@ -311,7 +311,7 @@ fn a_join_with_history_keeps_its_lines_and_takes_no_space_from_others() {
     }
     let all = [history.as_bytes(), &more].concat();
     assert_eq!(pending(&feed, &back), all, "no pending line was overwritten");
-    // With a full feed a newcomer gets half of it, and the free space does not change.
+    // With a full feed a new reader receives half of it, and the free space does not change.
     let space = feed.space();
     let late = feed.join_with_history(1000);
     let replayed = pending(&feed, &late);

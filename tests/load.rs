@@ -373,7 +373,7 @@ fn with_a_pid_the_result_has_the_resource_use_of_the_server() {
     }
     // Linux never assigns this id.
     let why = expect_error(server.address(), "--pid 4294967295", 1);
-    assert_eq!(why, "cannot read /proc/4294967295/stat: No such file or directory");
+    assert_eq!(why, "cannot read \"/proc/4294967295/stat\": No such file or directory; check --pid");
 }
 
 #[test]
@@ -508,7 +508,7 @@ fn a_server_on_a_unix_socket_is_reached_by_its_path() {
     let path = folder.path("socket");
     let address = format!("unix:{}", path.display());
     let why = expect_error(&address, "-c 2", 1);
-    assert_eq!(why, format!("cannot connect to {address}: No such file or directory"));
+    assert_eq!(why, format!("cannot connect to \"{address}\": No such file or directory"));
     TestServer::start(UnixListener::bind(&path).unwrap(), Protocol::Lines, Fault::None);
     expect_fine(&address, "--verify -c 5 -s 2 -n 100", 400);
 }
@@ -535,7 +535,7 @@ fn a_port_without_a_listener_is_named() {
     let port = Port::reserve();
     for options in ["-c 1", "-c 5", "-c 5 --stuck 1"] {
         let why = expect_error(port.address(), options, 1);
-        assert_eq!(why, format!("cannot connect to {}: Connection refused", port.address()));
+        assert_eq!(why, format!("cannot connect to \"{}\": Connection refused", port.address()));
     }
 }
 
@@ -550,7 +550,7 @@ fn the_refusal_of_a_full_room_is_quoted() {
     third.read_to_string(&mut refusal).unwrap();
     assert!(refusal.starts_with("* the room is full"), "{refusal}");
     let sent = format!("the server closed the connection and sent \"{}\"", refusal.trim_end());
-    assert_eq!(why, format!("cannot connect to {}: {sent}", server.address()));
+    assert_eq!(why, format!("cannot connect to \"{}\": {sent}", server.address()));
 }
 
 #[test]
@@ -558,7 +558,7 @@ fn a_client_that_received_only_a_notice_does_not_count_as_joined() {
     let address = greet_and_then("* not today\n", std::mem::forget);
     let why = expect_error(&address, "-c 2 --timeout 0.5", 1);
     let reason = "only 0 of 2 clients receive lines; the server sent \"* not today\"";
-    assert_eq!(why, format!("cannot connect to {address}: {reason}"));
+    assert_eq!(why, format!("cannot connect to \"{address}\": {reason}"));
 }
 
 #[test]
@@ -566,7 +566,7 @@ fn a_wrong_command_line_is_reported_in_one_line() {
     let wrong = ["-b 3", "--protocol smtp", "-s 5 -c 2", "127.0.0.1:1", "--unknown", "-n -1", "--timeout 0"];
     for options in wrong {
         let why = expect_error("127.0.0.1:9", options, 2);
-        assert!(why.ends_with(" (see hubbub-load --help)"), "{why}");
+        assert!(why.ends_with(" (hubbub-load --help lists the options)"), "{why}");
     }
 }
 

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::swarm::Swarm;
+use common::client_group::ClientGroup;
 use common::texts::DISCONNECTED;
 use common::{Server, WELCOME, time_limit};
 use hubbub::wire::view::View;
@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 /// Lets all clients send and receive until `is_complete`. `receive` gets a client's index and its bytes.
 #[track_caller]
 fn drive<State>(
-    swarm: &mut Swarm,
+    group: &mut ClientGroup,
     state: &mut State,
     receive: impl Fn(&mut State, usize, &[u8]),
     mut is_complete: impl FnMut(&State) -> bool,
 ) {
     let mut last_progress = Instant::now();
     while !is_complete(state) {
-        if swarm.turn(Duration::from_millis(100), |index, bytes| receive(state, index, bytes)) {
+        if group.turn(Duration::from_millis(100), |index, bytes| receive(state, index, bytes)) {
             last_progress = Instant::now();
         }
         assert!(last_progress.elapsed() < time_limit(), "no progress, and some clients lack lines");
@@ -55,15 +55,15 @@ impl PlainRoom {
     #[track_caller]
     fn run(server: &Server, count: usize, inputs: &[Vec<u8>], mut meanwhile: impl FnMut()) -> Self {
         let total = inputs.iter().map(Vec::len).sum::<usize>();
-        let (mut room, mut swarm) = (Self { incomplete: count, ..Self::default() }, Swarm::new());
+        let (mut room, mut group) = (Self { incomplete: count, ..Self::default() }, ClientGroup::new());
         for index in 0..count {
             let input = inputs.get(index).cloned().unwrap_or_default();
             let expected_bytes = total - input.len();
             let received = (index < inputs.len()).then(Vec::new);
             room.clients.push(PlainClient { received, received_bytes: 0, expected_bytes });
-            swarm.join(server.address(), WELCOME.len() + 1, input);
+            group.join(server.address(), WELCOME.len() + 1, input);
         }
-        drive(&mut swarm, &mut room, Self::receive, |room| {
+        drive(&mut group, &mut room, Self::receive, |room| {
             meanwhile();
             room.incomplete == 0
         });
@@ -227,14 +227,14 @@ fn a_thousand_clients_in_three_views_receive_the_same_lines_in_the_same_order() 
     // Few by default, because a debug build is slow.
     let lines = std::env::var("HUBBUB_LINES").map_or(2000, |lines| lines.parse().unwrap());
     let (mut server, addresses) = Server::start_in_views(&["--stall-timeout", "60"]);
-    let (mut swarm, mut clients) = (Swarm::new(), Vec::new());
+    let (mut group, mut clients) = (ClientGroup::new(), Vec::new());
     for number in 0..CLIENTS {
         let view = View::ALL[number % 3];
         let line = |turn| format!("sender {number} sends line {turn:40}\n");
         let is_sender = number < SENDERS;
         let input = if is_sender { (0..lines / SENDERS).map(line).collect() } else { String::new() };
         // After the first byte of the welcome the client is in the room.
-        swarm.join(addresses[view.index()], 1, input.into_bytes());
+        group.join(addresses[view.index()], 1, input.into_bytes());
         clients.push(ViewClient {
             view,
             partial: Vec::new(),
@@ -245,7 +245,7 @@ fn a_thousand_clients_in_three_views_receive_the_same_lines_in_the_same_order() 
     }
     let expected = |number: usize| if number < SENDERS { lines - lines / SENDERS } else { lines };
     drive(
-        &mut swarm,
+        &mut group,
         &mut clients,
         |clients, number, bytes| clients[number].receive(bytes),
         |clients| clients.iter().enumerate().all(|(number, client)| client.count >= expected(number)),

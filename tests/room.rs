@@ -116,7 +116,7 @@ fn the_log_shows_joins_leaves_and_counts_and_no_message() {
     server.wait_for_log(&format!("{address} left, 1 online"));
     server.wait_for_log("1 online, 0 lines relayed since the last report");
     server.signal("USR1");
-    server.wait_for_log("1 online, 2 lines (17 bytes) relayed, 2 accepted, 1 left, 17 bytes in");
+    server.wait_for_log("1 online, 2 lines (17 bytes) relayed, 2 accepted connections, 1 left, 17 bytes in");
     server.assert_not_logged("secret");
 }
 

@@ -189,7 +189,10 @@ fn d5_usr1_logs_the_counters() {
     server.wait_for_log(" left, 2 online");
     server.signal("USR1");
     let line = server.wait_for_log("accepted");
-    assert!(line.contains("[INFO] 2 online, 1 line (6 bytes) relayed, 3 accepted, 1 left"), "{line}");
+    assert!(
+        line.contains("[INFO] 2 online, 1 line (6 bytes) relayed, 3 accepted connections, 1 left"),
+        "{line}"
+    );
     assert!(line.contains("6 bytes in"), "{line}");
 }
 

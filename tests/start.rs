@@ -29,10 +29,20 @@ fn cannot_run(command: Command, expected: &str) {
 fn d7_the_error_of_a_port_in_use_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    cannot_run(program(&["-l", &address]), &format!("cannot listen on {address}: Address already in use"));
+    cannot_run(
+        program(&["-l", &address]),
+        &format!(
+            "cannot listen on \"{address}\": Address already in use; choose another address with --listen"
+        ),
+    );
     let port = taken.local_addr().unwrap().port();
     let anywhere = format!("0.0.0.0:{port}");
-    cannot_run(program(&["-l", &anywhere]), &format!("cannot listen on {anywhere}: Address already in use"));
+    cannot_run(
+        program(&["-l", &anywhere]),
+        &format!(
+            "cannot listen on \"{anywhere}\": Address already in use; choose another address with --listen"
+        ),
+    );
 }
 
 /// Runs a shell script in a network of its own, in which the default ports are free. The processes of the script end
@@ -71,14 +81,19 @@ fn d7_the_error_names_which_of_the_default_ports_is_in_use() {
         );
         let mut command = in_own_network(&script);
         command.env("LOG", folder.path(&port.to_string()));
-        cannot_run(command, &format!("cannot listen on 127.0.0.1:{port}: Address already in use"));
+        cannot_run(
+            command,
+            &format!(
+                "cannot listen on \"127.0.0.1:{port}\": Address already in use; choose another address with --listen"
+            ),
+        );
     }
 }
 
 #[test]
 fn d8_an_address_of_another_machine_is_an_error() {
     // Reserved for documentation (RFC 5737): no machine has it.
-    let why = "cannot listen on 192.0.2.1:0: Cannot assign requested address";
+    let why = "cannot listen on \"192.0.2.1:0\": Cannot assign requested address";
     cannot_run(program(&["-l", "192.0.2.1:0"]), why);
 }
 
@@ -89,7 +104,7 @@ fn d8_a_bad_host_and_a_missing_ipv6_address_are_errors_of_the_same_form() {
     for address in ["no..host:0", "[2001:db8::1]:0"] {
         let (status, output, error) = run(&["-l", address]);
         assert_eq!((status, output.as_str(), error.lines().count()), (Some(1), "", 1), "{error}");
-        assert!(error.starts_with(&format!("hubbub: cannot listen on {address}: ")), "{error}");
+        assert!(error.starts_with(&format!("hubbub: cannot listen on \"{address}\": ")), "{error}");
         assert!(!error.contains("os error") && !error.contains("panicked"), "{error}");
     }
 }
@@ -102,7 +117,7 @@ fn d8_a_privileged_port_is_an_error() {
         "set net.ipv4.ip_unprivileged_port_start to 1024: here no port is privileged"
     );
     let command = without_capability("net_bind_service", program(&["-l", "127.0.0.1:1"]));
-    cannot_run(command, "cannot listen on 127.0.0.1:1: Permission denied");
+    cannot_run(command, "cannot listen on \"127.0.0.1:1\": Permission denied");
 }
 
 #[test]

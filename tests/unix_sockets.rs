@@ -117,7 +117,10 @@ fn the_socket_of_a_running_process_is_never_replaced() {
     let folder = Folder::new("unix-live");
     let path = folder.path("room");
     let mut server = start(&path, &["-v"]);
-    let expected = format!("hubbub: cannot listen on {}: Address already in use\n", at(&path));
+    let expected = format!(
+        "hubbub: cannot listen on \"{}\": Address already in use; choose another address with --listen\n",
+        at(&path)
+    );
     for address in [at(&path), format!("json:{}", at(&path))] {
         let (status, out, err) = run(&["-q", "-l", &address]);
         assert_eq!((status, out.as_str(), err.as_str()), (Some(1), "", expected.as_str()));
@@ -135,7 +138,12 @@ fn the_socket_of_a_running_process_is_never_replaced() {
     let (status, _, err) = run(&["-q", "-l", &twice, "-l", &twice]);
     assert_eq!(
         (status, err),
-        (Some(1), format!("hubbub: cannot listen on {twice}: Address already in use\n"))
+        (
+            Some(1),
+            format!(
+                "hubbub: cannot listen on \"{twice}\": Address already in use; choose another address with --listen\n"
+            )
+        )
     );
     assert!(!folder.path("twice").exists(), "its own file is removed");
 }
@@ -151,7 +159,12 @@ fn a_file_that_is_not_a_socket_is_never_replaced() {
         let (status, _, err) = run(&["-l", &place]);
         assert_eq!(
             (status, err),
-            (Some(1), format!("hubbub: cannot listen on {place}: Address already in use\n"))
+            (
+                Some(1),
+                format!(
+                    "hubbub: cannot listen on \"{place}\": Address already in use; choose another address with --listen\n"
+                )
+            )
         );
     }
     assert_eq!(fs::read(folder.path("file")).unwrap(), b"precious");
@@ -167,7 +180,7 @@ fn the_error_of_an_unusable_path_gives_the_reason() {
     for (path, why) in [(absent, "No such file or directory"), (long, "the path is too long")] {
         let (status, _, err) = run(&["-l", &at(&path)]);
         assert_eq!(status, Some(1), "{err}");
-        assert!(err.starts_with(&format!("hubbub: cannot listen on {}: ", at(&path))), "{err}");
+        assert!(err.starts_with(&format!("hubbub: cannot listen on \"{}\": ", at(&path))), "{err}");
         assert!(err.contains(why) && err.lines().count() == 1, "{err}");
     }
     let closed = folder.path("closed");
@@ -176,7 +189,7 @@ fn the_error_of_an_unusable_path_gives_the_reason() {
     let place = at(&closed.join("room"));
     let refused = run_to_end(without_capability("dac_override", program(&["-l", &place])));
     assert_eq!(refused.0, Some(1));
-    assert_eq!(refused.2, format!("hubbub: cannot listen on {place}: Permission denied\n"));
+    assert_eq!(refused.2, format!("hubbub: cannot listen on \"{place}\": Permission denied\n"));
 }
 
 /// Killed at the end of the test, also if the test fails.
@@ -276,7 +289,10 @@ fn a_stale_file_without_owner_access_is_replaced_and_one_in_use_keeps_its_mode()
     let path = folder.path("room");
     let server = start(&path, &["--unix-mode", "0060"]);
     let again = || without_capability("dac_override", program(&["-q", "-l", &at(&path)]));
-    let expected = format!("hubbub: cannot listen on {}: Address already in use\n", at(&path));
+    let expected = format!(
+        "hubbub: cannot listen on \"{}\": Address already in use; choose another address with --listen\n",
+        at(&path)
+    );
     assert_eq!(run_to_end(again()), (Some(1), String::new(), expected));
     assert_eq!(mode(&path), 0o060);
     server.signal("KILL");
@@ -298,7 +314,7 @@ fn a_stale_file_in_a_directory_that_cannot_be_locked_is_an_error() {
     let (status, _, err) = run_to_end(without_capability("dac_override,-dac_read_search", command));
     let why =
         "a stale socket file is there, and its directory cannot be locked to replace it: remove the file";
-    assert_eq!((status, err), (Some(1), format!("hubbub: cannot listen on {}: {why}\n", at(&path))));
+    assert_eq!((status, err), (Some(1), format!("hubbub: cannot listen on \"{}\": {why}\n", at(&path))));
     assert!(path.exists());
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
 }

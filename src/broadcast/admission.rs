@@ -54,13 +54,13 @@ impl ReadBudget {
     pub const UNLIMITED: Self = Self { space: usize::MAX, lines: usize::MAX };
 }
 
-/// What is known of a client that asks to be read.
+/// The state of a client with input, on which its read permit depends.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadRequest {
     /// Bytes of its unfinished line.
     pub held: usize,
-    /// The space that an older sender waits for. Bulk senders leave it alone, so that shorter lines do not
-    /// overtake a long one for ever.
+    /// The space that the oldest blocked sender waits for. Other bulk senders are not read until there is that
+    /// much, so that shorter lines do not overtake a long line for ever.
     pub claimed: usize,
     /// Whether it has waited for space until now.
     pub is_paused: bool,
@@ -170,7 +170,7 @@ impl Admission {
         &self,
         channels: &[Channel],
         sender: &SendRate,
-        ask: ReadRequest,
+        request: ReadRequest,
         now: Moment,
     ) -> ReadPermit {
         let mut lines = usize::MAX;
@@ -180,11 +180,11 @@ impl Admission {
                 return ReadPermit::At(sender.usage.next_line_at(limit, now));
             }
         }
-        let budget = self.bulk_budget(channels, ask.held, ask.claimed).or_else(|| {
+        let budget = self.bulk_budget(channels, request.held, request.claimed).or_else(|| {
             let credit = &sender.credit;
             let balance =
-                if ask.is_paused { credit.paused_balance() } else { credit.balance(self.credit, now) };
-            self.interactive_budget(channels, balance, ask.held)
+                if request.is_paused { credit.paused_balance() } else { credit.balance(self.credit, now) };
+            self.interactive_budget(channels, balance, request.held)
         });
         match budget {
             Some(budget) => ReadPermit::Now(ReadBudget { lines: budget.lines.min(lines), ..budget }),

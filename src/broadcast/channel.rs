@@ -13,7 +13,7 @@ pub struct Channel {
     feed: Feed,
     cost: LineCost,
     stall: StallTimer,
-    /// Clients that read here.
+    /// Number of readers.
     readers: usize,
     has_history: bool,
     /// Notices for which there was no space. When there is space again, one line tells their number.
@@ -51,7 +51,7 @@ impl Channel {
         self.readers -= 1;
     }
 
-    /// Whether lines are of use here: a client reads them now, or a new one may read them as history.
+    /// Whether lines must be appended: the channel has readers, or history for new ones.
     pub const fn is_used(&self) -> bool {
         self.readers > 0 || self.has_history
     }

@@ -32,7 +32,8 @@ impl CreditRules {
         self.max / 4
     }
 
-    /// High credit, 3/4 of the most: a new client has it after half a second, a bulk sender after 2.75 s.
+    /// High credit, 3/4 of the most: a new client has it after half a second, a bulk sender after 2.75 s of
+    /// silence.
     pub const fn high(self) -> i32 {
         self.max / 4 * 3
     }

@@ -47,7 +47,7 @@ impl NameError {
     pub fn message(&self, name: &str) -> String {
         match self {
             Self::Invalid => format!(
-                "invalid name \"{name}\": use letters, digits, _ - and . (at most {MAX_CHARS}), for example /nick alice"
+                "invalid name \"{name}\": use letters, digits, _ - and . (at most {MAX_CHARS} characters), for example /nick alice"
             ),
             Self::Taken => format!("the name \"{name}\" is taken: choose another"),
             Self::Reserved => format!("the name \"{name}\" is reserved: choose another"),

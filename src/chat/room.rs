@@ -93,7 +93,7 @@ impl fmt::Display for RelayStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}) relayed", count(self.lines, "line"), count(self.bytes, "byte"))?;
         if self.too_long > 0 {
-            write!(f, ", {} too long", self.too_long)?;
+            write!(f, ", {} refused as too long", count(self.too_long, "line"))?;
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Room {
         }
     }
 
-    /// Notes that a client that had joined was removed, and reads no more.
+    /// Notes that a client that had joined was removed: its view has one reader less.
     pub fn remove_reader(&mut self, view: View) {
         self.channel_mut(view).leave();
     }

@@ -93,7 +93,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         return Ok(Invocation::Print(format!("hubbub {}\n", env!("CARGO_PKG_VERSION"))));
     }
     if let Some(extra) = matches.free.first() {
-        return Err(format!("unexpected argument \"{extra}\""));
+        return Err(format!("unexpected argument \"{extra}\": write --listen before an address"));
     }
     options(&matches).map(Box::new).map(Invocation::Run)
 }
@@ -427,7 +427,7 @@ mod tests {
             (&["--feed"], "--feed needs a value"),
             (&["--raw=yes"], "--raw takes no value"),
             (&["--raw", "--raw"], "--raw may be given only once"),
-            (&["extra"], "unexpected argument \"extra\""),
+            (&["extra"], "unexpected argument \"extra\": write --listen before an address"),
             (&["-q", "-v"], "--quiet and --verbose exclude each other: give only one of them"),
             (&["-l", "9090x"], "--listen \"9090x\": the port must be a number from 0 to 65535"),
             (

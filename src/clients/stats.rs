@@ -25,7 +25,7 @@ pub struct Stats {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} accepted", self.accepted)?;
+        f.write_str(&count(self.accepted, "accepted connection"))?;
         for (label, number) in CloseReason::labels().zip(self.closed).filter(|&(_, number)| number > 0) {
             write!(f, ", {number} {label}")?;
         }

@@ -86,7 +86,7 @@ impl Acceptor {
     ) -> Result<Self, ListenError> {
         let mut listeners = Vec::new();
         for InheritedSocket { view, socket } in inherited {
-            let cannot = |why| ListenError { address: "an inherited socket".to_owned(), why };
+            let cannot = |why| ListenError { address: "inherited socket".to_owned(), why };
             let (listener, address) = Listener::adopt(socket, config.peer_timeout).map_err(cannot)?;
             listeners.push(AcceptorListener { _file: None, listener, view, address, ready: false });
         }
@@ -225,7 +225,11 @@ impl Acceptor {
     fn warn_limited(&mut self, error: &io::Error, now: Moment) {
         if self.last_warning.is_none_or(|last| now.since(last) >= WARN_EVERY) {
             self.last_warning = Some(now);
-            warn!("cannot accept connections for now: {}", os_error::text(error));
+            let advice = match Errno::from_io_error(error) {
+                Some(Errno::MFILE) => "; raise the limit with ulimit -n",
+                _ => "",
+            };
+            warn!("cannot accept connections for now: {}{advice}", os_error::text(error));
         }
     }
 

@@ -117,6 +117,10 @@ pub struct ListenError {
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.address, os_error::text(&self.why))
+        write!(f, "cannot listen on \"{}\": {}", self.address, os_error::text(&self.why))?;
+        match self.why.kind() {
+            io::ErrorKind::AddrInUse => f.write_str("; choose another address with --listen"),
+            _ => Ok(()),
+        }
     }
 }

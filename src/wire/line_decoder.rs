@@ -125,7 +125,8 @@ impl LineDecoder {
         }
     }
 
-    /// The length of the line that ends after `text`, if it is over `longest`. A line that is refused anyway is not.
+    /// The length of the line that ends after `text`, if it is more than `longest`. `None` also for a line that is
+    /// refused as too long.
     fn line_over(&self, text: &[u8], longest: usize, rules: &LineRules) -> Option<usize> {
         // A CR is a part of the line end.
         let has_cr = !rules.raw && (text.last() == Some(&b'\r') || text.is_empty() && self.is_after_cr());

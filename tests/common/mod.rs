@@ -7,11 +7,11 @@
 #![allow(unreachable_pub, reason = "a module of several test binaries, each of which is its own crate")]
 
 mod client;
+pub mod client_group;
 mod process;
 pub mod random;
 pub mod scripted;
 mod server;
-pub mod swarm;
 pub mod texts;
 pub mod twin;
 

@@ -24,7 +24,9 @@ pub fn line_too_long(limit: usize) -> String {
     format!("{LINE_TOO_LONG}; the limit is {limit} bytes")
 }
 pub fn invalid_name(name: &str) -> String {
-    format!("invalid name \"{name}\": use letters, digits, _ - and . (at most 24), for example /nick alice")
+    format!(
+        "invalid name \"{name}\": use letters, digits, _ - and . (at most 24 characters), for example /nick alice"
+    )
 }
 pub fn name_taken(name: &str) -> String {
     format!("the name \"{name}\" is taken: choose another")

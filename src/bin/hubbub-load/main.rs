@@ -44,7 +44,9 @@ fn main() -> ExitCode {
                 Err(why) => fail(&why, FAILED),
             };
         }
-        Err(why) => return fail(&format!("{why} (see hubbub-load --help)"), WRONG_COMMAND_LINE),
+        Err(why) => {
+            return fail(&format!("{why} (hubbub-load --help lists the options)"), WRONG_COMMAND_LINE);
+        }
     };
     let target = match Target::resolve(&options.address, options.allow_remote) {
         Ok(target) => target,

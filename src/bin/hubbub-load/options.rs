@@ -136,10 +136,10 @@ Try it: start hubbub, then run 'hubbub-load --verify' in another terminal.
 
 fn options(matches: &Matches) -> Result<Options, String> {
     if let Some(extra) = matches.free.get(1) {
-        return Err(format!("unexpected argument \"{extra}\": only one address is allowed"));
+        return Err(format!("unexpected argument \"{extra}\": give at most one ADDR"));
     }
     let address = match matches.free.first() {
-        Some(text) => Address::parse(text).map_err(|why| format!("address \"{text}\": {why}"))?,
+        Some(text) => Address::parse(text).map_err(|why| format!("ADDR \"{text}\": {why}"))?,
         None => Address::default(),
     };
     let count = |name, least, most| value(matches, name, |text| parse_count(text, least, most));

@@ -54,8 +54,9 @@ impl Process {
     pub(crate) fn usage(&self) -> Result<Usage, String> {
         let file = |name| {
             let path = format!("/proc/{}/{name}", self.pid);
-            std::fs::read_to_string(&path)
-                .map_err(|error| format!("cannot read {path}: {}", hubbub::util::os_error::text(&error)))
+            std::fs::read_to_string(&path).map_err(|error| {
+                format!("cannot read \"{path}\": {}; check --pid", hubbub::util::os_error::text(&error))
+            })
         };
         let (stat, status) = (file("stat")?, file("status")?);
         // The second of the fields, counted from 1, is a name in brackets that may contain blanks: split after it.
@@ -72,7 +73,7 @@ impl Process {
             let cpu = self.run_time().unwrap_or(user + system);
             Some(Usage { cpu, user, system, resident: memory("VmRSS:")?, peak: memory("VmHWM:")? })
         };
-        usage().ok_or_else(|| format!("process {} has ended", self.pid))
+        usage().ok_or_else(|| format!("--pid \"{}\": the process has ended", self.pid))
     }
 
     /// Returns the CPU time of all threads in nanoseconds; a tick has 10 ms. Not every kernel counts it: see

@@ -93,7 +93,7 @@ fn connect_all(options: &Options, target: Target) -> Result<Clients, String> {
     let recorder = Recorder::new(workload, run_number())?;
     let schedule = Schedule { lines, rate: options.rate, window: options.window };
     let side_options = SideOptions { stuck: options.stuck, slow: options.slow, churn: options.churn };
-    let cannot_connect = |why| format!("cannot connect to {}: {why}", options.address);
+    let cannot_connect = |why| format!("cannot connect to \"{}\": {why}", options.address);
     let mut clients = Clients::new(target, recorder, schedule, side_options).map_err(cannot_connect)?;
     wait_until_joined(&mut clients, options).map_err(cannot_connect)?;
     Ok(clients)

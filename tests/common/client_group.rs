@@ -42,14 +42,14 @@ impl Member {
 }
 
 /// Clients that share one poll.
-pub struct Swarm {
+pub struct ClientGroup {
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
     pub members: Vec<Member>,
 }
 
-impl Swarm {
+impl ClientGroup {
     pub fn new() -> Self {
         let (poll, events) = (Poll::new().unwrap(), Events::with_capacity(1024));
         Self { poll, events, buffer: vec![0; 256 * 1024], members: Vec::new() }

@@ -234,7 +234,7 @@ impl ClientModel {
                 self.stage = Stage::Closed(CloseReason::ConnectionLost(error))
             }
             (_, ErrorKind::WouldBlock) => {}
-            _ => self.lose(kind),
+            _ => self.on_error(kind),
         }
     }
 
@@ -245,12 +245,12 @@ impl ClientModel {
                 self.outbox.clear();
                 self.stage = Stage::WriteFailed(kind);
             }
-            _ => self.lose(kind),
+            _ => self.on_error(kind),
         }
     }
 
     /// A client that was refused keeps that reason, however its socket fails then.
-    fn lose(&mut self, kind: ErrorKind) {
+    fn on_error(&mut self, kind: ErrorKind) {
         self.stage = Stage::Closed(match self.stage {
             Stage::Draining(close_reason) => close_reason,
             Stage::Closing(close_reason) if close_reason != CloseReason::ClosedByPeer => close_reason,

@@ -104,7 +104,7 @@ impl Simulation {
                 self.turn();
             }
             if self.world.random.one_in(4) {
-                self.settle();
+                self.run_until_idle();
             }
         }
         self.world.step += 1;
@@ -347,7 +347,7 @@ impl Simulation {
     }
 
     /// Runs turns until all work that is left waits for an event or a deadline.
-    fn settle(&mut self) {
+    fn run_until_idle(&mut self) {
         for _ in 0..MAX_TURNS {
             if !self.world.server.clients.has_work() {
                 return;
@@ -363,7 +363,7 @@ impl Simulation {
             client.deliver_events(&mut self.world.server);
         }
         self.turn();
-        self.settle();
+        self.run_until_idle();
     }
 
     /// Stuck readers are disconnected in time, so that the input of all others is handled.

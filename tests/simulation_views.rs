@@ -139,7 +139,7 @@ impl Simulation {
                 self.turn();
             }
             if self.world.random.one_in(4) {
-                self.settle();
+                self.run_until_idle();
             }
         }
         self.world.step += 1;
@@ -295,8 +295,8 @@ impl Simulation {
         self.world.server.now = self.world.server.now.after(span);
         let observers = self.model.orders.len();
         for (_, observer) in self.model.clients.range_mut(..=observers) {
-            let is_silent = observer.scripted.unread() == 0 && !observer.has_ended_input;
-            if is_silent && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
+            let is_idle = observer.scripted.unread() == 0 && !observer.has_ended_input;
+            if is_idle && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
                 observer.scripted.queue_input("\n");
                 observer.events.0 = true;
             }
@@ -344,7 +344,7 @@ impl Simulation {
 
     /// Runs turns until all work that is left waits for an event or a deadline. Then fast readers have received
     /// everything.
-    fn settle(&mut self) {
+    fn run_until_idle(&mut self) {
         for _ in 0..MAX_TURNS {
             if !self.world.server.clients.has_work() {
                 return self.model.check_fast_readers();
@@ -360,7 +360,7 @@ impl Simulation {
             client.deliver_events(&mut self.world.server);
         }
         self.turn();
-        self.settle();
+        self.run_until_idle();
     }
 }
 

@@ -64,7 +64,7 @@ pub fn run<T>(
         Err(why) => Err(Failure::wrong_command_line(format!("{why} ({name} --help lists the options)"))),
     };
     result.unwrap_or_else(|failure| {
-        complain(name, &failure.why);
+        print_error(name, &failure.why);
         ExitCode::from(failure.status)
     })
 }
@@ -172,7 +172,7 @@ pub fn parse_size(text: &str, range: RangeInclusive<usize>) -> Result<usize, Str
 }
 
 /// Writes an error of `program` to standard error, as one line whatever `why` quotes.
-pub fn complain(program: &str, why: &str) {
+pub fn print_error(program: &str, why: &str) {
     let why = escape::escape(why.as_bytes());
     _ = writeln!(std::io::stderr(), "{program}: {}", String::from_utf8_lossy(&why));
 }

@@ -97,7 +97,7 @@ fn c10_five_clients_that_send_one_letter_lines_cannot_use_up_the_reserve_of_a_sl
 fn c10_floods_that_wait_for_a_slow_reader_take_turns() {
     let (mut server, bulk) = ScriptedServer::with_clients::<10>(FEED);
     let slow = server.join();
-    server.settle();
+    server.run_until_idle();
     slow.accepts([], Accept::WouldBlock);
     let flood = lines(8 * FEED);
     for sender in &bulk {

@@ -16,7 +16,7 @@ fn c6_the_limit_per_address_refuses_one_connection_more_and_frees_the_place_of_a
     let other = server.join_from(from("10.0.0.2"));
     let same_network = ["2001:db8::1", "2001:db8::2"].map(|address| server.join_from(from(address)));
     let third_of_network = server.join_from(from("2001:db8::ffff"));
-    server.settle();
+    server.run_until_idle();
     for refused in [&third, &third_of_network] {
         refused.expect_received("* too many connections from your address (2): try again later\n");
         assert!(refused.script().is_shut_down);
@@ -29,7 +29,7 @@ fn c6_the_limit_per_address_refuses_one_connection_more_and_frees_the_place_of_a
     }
     server.end(&first[1]);
     let next = server.join_from(from("10.0.0.1"));
-    server.settle();
+    server.run_until_idle();
     server.send(&first[0], "welcome\n");
     next.expect_received("welcome\n");
     assert_eq!(server.closed(CloseReason::PerAddressLimit), 2);

@@ -18,7 +18,7 @@ fn e1_an_event_for_a_removed_client_does_not_reach_the_client_in_its_slot() {
     server.end(&old);
     assert!(old.is_removed());
     let new = server.join();
-    server.settle();
+    server.run_until_idle();
     assert!(!server.clients.mark_ready(old.id, true, true, server.now), "the id is no longer known");
     assert!(!server.clients.has_work());
     assert_eq!(new.script().reads, 0);
@@ -35,7 +35,7 @@ fn e2_an_event_for_an_unknown_id_is_counted_and_does_nothing() {
         assert_eq!(server.clients.stats.stale, stale + 1);
         server.clients.mark_reset(ClientId::from_number(number));
     }
-    server.settle();
+    server.run_until_idle();
     assert_eq!(server.clients.online(), 1);
 }
 
@@ -45,7 +45,7 @@ fn e5_a_line_and_a_reset_in_one_turn_are_a_message_and_a_lost_connection() {
     sender.queue_input("goodbye\n");
     sender.queue_error(ErrorKind::ConnectionReset);
     server.report_readable(&sender);
-    server.settle();
+    server.run_until_idle();
     reader.expect_received("goodbye\n");
     assert!(sender.is_removed());
     assert_eq!(server.lost(), 1);
@@ -55,7 +55,7 @@ fn e5_a_line_and_a_reset_in_one_turn_are_a_message_and_a_lost_connection() {
 fn e6_clients_that_end_in_one_turn_in_different_ways_are_removed_and_the_others_lose_nothing() {
     let mut server = ScriptedServer::with_welcome(FEED, "");
     let clients = (0..200).map(|_| server.join()).collect::<Vec<_>>();
-    server.settle();
+    server.run_until_idle();
     let mut expected = String::new();
     for (number, client) in clients.iter().enumerate() {
         match number % 5 {
@@ -95,7 +95,7 @@ fn e12_an_error_event_alone_closes_nothing_and_a_failed_read_closes() {
     let (mut server, [client, other]) = ScriptedServer::with_clients(FEED);
     // The server reports an error and a hang-up as readable and writable.
     assert!(server.clients.mark_ready(client.id, true, true, server.now));
-    server.settle();
+    server.run_until_idle();
     assert!(!client.is_removed());
     server.send(&other, "still there?\n");
     client.expect_received("still there?\n");
@@ -103,7 +103,7 @@ fn e12_an_error_event_alone_closes_nothing_and_a_failed_read_closes() {
     other.expect_received("yes\n");
     client.queue_error(ErrorKind::ConnectionReset);
     assert!(server.clients.mark_ready(client.id, true, true, server.now));
-    server.settle();
+    server.run_until_idle();
     assert!(client.is_removed());
     assert_eq!((server.lost(), server.clients.online()), (1, 1));
 }
@@ -114,7 +114,7 @@ fn d1_a_blocked_sender_is_drained_at_shutdown_before_it_is_closed() {
     block(&mut server, &stuck, &bulk);
     bulk.queue_end();
     server.shut_down();
-    server.settle();
+    server.run_until_idle();
     assert!(bulk.script().is_shut_down);
     assert_eq!(
         server.pending_input(&bulk),
@@ -144,7 +144,7 @@ fn b18_a_refused_client_is_read_to_its_end_before_it_is_closed() {
         browser.queue_input(lines(1000));
     }
     server.report_readable(&browser);
-    server.settle();
+    server.run_until_idle();
     assert!(browser.received().starts_with(b"* this is a chat room, not a web server"));
     assert!(browser.script().is_shut_down);
     assert_eq!((server.clients.online(), server.pending_input(&browser)), (1, 0), "it is read, and stays");

@@ -100,7 +100,7 @@ fn e6_many_clients_that_leave_in_one_turn_are_announced_in_their_order_to_a_slow
     let (slow, reader, bulk) =
         (server.join_in_view(View::Named), server.join_in_view(View::Named), server.join());
     let leaving = (0..100).map(|_| server.join()).collect::<Vec<_>>();
-    server.settle();
+    server.run_until_idle();
     announce(&mut server);
     slow.accepts([], Accept::WouldBlock);
     server.send(&bulk, lines(20 * 500));
@@ -110,7 +110,7 @@ fn e6_many_clients_that_leave_in_one_turn_are_announced_in_their_order_to_a_slow
         client.queue_end();
         server.report_readable(client);
     }
-    server.settle();
+    server.run_until_idle();
     server.accept_all(&slow);
     for client in [&slow, &reader] {
         let received = String::from_utf8(client.received()).unwrap();
@@ -130,7 +130,7 @@ fn a_client_that_leaves_while_others_send_is_announced_between_their_lines_and_t
         let mut server = ScriptedServer::new(RoomConfig { views, history, ..config(FEED) }, limits());
         let (named, sender) = (server.join_in_view(View::Named), server.join());
         let leaving = (0..9).map(|_| server.join()).collect::<Vec<_>>();
-        server.settle();
+        server.run_until_idle();
         announce(&mut server);
         let before = named.received().len();
         let mut expected = String::new();
@@ -145,7 +145,7 @@ fn a_client_that_leaves_while_others_send_is_announced_between_their_lines_and_t
             server.turn();
             expected += &format!("* anon{} left\n<anon2> line {index}\n", index + 3);
         }
-        server.settle();
+        server.run_until_idle();
         assert_eq!(String::from_utf8_lossy(&named.received()[before..]), expected, "history {history}");
     }
 }
@@ -159,7 +159,7 @@ fn a_stuck_reader_holds_up_notices_for_the_others_at_most_the_stall_timeout() {
     announce(&mut server);
     stuck.accepts([], Accept::WouldBlock);
     let _clients = (0..5000).map(|_| server.join()).collect::<Vec<_>>();
-    server.settle();
+    server.run_until_idle();
     for _ in 0..8 {
         server.advance(SECOND);
     }

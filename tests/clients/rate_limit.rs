@@ -20,7 +20,7 @@ fn c9_a_flood_is_relayed_at_the_rate_limit_and_loses_nothing() {
     sender.queue_input(&flood);
     sender.queue_end();
     server.report_readable(&sender);
-    server.settle();
+    server.run_until_idle();
     assert_eq!(reader.lines(), 100, "ten seconds' worth at once");
     assert_eq!(server.pending_input(&sender), flood.len() - 100 * 20);
     for second in 1..=15 {
@@ -78,7 +78,7 @@ fn c9_a_rate_limited_client_is_drained_at_shutdown() {
     server.send(&sender, lines(20 * 100));
     sender.queue_end();
     server.shut_down();
-    server.settle();
+    server.run_until_idle();
     assert_eq!(server.pending_input(&sender), 0);
     assert_eq!(reader.lines(), 10, "what was not handled is not relayed");
     assert!(sender.script().is_shut_down && reader.script().is_shut_down);
@@ -107,7 +107,7 @@ fn a13_an_unfinished_line_before_a_reset_is_dropped_with_a_rate_limit_too() {
         sender.queue_input([&lines(20 * lines_before)[..], b"unfinished"].concat());
         sender.queue_error(ErrorKind::ConnectionReset);
         server.report_readable(&sender);
-        server.settle();
+        server.run_until_idle();
         for _ in 0..5 {
             server.advance(SECOND);
         }

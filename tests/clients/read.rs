@@ -23,7 +23,7 @@ fn e10_a_blocked_sender_is_read_again_without_an_event_once_the_stuck_reader_rea
         if is_lost {
             reader.queue_error(ErrorKind::ConnectionReset);
             server.report_readable(&reader);
-            server.settle();
+            server.run_until_idle();
             assert!(reader.is_removed());
         } else {
             server.accept_all(&reader);
@@ -61,7 +61,7 @@ fn e11_the_end_of_input_behind_a_short_read_is_found_with_one_event() {
         sender.queue_input(sent);
         sender.queue_end();
         server.report_readable(&sender);
-        server.settle();
+        server.run_until_idle();
         reader.expect_received(received);
         assert!(sender.script().is_shut_down && sender.is_removed());
         assert_eq!(server.closed(CloseReason::ClosedByPeer), 1);
@@ -81,7 +81,7 @@ fn e13_the_loop_does_not_sleep_while_there_is_work_and_nothing_wakes_an_idle_roo
     // Finds that there is nothing more to read.
     server.turn();
     assert!(server.clients.has_work(), "a client is to be written to");
-    server.settle();
+    server.run_until_idle();
     reader.expect_received("hello\n");
     assert_eq!(server.clients.next_deadline(), None);
 }
@@ -122,7 +122,7 @@ fn c11_a_client_that_always_has_more_input_is_read_once_per_turn_and_loses_nothi
         assert!(String::from_utf8(reader.received()).unwrap().contains(&format!("turn {turn}\n")), "{turn}");
     }
     assert!(server.clients.has_work(), "the rest is read without another event");
-    server.settle();
+    server.run_until_idle();
     assert!(typist.received() == flood);
 }
 
@@ -154,6 +154,6 @@ fn c11_a_turn_reads_about_a_mebibyte_interactive_clients_first_and_the_others_ke
     let second = read_since();
     assert!(second.len() >= 2 * first.len() - 1, "the others are read before the first again: {second:?}");
     assert_eq!(second, (0..second.len()).collect::<Vec<_>>());
-    server.settle();
+    server.run_until_idle();
     assert_eq!(bulk.iter().map(ScriptedClient::unread).sum::<usize>(), 0);
 }

@@ -144,7 +144,7 @@ fn the_longest_line_waits_for_a_stuck_reader_of_any_view_at_most_the_stall_timeo
             let views = vec![View::Plain, view];
             let mut server = ScriptedServer::new(RoomConfig { views, rules, ..config(feed) }, limits());
             let (stuck, reader) = (server.join_in_view(view), server.join());
-            server.settle();
+            server.run_until_idle();
             stuck.accepts([], Accept::WouldBlock);
             let line = [vec![1; rules.max_line], b"\n".to_vec()].concat();
             for sent in 1..40 {

@@ -21,7 +21,7 @@ enum Cause {
 const CAUSES: [Cause; 3] = [Cause::FullOutbox, Cause::RateLimit, Cause::NoSpace];
 
 /// A named room with a sender whose input stays unparsed, and the others.
-struct Held {
+struct Waiting {
     server: ScriptedServer,
     cause: Cause,
     sender: ScriptedClient,
@@ -32,13 +32,13 @@ struct Held {
     expected: String,
 }
 
-impl Held {
+impl Waiting {
     fn new(cause: Cause) -> Self {
         let rate = (cause == Cause::RateLimit).then(|| RateLimit::new(1)).flatten();
         let config = RoomConfig { rate, views: vec![View::Named], ..config(FEED) };
         let mut server = ScriptedServer::new(config, limits());
         let [sender, reader, stuck] = [(); 3].map(|()| server.join_in_view(View::Named));
-        server.settle();
+        server.run_until_idle();
         let blocked = if cause == Cause::FullOutbox { &sender } else { &stuck };
         if cause != Cause::RateLimit {
             blocked.accepts([], Accept::WouldBlock);
@@ -85,7 +85,7 @@ impl Held {
 #[test]
 fn unparsed_input_is_handled_in_order_and_before_newer_input() {
     for cause in CAUSES {
-        let mut held = Held::new(cause);
+        let mut held = Waiting::new(cause);
         let reads = held.sender.script().reads;
         held.server.send(&held.sender, "newer\n");
         assert_eq!(held.sender.script().reads, reads, "{cause:?}: not read while older input is unparsed");
@@ -103,7 +103,7 @@ fn unparsed_input_is_handled_in_order_and_before_newer_input() {
 fn the_end_of_input_and_a_reset_behind_unparsed_input_are_seen_after_it() {
     for cause in CAUSES {
         for is_reset in [false, true] {
-            let mut held = Held::new(cause);
+            let mut held = Waiting::new(cause);
             held.sender.queue_input("tail");
             if is_reset {
                 held.sender.queue_error(ErrorKind::ConnectionReset);
@@ -111,7 +111,7 @@ fn the_end_of_input_and_a_reset_behind_unparsed_input_are_seen_after_it() {
                 held.sender.queue_end();
             }
             held.server.report_readable(&held.sender);
-            held.server.settle();
+            held.server.run_until_idle();
             assert!(held.unparsed() > 0 && !held.sender.is_removed(), "{cause:?}: nothing overtakes it");
             held.release();
             let tail = if is_reset { String::new() } else { format!("<{}> tail\n", held.name) };
@@ -130,7 +130,7 @@ fn reads_are_small_while_the_clients_hold_more_than_a_mebibyte_of_unparsed_input
     const SMALL_READ: usize = 4096;
     let mut server = ScriptedServer::with_views(1 << 20, &[View::Named]);
     let clients: [_; 30] = [(); 30].map(|()| server.join_in_view(View::Named));
-    server.settle();
+    server.run_until_idle();
     let commands = "/help\n".repeat(READ / 6);
     for (number, client) in clients.iter().enumerate() {
         client.accepts([], Accept::WouldBlock);
@@ -146,7 +146,7 @@ fn reads_are_small_while_the_clients_hold_more_than_a_mebibyte_of_unparsed_input
     clients.iter().take(18).for_each(|client| client.accepts([], Accept::Fail(ErrorKind::ConnectionReset)));
     clients.iter().take(18).for_each(|client| client.queue_error(ErrorKind::ConnectionReset));
     clients.iter().take(18).for_each(|client| server.report_writable(client));
-    server.settle();
+    server.run_until_idle();
     let late = server.join_in_view(View::Named);
     late.accepts([], Accept::WouldBlock);
     server.send(&late, &commands);
@@ -185,7 +185,7 @@ fn an_unparsed_line_that_finds_no_space_waits_for_the_stuck_reader_like_any_othe
     other.queue_input([&[1; 60][..], b"\n"].concat());
     server.report_readable(&sender);
     server.report_readable(&other);
-    server.settle();
+    server.run_until_idle();
     assert_eq!(server.clients.unparsed(), long.len());
     assert_eq!(server.clients.next_deadline(), Some(server.now.after(STALL_TIMEOUT)), "it waits for space");
     server.advance(STALL_TIMEOUT);

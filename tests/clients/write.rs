@@ -20,7 +20,7 @@ fn e3_a_client_whose_write_fails_is_removed_after_the_others_have_the_line() {
     server.clients.sweep(server.now);
     assert!(broken.is_removed());
     assert_eq!(server.clients.online(), 3);
-    server.settle();
+    server.run_until_idle();
     server.send(&sender, "again\n");
     after.expect_received("hello\nagain\n");
 }
@@ -69,7 +69,7 @@ fn e5_a_line_reaches_the_others_even_if_the_write_to_its_sender_fails_in_the_sam
         other.expect_received("of the sender\n");
         reader.expect_received("of the sender\nof the other\n");
         sender.queue_end();
-        server.settle();
+        server.run_until_idle();
         assert!(sender.is_removed());
         sender.expect_received("");
         server.send(&other, "more\n");
@@ -159,7 +159,7 @@ fn e8_a_writable_event_with_nothing_pending_is_remembered() {
     server.send(&sender, "one\n");
     for _ in 0..2 {
         server.report_writable(&reader);
-        server.settle();
+        server.run_until_idle();
     }
     server.send(&sender, "two\n");
     server.send(&sender, "three\n");
@@ -224,7 +224,7 @@ fn e18_a_line_that_only_its_sender_could_read_is_no_error_and_no_echo() {
     server.turn();
     assert!(server.clients.is_empty() && !server.clients.has_work());
     let alone = server.join();
-    server.settle();
+    server.run_until_idle();
     server.send(&alone, "anybody here?\n");
     server.send(&alone, lines(20 * FEED));
     alone.expect_received("welcome\n");
@@ -240,7 +240,7 @@ fn a_private_message_follows_the_earlier_messages_to_everyone_however_slow_its_r
     for step in [1, 7, 1000] {
         let mut server = ScriptedServer::with_views(FEED, &[View::Named]);
         let [reader, sender] = [(); 2].map(|()| server.join_in_view(View::Named));
-        server.settle();
+        server.run_until_idle();
         reader.accepts([], Accept::WouldBlock);
         server.send(&sender, "one\n/msg anon1 two\nthree\n/nick bob\n/msg anon1 four\nfive\n");
         server.send(&reader, "/msg anon1 to myself\nsix\n");

@@ -279,7 +279,7 @@ impl ScriptedServer {
     /// Connects `N` clients of the plain view.
     pub fn and_clients<const N: usize>(mut self) -> (Self, [ScriptedClient; N]) {
         let clients = std::array::from_fn(|_| self.join());
-        self.settle();
+        self.run_until_idle();
         (self, clients)
     }
 
@@ -326,7 +326,7 @@ impl ScriptedServer {
 
     /// Runs turns until all work that is left waits for an event or a deadline.
     #[track_caller]
-    pub fn settle(&mut self) {
+    pub fn run_until_idle(&mut self) {
         for _ in 0..MAX_TURNS {
             if !self.clients.has_work() {
                 return;
@@ -340,7 +340,7 @@ impl ScriptedServer {
     pub fn advance(&mut self, span: Duration) {
         self.now = self.now.after(span);
         self.turn();
-        self.settle();
+        self.run_until_idle();
     }
 
     pub fn report_readable(&mut self, client: &ScriptedClient) {
@@ -356,7 +356,7 @@ impl ScriptedServer {
     pub fn send(&mut self, client: &ScriptedClient, bytes: impl AsRef<[u8]>) {
         client.queue_input(bytes);
         self.report_readable(client);
-        self.settle();
+        self.run_until_idle();
     }
 
     /// The input of `client` ends.
@@ -370,7 +370,7 @@ impl ScriptedServer {
     pub fn accept_bytes(&mut self, client: &ScriptedClient, bytes: usize) {
         client.accepts([Accept::Bytes(bytes)], Accept::WouldBlock);
         self.report_writable(client);
-        self.settle();
+        self.run_until_idle();
     }
 
     /// The socket of `client` accepts all bytes from now on.
@@ -378,7 +378,7 @@ impl ScriptedServer {
     pub fn accept_all(&mut self, client: &ScriptedClient) {
         client.accepts([], Accept::All);
         self.report_writable(client);
-        self.settle();
+        self.run_until_idle();
     }
 
     /// Bytes that `client` has sent and that are not handled: unparsed, or in its socket.

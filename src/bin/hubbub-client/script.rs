@@ -64,7 +64,7 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
             Err(Failure::Lost(why)) if options.reconnect && !script.is_late() => {
                 let pause = backoff.next(since.map(|since: Instant| since.elapsed()).unwrap_or_default());
                 let note = format!("{why}; connecting again in {} s", pause.as_secs());
-                args::complain(NAME, &note);
+                args::print_error(NAME, &note);
                 if script.wait_for_closed_output(Instant::now() + pause)? {
                     return Ok(());
                 }
@@ -291,7 +291,7 @@ impl Connection<'_, '_> {
             Err(error) => self.end = Some(Err(error)),
         }
         for _ in 0..self.receiver.take_too_long() {
-            args::complain(NAME, TOO_LONG);
+            args::print_error(NAME, TOO_LONG);
         }
     }
 }

@@ -79,6 +79,6 @@ fn print(text: &str) -> Result<(), String> {
 }
 
 fn fail(why: &str, status: u8) -> ExitCode {
-    args::complain("hubbub-load", why);
+    args::print_error("hubbub-load", why);
     ExitCode::from(status)
 }

@@ -1,8 +1,37 @@
-//! Which senders may be read, and how much, so that each line certainly has space in every feed.
+//! Which clients may be read, and how much of their input, so that each line certainly has space in every feed.
 //!
-//! While there is much space, all senders are read. If readers are slow and a feed fills up, bulk senders
-//! wait, and its last eighth is for clients that have sent little lately ([`SendCredit`]). There is one unit
-//! for everything: the bytes that a line takes in the most expensive view.
+//! A line stays in the feed until the slowest reader has received it. So if a reader is slow, the feed fills up.
+//! Then the server stops reading some clients, and TCP holds back what they send. [`Admission::permit`] decides
+//! this for one client, from two figures:
+//!
+//! - the *space*: bytes that can be appended to the fullest feed. The last eighth of the feed is the *reserve*.
+//! - the *credit* of the client: lines cost credit, and time brings it back ([`SendCredit`]). A client with credit
+//!   is *interactive*: it has sent little lately. A client without credit is a *bulk sender*.
+//!
+//! All clients are read while there is much space besides the reserve. If there is not, only interactive clients
+//! are read, one line at a time, and they may use the reserve.
+//!
+//! A client that is not read for this reason is *blocked*. The oldest blocked client *claims* the space that its
+//! line needs: other bulk senders are read only when there is that much. Otherwise their short lines could use up
+//! the space again and again, and a long line would wait for ever. While a client is blocked, its credit is
+//! *paused*: it earns nothing, except by a second of silence.
+//!
+//! All figures have one unit: the bytes that a line takes in the most expensive view.
+//!
+//! # Example
+//!
+//! A feed of 1024 KiB has a reserve of 128 KiB. One reader has stopped. Two clients send: the first a large file,
+//! the second what its user types.
+//!
+//! | space | besides the reserve | the first client | the second client |
+//! |---|---|---|---|
+//! | 1024 KiB | 896 KiB | is read: up to 256 KiB, 1/4 of the feed | the same |
+//! | 240 KiB | 112 KiB | is read: up to 112 KiB | the same |
+//! | 180 KiB | 52 KiB | is blocked: this is less than 64 KiB, 1/16 of the feed | one line of up to 90 KiB, 1/2 of the space |
+//! | 50 KiB | none | is blocked | one line of up to 25 KiB, if its credit is high |
+//!
+//! When the reader goes on and 192 KiB are free, the first client is read again. If the reader does not go on, the
+//! stall timer disconnects it.
 
 use super::channel::Channel;
 use super::feed::Feed;
@@ -59,10 +88,9 @@ impl ReadBudget {
 pub struct ReadRequest {
     /// Bytes of its unfinished line.
     pub held: usize,
-    /// The space that the oldest blocked sender waits for. Other bulk senders are not read until there is that
-    /// much, so that shorter lines do not overtake a long line for ever.
+    /// The space that another client claims, the oldest blocked one.
     pub claimed: usize,
-    /// Whether it has waited for space until now.
+    /// Whether it was blocked until now, so that its credit is paused.
     pub is_paused: bool,
 }
 
@@ -71,9 +99,9 @@ pub struct ReadRequest {
 pub enum ReadPermit {
     /// Now, within the budget.
     Now(ReadBudget),
-    /// Not before output that is pending for it was written.
+    /// Only after output that is pending for it was written.
     AfterWrite,
-    /// Not before slow readers have read, so that the feeds have space.
+    /// Only after slow readers have read, so that the feeds have space.
     AfterSpace,
     /// At that moment: it has reached its rate limit.
     At(Moment),
@@ -112,10 +140,10 @@ impl Admission {
     /// Bulk senders are read only if 1/16 of the feed is free for them, 64 KiB of 1 MiB: a smaller read would not
     /// be worth its system call.
     const MIN_BULK: usize = 16;
-    /// One read takes at most 1/4 of the feed, so that at least four senders share its space.
+    /// The lines of one read take at most 1/4 of the feed, so that at least four senders share its space.
     const MAX_SHARE: usize = 4;
-    /// One line of an interactive client takes at most 1/2 of the free space, so that long lines cannot use up the
-    /// reserve.
+    /// When only interactive clients are read, one line takes at most 1/2 of the space, so that long lines cannot
+    /// use up the reserve.
     const LINE_SHARE: usize = 2;
 
     /// The rules for feeds of `feed` bytes.
@@ -132,12 +160,13 @@ impl Admission {
     pub const fn cost(&self) -> LineCost {
         self.cost
     }
+
     /// Whether the client has sent little lately.
     pub fn is_interactive(&self, sender: &SendRate, now: Moment) -> bool {
         sender.credit.is_interactive(self.credit, now)
     }
 
-    /// Counts what a client sent: `lines` lines, and `bytes` bytes as sent or as rendered, whichever is more.
+    /// Counts what a client sent: its lines, and its bytes as sent or as rendered, whichever are more.
     pub fn record_sent(&self, sender: &mut SendRate, lines: usize, bytes: usize, now: Moment) {
         sender.credit.spend(bytes, self.credit, now);
         if let Some(limit) = self.rate {
@@ -145,22 +174,22 @@ impl Admission {
         }
     }
 
-    /// Notes that a client waits for space: it earns no credit meanwhile, unless it is silent.
+    /// Notes that a client is blocked: its credit is paused.
     pub fn pause(&self, sender: &mut SendRate, now: Moment) {
         sender.credit.pause(self.credit, now);
     }
 
-    /// Notes that a client that waits for space sent more.
+    /// Notes that a blocked client sent more.
     pub fn note_input(&self, sender: &mut SendRate, now: Moment) {
         sender.credit.note_input(self.credit, now);
     }
 
-    /// Whether a client that waits for space has credit.
+    /// Whether a blocked client has credit.
     pub const fn has_credit_in_pause(sender: &SendRate) -> bool {
         sender.credit.paused_balance() > 0
     }
 
-    /// Notes that a client that waited for space is read at `now`.
+    /// Notes that a client that was blocked is read at `now`.
     pub const fn resume(sender: &mut SendRate, now: Moment) {
         sender.credit.resume(now);
     }
@@ -192,7 +221,7 @@ impl Admission {
         }
     }
 
-    /// Whether bulk senders may be read again, of which the oldest waits for `claimed` bytes of space.
+    /// Whether bulk senders may be read again, if the oldest blocked client claims so much space.
     pub fn has_bulk_space(&self, channels: &[Channel], claimed: usize) -> bool {
         self.bulk_budget(channels, 0, claimed).is_some()
     }
@@ -200,8 +229,8 @@ impl Admission {
     fn bulk_budget(&self, channels: &[Channel], held: usize, claimed: usize) -> Option<ReadBudget> {
         let space = self.bulk_space(smallest_space(channels));
         let longest = self.cost.of(self.max_line);
-        // A stall timer does not disconnect readers that are at most half a feed behind. If all are, one line is
-        // allowed, so that no sender waits for ever.
+        // If no reader is more than half a feed behind, the stall timer disconnects none. Then one line of any
+        // length is allowed: otherwise a sender could wait for ever.
         let is_half_free = channels.iter().all(|channel| channel.feed().is_half_free());
         if space >= self.min_bulk().max(claimed).max(self.cost.of(held + 1)) {
             let space = space.min((self.feed / Self::MAX_SHARE).max(longest));
@@ -211,8 +240,8 @@ impl Admission {
         is_half_free.then_some(ReadBudget { space: longest, lines: 1 })
     }
 
-    /// One line, if the client has credit. The last half of the reserve is for clients with high credit, so that
-    /// neither new connections nor clients that spend all that they earn can use it up.
+    /// One line, if the client has credit. The last half of the reserve is for clients with high credit. So new
+    /// clients cannot use it up, nor clients that always spend what they earn.
     fn interactive_budget(&self, channels: &[Channel], balance: i32, held: usize) -> Option<ReadBudget> {
         let left = smallest_space(channels);
         let needed = if left < self.reserve() / 2 { self.credit.high() } else { 1 };
@@ -230,7 +259,8 @@ impl Admission {
         now: Moment,
     ) -> Option<Moment> {
         let is_cause = |channel: &Channel| self.bulk_space(channel.feed().space()) < self.min_bulk();
-        // Senders may also wait because a channel has space, but not enough for a long line.
+        // If no channel lacks space for bulk senders, they wait for the space of a long line: then each channel
+        // may be the cause.
         let any_cause = senders_wait && channels.iter().any(is_cause);
         let deadlines = channels.iter_mut().map(|channel| {
             let is_waited_for = senders_wait && channel.is_behind() && (is_cause(channel) || !any_cause);

@@ -1,11 +1,12 @@
-//! How much one client has sent lately. This distinguishes a person who types from a bulk sender.
+//! How much one client has sent lately, as credit: it distinguishes a person who types from a bulk sender.
 //!
-//! The unit is the bytes that a line takes in the most expensive view.
+//! A client earns credit all the time, up to a limit, and spends it by sending. The unit is the bytes that a line
+//! takes in the most expensive view.
 
 use crate::util::clock::Moment;
 use std::time::Duration;
 
-/// How much credit a client can have, in bytes of the most expensive view; the same for all clients.
+/// How much credit a client can have; the same for all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CreditRules {
     /// The most credit that a client can have: enough for several typed lines at once.
@@ -18,7 +19,7 @@ impl CreditRules {
     const MAX: usize = 2048;
     /// The reserve has space for the lines of at least this many clients that spend all their credit at once.
     const CLIENTS: usize = 8;
-    /// The most debt, in multiples of the most credit: after 2 s of silence a client has credit again.
+    /// The lowest balance is minus this many times the most credit: after 2 s of silence a client has credit again.
     const DEBT: i32 = 2;
 
     /// The rules for a reserve of `reserve` bytes of each feed.
@@ -44,7 +45,7 @@ impl CreditRules {
 pub struct SendCredit {
     /// The balance at time `at`; negative if the client has spent more than it had.
     balance: i32,
-    /// The time from which on the client earns, in milliseconds that wrap after 49 days.
+    /// The client has earned since this time, in milliseconds that wrap after 49 days.
     at: u32,
 }
 
@@ -57,7 +58,7 @@ impl SendCredit {
         Self { balance: rules.start(), at: now.wrapping_millis() }
     }
 
-    /// What the client may spend now, in bytes of the most expensive view.
+    /// What the client may spend now.
     pub fn balance(&self, rules: CreditRules, now: Moment) -> i32 {
         let earned = self.idle_time(now).as_millis() * u128::from(rules.max.unsigned_abs()) / 1000;
         self.balance.saturating_add(i32::try_from(earned).unwrap_or(i32::MAX)).min(rules.max)
@@ -76,7 +77,7 @@ impl SendCredit {
         self.at = now.wrapping_millis();
     }
 
-    /// Notes that the client has to wait for space: from `now` on it earns only by silence.
+    /// Notes that the client is blocked: from `now` on it earns only by silence.
     pub fn pause(&mut self, rules: CreditRules, now: Moment) {
         self.spend(0, rules, now);
     }
@@ -96,7 +97,7 @@ impl SendCredit {
         self.balance
     }
 
-    /// Ends a pause: the client earns from `now` on, and nothing for the time before.
+    /// Ends a pause: the client earns again from `now` on, and nothing for the time since its last input.
     pub const fn resume(&mut self, now: Moment) {
         self.at = now.wrapping_millis();
     }
@@ -132,7 +133,7 @@ mod tests {
     fn small_lines_spend_credit_as_fast_as_large_ones_if_they_take_as_much() {
         let mut credit = SendCredit::new(RULES, at(10_000));
         for line in 0..40 {
-            credit.spend(110, RULES, at(10_000 + line));
+            credit.spend(77, RULES, at(10_000 + line));
         }
         assert!(!credit.is_interactive(RULES, at(10_040)), "40 one-letter lines in the json view");
     }
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_client_has_a_little_credit_and_most_of_it_after_half_a_second() {
+    fn a_new_client_has_a_little_credit_and_high_credit_after_half_a_second() {
         let credit = SendCredit::new(RULES, at(0));
         assert!(credit.is_interactive(RULES, at(0)));
         assert!(credit.balance(RULES, at(499)) < RULES.high());
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_waits_for_space_earns_nothing_until_it_is_silent_for_a_second() {
+    fn a_blocked_client_earns_nothing_until_it_is_silent_for_a_second() {
         let mut credit = SendCredit::new(RULES, at(10_000));
         credit.spend(600, RULES, at(10_000));
         credit.pause(RULES, at(10_010));

@@ -24,6 +24,7 @@ const COMMAND_COST: usize = 512;
 pub(super) struct Handled {
     /// Bytes of input.
     pub(super) input: usize,
+    /// Lines, those that were refused as too long included.
     lines: usize,
     /// Bytes that its lines took in the most expensive view.
     space: usize,
@@ -39,7 +40,7 @@ impl<S: Transport> Clients<S> {
         &mut self,
         id: ClientId,
         input: &[u8],
-        mut budget: ReadBudget,
+        budget: ReadBudget,
         now: Moment,
     ) -> Handled {
         let mut handled = Handled::default();
@@ -48,8 +49,8 @@ impl<S: Transport> Clients<S> {
         let rules = *self.room.rules();
         let cost = self.room.admission().cost();
         let held = self.slots.get(id).map_or(0, |connection| connection.decoder.held());
-        while budget.lines > 0
-            && let Some(longest) = cost.longest(budget.space)
+        while handled.lines < budget.lines
+            && let Some(longest) = cost.longest(budget.space.saturating_sub(handled.space))
         {
             let Some(connection) = self.slots.get_mut(id) else { break };
             if !connection.is_active() {
@@ -60,33 +61,12 @@ impl<S: Transport> Clients<S> {
             if connection.is_outbox_full() {
                 break;
             }
-            let next = connection.decoder.next_within(&rules, longest, &mut rest, &mut scratch);
-            let decoded = match next {
-                Ok(Some(decoded)) => decoded,
+            match connection.decoder.next_within(&rules, longest, &mut rest, &mut scratch) {
+                Ok(Some(decoded)) => self.handle_decoded(id, decoded, &mut handled),
                 Ok(None) => break,
                 Err(LineOverLimit { len }) => {
                     handled.no_space_for = Some(len);
                     break;
-                }
-            };
-            match decoded {
-                Decoded::Line(line) => {
-                    let space = self.handle_line(id, line, &mut handled.work);
-                    budget.space = budget.space.saturating_sub(space);
-                    budget.lines -= 1;
-                    handled.space += space;
-                    handled.lines += 1;
-                }
-                Decoded::TooLong => {
-                    self.refuse_too_long(id);
-                    budget.lines -= 1;
-                    handled.lines += 1;
-                }
-                Decoded::TelnetReply(reply) => connection.queue_text(&reply),
-                Decoded::OtherProtocol(protocol) => {
-                    let error = self.room.error(connection.view(), protocol.refusal());
-                    let feed = self.room.feed(connection.view());
-                    connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
                 }
             }
         }
@@ -99,6 +79,32 @@ impl<S: Transport> Clients<S> {
             self.room.admission().record_sent(&mut connection.rate, handled.lines, bytes, now);
         }
         handled
+    }
+
+    /// Handles one decoded item, and counts its line, space and work in `handled`.
+    fn handle_decoded(&mut self, id: ClientId, decoded: Decoded<'_>, handled: &mut Handled) {
+        match decoded {
+            Decoded::Line(line) => {
+                handled.space += self.handle_line(id, line, &mut handled.work);
+                handled.lines += 1;
+            }
+            Decoded::TooLong => {
+                self.refuse_too_long(id);
+                handled.lines += 1;
+            }
+            Decoded::TelnetReply(reply) => {
+                if let Some(connection) = self.slots.get_mut(id) {
+                    connection.queue_text(&reply);
+                }
+            }
+            Decoded::OtherProtocol(protocol) => {
+                if let Some(connection) = self.slots.get_mut(id) {
+                    let error = self.room.error(connection.view(), protocol.refusal());
+                    let feed = self.room.feed(connection.view());
+                    connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
+                }
+            }
+        }
     }
 
     /// Does what a line asks for; returns the bytes that it took in the most expensive view.
@@ -159,23 +165,12 @@ impl<S: Transport> Clients<S> {
         }
     }
 
+    /// Handles what the decoder makes of an unfinished line.
     pub(super) fn handle_unfinished(&mut self, id: ClientId, decoded: Decoded<'_>, now: Moment) {
-        match decoded {
-            Decoded::Line(line) => {
-                let space = self.handle_line(id, line, &mut 0);
-                if let Some(connection) = self.slots.get_mut(id) {
-                    self.room.admission().record_sent(&mut connection.rate, 1, space, now);
-                }
-            }
-            Decoded::TooLong => self.refuse_too_long(id),
-            Decoded::OtherProtocol(protocol) => {
-                if let Some(connection) = self.slots.get_mut(id) {
-                    let error = self.room.error(connection.view(), protocol.refusal());
-                    let feed = self.room.feed(connection.view());
-                    connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
-                }
-            }
-            Decoded::TelnetReply(_) => {}
+        let mut handled = Handled::default();
+        self.handle_decoded(id, decoded, &mut handled);
+        if let Some(connection) = self.slots.get_mut(id) {
+            self.room.admission().record_sent(&mut connection.rate, handled.lines, handled.space, now);
         }
     }
 }

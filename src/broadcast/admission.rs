@@ -250,7 +250,8 @@ impl Admission {
         is_allowed.then_some(ReadBudget { space, lines: 1 })
     }
 
-    /// Starts, continues or pauses each channel's stall timer; returns the next deadline.
+    /// Runs the stall timer of each channel for which senders wait, and pauses the others; returns the next
+    /// deadline.
     pub fn update_stall_timers(
         &self,
         channels: &mut [Channel],

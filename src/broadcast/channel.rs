@@ -16,7 +16,7 @@ pub struct Channel {
     /// Number of readers.
     readers: usize,
     has_history: bool,
-    /// Notices for which there was no space. When there is space again, one line tells their number.
+    /// How many notices found no space. When there is space again, one line gives this number.
     missed: u64,
 }
 
@@ -51,7 +51,7 @@ impl Channel {
         self.readers -= 1;
     }
 
-    /// Whether lines must be appended: the channel has readers, or history for new ones.
+    /// Whether anyone needs the lines of this channel: it has readers, or keeps history for new ones.
     pub const fn is_used(&self) -> bool {
         self.readers > 0 || self.has_history
     }
@@ -90,8 +90,8 @@ impl Channel {
         self.feed.mark_all_written();
     }
 
-    /// Frees what all of `readers` have received: every reader that was behind when
-    /// [all were written to](Self::mark_all_written).
+    /// Frees the lines that all readers have received. `readers` are those that were still behind after the
+    /// [last write to all](Self::mark_all_written); lines that were appended since are kept.
     pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
         self.feed.reclaim(readers);
     }
@@ -101,7 +101,8 @@ impl Channel {
         self.feed.trim(history);
     }
 
-    /// Starts, continues or pauses the stall timer; returns its deadline if senders or missed notices wait.
+    /// Runs the stall timer while senders or missed notices wait for readers, otherwise pauses it; returns its
+    /// deadline while it runs.
     pub fn update_stall_timer(
         &mut self,
         senders_wait: bool,
@@ -111,7 +112,7 @@ impl Channel {
         self.stall.update(&self.feed, senders_wait || self.missed > 0, timeout, now)
     }
 
-    /// Takes the offset that readers had to reach, if senders have waited for `timeout`.
+    /// Stops the stall timer if it has run for `timeout`; returns the offset that readers had to reach.
     pub fn take_expired_stall(&mut self, timeout: Duration, now: Moment) -> Option<Offset> {
         self.stall.take_expired(timeout, now)
     }

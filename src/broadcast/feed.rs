@@ -38,9 +38,9 @@ pub struct Feed {
     high_water: usize,
     /// What is kept for readers that join with history; `None` without history.
     history: Option<History>,
-    /// The offset of the first byte of the ring. It is at most `head`, and at most one ring before `head` and
-    /// `tail`.
+    /// The offset at the start of the ring: at most `tail`, and less than a whole ring before it.
     origin: u64,
+    /// All readers have received everything before this offset.
     tail: u64,
     /// The head at the last write to all readers.
     written_to_all: u64,
@@ -150,7 +150,7 @@ impl Feed {
         self.head += bytes.len() as u64;
     }
 
-    /// Adds what is pending for `cursor` to `slices`, without its own lines, until `slices` is full.
+    /// Adds what is pending for `cursor` to `slices`, without the reader's own lines, until `slices` is full.
     pub fn pending<'a>(&'a self, cursor: &Cursor, slices: &mut IoSlices<'a>) {
         self.pending_until(cursor, self.head(), slices);
     }
@@ -225,8 +225,8 @@ impl Feed {
         self.written_to_all = self.head;
     }
 
-    /// Frees what all of `readers` have received. These must be all readers that were behind when
-    /// [all were written to](Self::mark_all_written). Lines that were appended since are kept.
+    /// Frees the lines that all readers have received. `readers` must be all that were still behind after the
+    /// [last write to all](Self::mark_all_written); lines that were appended since are kept.
     pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
         let slowest = readers.map(|cursor| cursor.at).fold(self.written_to_all, u64::min);
         self.tail = self.tail.max(slowest);

@@ -3,10 +3,10 @@
 use crate::util::clock::Moment;
 use std::time::Duration;
 
-/// A number of lines per second in the long run, with a burst of ten seconds' worth.
+/// How many lines per second one client may send on average. Ten seconds' worth may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Units of 10 ns, so that even the highest rate is exact to a thousandth.
+    /// In ticks of 10 ns, so that even the highest rate is exact to a thousandth.
     ticks_per_line: u32,
 }
 
@@ -40,9 +40,9 @@ fn duration_to_ticks(span: Duration) -> u32 {
 /// How far one client is ahead of its rate limit.
 #[derive(Debug, Clone, Copy)]
 pub struct RateUsage {
-    /// Units of [`RateLimit`], as of `at`.
+    /// How far the client was ahead of the limit at `at`, in ticks of 10 ns.
     ahead: u32,
-    /// Milliseconds that wrap after 49 days.
+    /// When lines were counted last, in milliseconds that wrap after 49 days.
     at: u32,
 }
 

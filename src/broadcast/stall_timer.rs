@@ -1,4 +1,4 @@
-//! How long senders have waited for the slowest readers of one channel.
+//! How long senders have waited for the slowest reader of one channel.
 
 use super::feed::{Feed, Offset};
 use crate::util::clock::Moment;
@@ -19,7 +19,7 @@ struct Wait {
 }
 
 impl StallTimer {
-    /// Starts, continues or pauses the timer; returns its deadline while it runs.
+    /// Runs the timer while senders wait, otherwise pauses it; returns its deadline while it runs.
     pub fn update(
         &mut self,
         feed: &Feed,
@@ -42,7 +42,7 @@ impl StallTimer {
         None
     }
 
-    /// Takes the offset that readers had to reach, if senders have waited for `timeout`.
+    /// Stops the timer if it has run for `timeout`; returns the offset that readers had to reach.
     pub fn take_expired(&mut self, timeout: Duration, now: Moment) -> Option<Offset> {
         let is_over = |since: Moment, waited: Duration| waited + now.since(since) >= timeout;
         self.0

@@ -100,8 +100,8 @@ impl fmt::Display for RelayStats {
 }
 
 impl Room {
-    /// The feed has space for at least this many lines of the longest length. So a line always fits, even if each
-    /// of its bytes is escaped, and a reader is half a feed behind: no stall timer disconnects such a reader.
+    /// The feed is at least this many times as long as the longest line. Escaped, a byte becomes at most 6. So any
+    /// line fits if no reader is more than half a feed behind, and the stall timer disconnects all others.
     pub const LINES_PER_FEED: usize = 16;
 
     /// An empty room.
@@ -262,8 +262,8 @@ impl Room {
         result
     }
 
-    /// Sends a notice about a member to all other clients; a feed without space counts it instead, see
-    /// [`Channel::notify`]. Returns the bytes that it takes in the most expensive view.
+    /// Sends a notice about a member to all other clients; a channel without space counts it instead, see
+    /// [`Channel::notify`]. Returns the bytes that the notice takes in the most expensive view.
     fn notify(&mut self, mut about: Option<(View, &mut Cursor)>, event: &Event<'_>) -> usize {
         let (at, here, time_of_day) = (self.time_of_day(), self.here(), self.config.time_of_day);
         let mut cost = 0;

@@ -28,7 +28,7 @@ impl Room {
         self.admission.permit(&self.channels, sender, request, now)
     }
 
-    /// Whether bulk senders that wait for space may be read again.
+    /// Whether bulk senders may be read again, if the oldest blocked client claims so much space.
     pub fn has_bulk_space(&self, claimed: usize) -> bool {
         self.admission.has_bulk_space(&self.channels, claimed)
     }
@@ -43,8 +43,8 @@ impl Room {
         self.channels.iter().map(|channel| channel.feed().space()).sum()
     }
 
-    /// Frees what all of `readers` have received: all readers that were behind when all were written to, each
-    /// with its view. Then appends the line for missed notices, if there is space.
+    /// Frees the lines that all readers have received. `readers` are those that were still behind after the last
+    /// write to all, each with its view. Then appends the line for missed notices, if there is space.
     pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = (View, &'a Cursor)> + Clone) {
         let (here, time_of_day) = (self.here(), self.config.time_of_day);
         for (channel, &view) in self.channels.iter_mut().zip(&self.views) {
@@ -53,13 +53,14 @@ impl Room {
         }
     }
 
-    /// Starts, continues or pauses the stall timers; returns the next deadline while anything waits.
+    /// Runs the stall timer of each view for which senders or missed notices wait, and pauses the others; returns
+    /// the next deadline.
     pub fn update_stall_timers(&mut self, senders_wait: bool, now: Moment) -> Option<Moment> {
         self.admission.update_stall_timers(&mut self.channels, senders_wait, self.config.stall_timeout, now)
     }
 
-    /// Each view for whose readers senders have waited as long as the stall timeout, with the offset that these
-    /// readers had to reach.
+    /// Stops each stall timer that has run for the stall timeout; returns its view, and the offset that readers had
+    /// to reach.
     pub fn take_expired_stalls(&mut self, now: Moment) -> Vec<(View, Offset)> {
         let timeout = self.config.stall_timeout;
         let channels = self.channels.iter_mut().zip(&self.views);

@@ -34,7 +34,7 @@ pub use read_queue::ReadTurn;
 use stats::Stats;
 use std::time::Duration;
 
-/// How many clients there may be, and how long they may stay silent.
+/// How many clients there may be, and their timeouts.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientLimits {
     /// How many connections fit.
@@ -53,11 +53,11 @@ pub struct ClientLimits {
 /// the top of the heap, and malloc could not return the memory below it.
 const MIN_RETAINED: usize = 1024;
 
-/// A sender that waits for space in the feeds.
+/// A client that is blocked: it is not read until the feeds have space.
 #[derive(Debug, Clone, Copy)]
 struct Blocked {
     id: ClientId,
-    /// The bytes that its next line takes at most.
+    /// The space that it needs to be read: what the known part of its next line takes at most.
     space: usize,
 }
 
@@ -67,7 +67,7 @@ pub struct Clients<S> {
     room: Room,
     limits: ClientLimits,
     slots: IdSlab<Connection<S>>,
-    /// How many connections in `slots` were refused, and drain until their peer closes.
+    /// How many connections in `slots` were refused, and are read and dropped until their peer closes.
     refusals: usize,
     per_network: PerNetwork,
     timers: Timers<(ClientId, ClientTimer)>,
@@ -75,12 +75,13 @@ pub struct Clients<S> {
     stall_deadline: Option<Moment>,
     /// Clients that may have input.
     queue: ReadQueue,
-    /// Senders that wait for space in the feeds, the oldest first.
+    /// Clients that wait for space in the feeds, the oldest first.
     blocked: Vec<Blocked>,
     /// Clients to write to or to close in the next write step.
     due: Vec<ClientId>,
     /// Readers that were still behind after the last write to all clients, or that have joined with history since.
     behind: Vec<ClientId>,
+    /// Clients whose connections are closed. The sweep removes them.
     closed: Vec<ClientId>,
     /// Number of writes to all clients: it decides which client is first.
     rotation: usize,

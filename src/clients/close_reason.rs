@@ -47,8 +47,8 @@ impl CloseReason {
     /// How many kinds there are.
     pub const COUNT: usize = 12;
 
-    /// By [`index`](Self::index). Levels: info if the peer left, a warning if a limit of the server was reached,
-    /// an error if the server or the system failed.
+    /// By [`index`](Self::index). Levels: info if the peer left or the server stops, warning if the server refused
+    /// or disconnected the client, error if the server or the system failed.
     const KINDS: [Kind; Self::COUNT] = [
         Kind { label: "left", level: Level::Info, is_always_logged: false },
         Kind { label: "lost", level: Level::Info, is_always_logged: false },

@@ -138,7 +138,7 @@ impl<S: Transport> Connection<S> {
         &self.decoder
     }
 
-    /// Whether it has waited for space until now.
+    /// Whether it is blocked, or was until now and waits for its turn to be read: its credit is paused.
     pub const fn is_paused(&self) -> bool {
         matches!(self.read_state, ReadState::Blocked | ReadState::Resumed)
     }
@@ -176,7 +176,7 @@ impl<S: Transport> Connection<S> {
         matches!(self.state, State::Open | State::Closing { .. })
     }
 
-    /// Whether lines of the feed are pending for the client.
+    /// Whether lines of the feed are pending for the client, its own lines not counted.
     pub fn is_behind(&mut self, feed: &Feed) -> bool {
         self.can_write() && feed.is_behind(&mut self.cursor)
     }
@@ -221,7 +221,8 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// Closes at once, without writing what is pending, a connection that has begun to close. The reason stays.
+    /// Closes the connection at once if it has begun to close; pending output is dropped. The reason stays, but
+    /// [`CloseReason::ClosedByPeer`] becomes [`CloseReason::CloseTimeout`].
     pub const fn abort(&mut self) {
         match self.state {
             State::Closing { reason: CloseReason::ClosedByPeer, .. } => {

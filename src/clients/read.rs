@@ -14,13 +14,13 @@ use std::io::ErrorKind;
 /// Bytes of one read. With a larger one the other clients wait longer, and nothing gets faster: with 1,000 saturated
 /// clients a delivery cost 5.1 ns of CPU time with 16 KiB, 4.9 with 64 KiB and 4.9 with 256 KiB.
 const READ_SIZE: usize = 64 * 1024;
-/// Bytes of one read if the lines that may be handled are limited, or while the unparsed input of all clients is
+/// Bytes of one read if the number of lines is limited, or while the unparsed input of all clients is
 /// more than [`MAX_UNPARSED`]. So 1,000 clients whose input cannot be handled yet hold 4 MB and not 64 MB.
 const SMALL_READ_SIZE: usize = 4 * 1024;
 /// Bytes of unparsed input of all clients together, above which reads are small.
 const MAX_UNPARSED: usize = 1024 * 1024;
-/// Work of the read step of one turn, in bytes of input: about 5 ms. The remaining clients keep their place in
-/// the queue.
+/// The most work of the read step in one turn, in bytes of input: about 5 ms. The remaining clients keep their
+/// place in the queue.
 const TURN_BUDGET: usize = 1024 * 1024;
 /// What one read costs in addition to its bytes, in bytes of input: about the time of a system call.
 const READ_COST: usize = 512;
@@ -61,8 +61,8 @@ impl<S: Transport> Clients<S> {
         true
     }
 
-    /// Notes that a peer has reset its connection, and closes a rate-limited client at once. Otherwise the input
-    /// that it has sent would be read at its rate, and would occupy a slot for hours.
+    /// Notes that a peer has reset its connection. A rate-limited client is closed at once: its input would be read
+    /// at the rate limit, and would keep the slot for hours.
     pub fn mark_reset(&mut self, id: ClientId) {
         if let Some(connection) = self.slots.get_mut(id)
             && connection.read_state == ReadState::RateLimited
@@ -125,7 +125,7 @@ impl<S: Transport> Clients<S> {
         READ_COST + work
     }
 
-    /// Makes a client wait until the feeds have space for a line of `len` bytes.
+    /// Blocks a client until the feeds have space for more than `len` bytes of its next line.
     fn block(&mut self, id: ClientId, len: usize, now: Moment) {
         if let Some(connection) = self.slots.get_mut(id) {
             if !connection.is_paused() {
@@ -216,7 +216,7 @@ impl<S: Transport> Clients<S> {
 
 impl<S: Transport> Connection<S> {
     /// Whether the client may be read now, and how much of its input may be handled. `claimed` is the space that
-    /// an older sender waits for.
+    /// another client claims.
     pub(super) fn read_permit(&self, room: &Room, claimed: usize, now: Moment) -> ReadPermit {
         if self.is_draining() {
             return ReadPermit::Now(ReadBudget::UNLIMITED);

@@ -9,7 +9,7 @@ use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 
 impl<S: Transport> Clients<S> {
-    /// Disconnects readers for which the room has waited as long as the stall timeout, and updates the stall
+    /// Disconnects readers for which others have waited as long as the stall timeout, and updates the stall
     /// timers.
     pub fn disconnect_stalled(&mut self, now: Moment) {
         for (view, mark) in self.room.take_expired_stalls(now) {
@@ -28,9 +28,8 @@ impl<S: Transport> Clients<S> {
         self.stall_deadline = self.room.update_stall_timers(!self.blocked.is_empty(), now);
     }
 
-    /// Frees the feed space that the slowest reader has passed, and resumes blocked senders. Lines that were
-    /// appended after the last write to all clients are kept: `behind` does not show
-    /// yet which readers still need them.
+    /// Frees the lines that all readers have received, and resumes blocked clients. Lines that were appended after
+    /// the last write to all clients are kept: `behind` does not show yet which readers still need them.
     pub(super) fn reclaim_feeds(&mut self, now: Moment) {
         let room = &self.room;
         let is_behind =
@@ -47,7 +46,7 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// Puts the blocked senders at the front of the queue. At its end they would be behind the senders that were
+    /// Puts the blocked clients at the front of the queue. At its end they would be behind the clients that were
     /// just read, and these would use the new space each time.
     pub(super) fn resume_blocked_senders(&mut self) {
         for Blocked { id, .. } in self.blocked.drain(..).rev() {
@@ -58,12 +57,13 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// The space that the oldest blocked sender waits for, unless it is `id` itself.
+    /// The space that the oldest blocked client claims; 0 if that is `id` itself.
     pub(super) fn claimed_space(&self, id: ClientId) -> usize {
         self.blocked.first().filter(|oldest| oldest.id != id).map_or(0, |oldest| oldest.space)
     }
 
-    /// Queues those blocked senders that may use the reserve: it was used up, and has space again.
+    /// Queues the blocked clients that have credit: they waited because the reserve was used up, and it has space
+    /// again.
     fn resume_interactive_senders(&mut self, now: Moment) {
         let (slots, queue, room) = (&mut self.slots, &mut self.queue, &self.room);
         self.blocked.retain(|&Blocked { id, .. }| {

@@ -83,7 +83,8 @@ impl<S: Transport> Clients<S> {
         let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else {
             return;
         };
-        // A client with unread input is not idle. Exception: it is not read because it does not read its replies.
+        // A client whose input the server has not read yet is not idle, unless the reason is that the client does
+        // not read its replies.
         let permit = connection.read_permit(&self.room, 0, now);
         let is_waiting = connection.has_input() && permit != ReadPermit::AfterWrite;
         let idle_time = if is_waiting { Duration::ZERO } else { connection.rate.idle_time(now) };

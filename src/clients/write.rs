@@ -16,7 +16,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 impl<S: Transport> Clients<S> {
     /// Writes once to each client that has pending output and whose socket is writable. After a broadcast this
-    /// looks at all clients, otherwise only at those that are due. Then blocked senders may be read again.
+    /// looks at all clients, otherwise only at those that are due. If it frees space, blocked clients are resumed.
     pub fn write(&mut self, now: Moment) {
         if self.room.has_unwritten() {
             self.write_to_all(now);
@@ -103,8 +103,8 @@ impl WriteStep<'_> {
             }
         }
         if connection.read_state == ReadState::RateLimited {
-            // If nothing can be written to a rate-limited client, its input would be read at its rate for hours,
-            // to no use.
+            // If a write to a rate-limited client has failed, close it now: its input would be read at the rate
+            // limit, for hours.
             connection.abort_write_failed();
         }
         if connection.close_reason().is_some() {

@@ -39,8 +39,8 @@ impl Outbox {
         self.not_before = offset;
     }
 
-    /// Drops the bytes that were written: `ready` and `after` as in [`Parts`]. If a line after the offset was
-    /// begun, its rest need not wait.
+    /// Drops the bytes that were written: `ready` and `after` as in [`Parts`]. If text that had to wait was written
+    /// in part, the rest need not wait.
     fn consume(&mut self, ready: usize, after: usize) {
         self.text.drop_first(ready + after);
         self.ready_bytes = if after > 0 { self.text.len() } else { self.ready_bytes - ready };

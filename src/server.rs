@@ -133,7 +133,7 @@ impl Server {
                 }
             }
             let now = Instant::now();
-            // A SIGCONT after poll has returned is no event yet. A long turn is the only sign of it.
+            // If SIGCONT arrives after poll has returned, there is no event for it yet: only the long turn shows it.
             let may_be_signalled = events.iter().any(|event| event.token() == SIGNALS)
                 || timeout.is_some() && self.clock.may_have_stopped(now);
             let signals = if may_be_signalled { self.signals.pending() } else { Vec::new() };

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-/// Connections that may wait to be accepted: a full room that reconnects after a restart. The system
+/// Connections that may wait to be accepted: enough for a full room that reconnects after a restart. The system
 /// reduces it to `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 4096;
 /// Send buffer of a client, in bytes, before the kernel doubles it. With a smaller one each write waits for

@@ -74,8 +74,8 @@ fn view(name: &str) -> Result<View, String> {
 /// Sends notifications to the supervisor, such as systemd, if there is one.
 #[derive(Debug)]
 pub struct Notifier {
-    /// Non-blocking after `READY=1`. The crate's own function is not used: it can block, and it opens a socket for
-    /// each message, which fails if there is no free file descriptor.
+    /// Non-blocking after `READY=1`. `sd_notify::notify` is not used: it can block, and it opens a socket for each
+    /// message, which fails if there is no free file descriptor.
     socket: Option<UnixDatagram>,
     address: OsString,
     /// Whether `READY=1` was sent.

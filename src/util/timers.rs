@@ -11,12 +11,12 @@ const MIN_RETAINED: usize = 256;
 
 /// Deadlines by key. Each key has at most one; a key without a deadline takes no memory.
 ///
-/// Two large allocations, which can be returned to the system. Of many small ones, as in a tree, malloc would
-/// keep all that lie below one in use.
+/// It consists of two large allocations, which can be returned to the system. A tree has many small ones: malloc
+/// would keep all of them that lie below one in use.
 #[derive(Debug)]
 pub struct Timers<K> {
     by_key: HashMap<K, Moment>,
-    /// Soonest first. May have outdated entries (deadlines that were moved or cancelled), but never at the top.
+    /// Soonest first. It may have outdated entries (of deadlines that were moved or cancelled), but never at the top.
     by_moment: BinaryHeap<Reverse<(Moment, K)>>,
 }
 

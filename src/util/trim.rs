@@ -20,7 +20,7 @@ pub const fn is_unused(len: usize, capacity: usize, retained: usize) -> bool {
     len == 0 && capacity > retained
 }
 
-/// Whether less than a quarter of a capacity is used that is over twice `retained`.
+/// Whether the capacity is over twice `retained`, and less than a quarter of it is used.
 pub const fn is_mostly_unused(len: usize, capacity: usize, retained: usize) -> bool {
     capacity > 2 * retained && len < capacity / 4
 }

@@ -32,7 +32,7 @@ pub enum Decoded<'a> {
     OtherProtocol(OtherProtocol),
 }
 
-/// The next line is longer than allowed at this time; it stays in the input.
+/// The next line is longer than the caller has space for now; it stays in the input.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LineOverLimit {
     /// Its length, in bytes.

@@ -53,7 +53,7 @@ pub(super) fn sniff_tls(first_bytes: &[u8]) -> TlsSniff {
     }
 }
 
-/// The methods of RFC 9110 and PATCH. In a part of a request line, any other upper-case word may be chat.
+/// The methods of RFC 9110, and PATCH. If only the beginning of a line is known, any other word may be chat.
 const METHODS: [&[u8]; 9] =
     [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
 

@@ -20,7 +20,7 @@ const LOWEST_COMMAND: u8 = 236;
 /// On Ctrl-C a telnet client sends `DO TIMING-MARK`, and shows nothing until the server replies.
 const TIMING_MARK: u8 = 6;
 
-/// The position in a telnet sequence of one sender's input.
+/// The position in a telnet sequence, in the input of one client.
 #[derive(Debug, Default)]
 pub(super) struct Telnet(State);
 
@@ -42,7 +42,7 @@ enum Verb {
     Off,
 }
 
-/// The options that one sender was refused.
+/// The options that were refused to one client, and the length of its current subnegotiation.
 #[derive(Debug, Default)]
 pub(super) struct Negotiation {
     /// Bytes of the current subnegotiation so far.
@@ -53,7 +53,7 @@ pub(super) struct Negotiation {
     refused_to_let: [u64; 4],
 }
 
-/// The result of a byte or a run of bytes of a sequence.
+/// The result of one step through a sequence.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TelnetStep {
     /// No text and no reply.
@@ -64,12 +64,12 @@ pub(super) enum TelnetStep {
     NotACommand,
     /// A reply to send.
     Reply([u8; 3]),
-    /// A subnegotiation longer than the max_line line.
+    /// A subnegotiation longer than the longest line.
     TooLong,
 }
 
 impl Telnet {
-    /// Starts a sequence, after an IAC in the text.
+    /// Notes an IAC in the text, which starts a sequence.
     pub(super) fn open(&mut self) {
         self.0 = State::Iac;
     }

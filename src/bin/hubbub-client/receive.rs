@@ -22,7 +22,7 @@ pub(crate) struct LineReceiver {
     /// How many more lines to show; `None` = no limit.
     remaining: Option<usize>,
     first_line: FirstLine,
-    /// Whether the server has told the client its name. It does so only in views with commands.
+    /// Whether the server has sent the client its name. It does so only in views with commands.
     has_name: bool,
     /// Lines longer than [`MAX_LINE`] that were not reported yet.
     too_long: usize,
@@ -32,7 +32,7 @@ pub(crate) struct LineReceiver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FirstLine {
     Pending,
-    /// A refusal of a hubbub server, and nothing after it.
+    /// A refusal of a hubbub server, and no line followed.
     Refusal,
     /// Any other line, or more than one.
     Other,
@@ -61,7 +61,7 @@ impl LineReceiver {
         matches!(self.first_line, FirstLine::Refusal)
     }
 
-    /// Returns whether the server has told the client its name. Only then is `/quit` a command.
+    /// Returns whether the server has sent the client its name. Only then is `/quit` a command.
     pub(crate) const fn has_name(&self) -> bool {
         self.has_name
     }

@@ -36,7 +36,7 @@ struct State {
     needs_redraw: bool,
     /// Whether the next drawing is for a key, not for the redraw thread.
     is_draw_announced: bool,
-    /// Whether no more lines are edited.
+    /// Whether line editing has ended.
     is_closed: bool,
 }
 
@@ -54,7 +54,8 @@ impl Screen {
         });
     }
 
-    /// Returns whether the server is not to be read; the waker signals the end of this state.
+    /// Returns whether so many lines are pending that the server is not read. The waker wakes the connection thread
+    /// when they are shown.
     pub(crate) fn is_full(&self) -> bool {
         self.state().pending.len() >= MAX_PENDING
     }
@@ -94,7 +95,7 @@ impl Screen {
             before.push_str(&state.take_pending());
         });
         if before.len() >= MAX_PENDING {
-            // Fails only if the socket is full; then the thread wakes anyway.
+            // Fails only if the socket is full; then the connection thread wakes anyway.
             _ = (&self.waker).write(b"w");
         }
         before
@@ -110,7 +111,7 @@ impl Screen {
         self.state().take_pending()
     }
 
-    /// Records that no more lines are edited.
+    /// Records that line editing has ended.
     pub(crate) fn close(&self) {
         self.change(|state| state.is_closed = true);
     }

@@ -194,7 +194,7 @@ impl Churn {
         Ok(())
     }
 
-    /// Closes a connection once it is accepted or refused. If the server greets, its first bytes tell which.
+    /// Closes a connection once it is accepted or refused. If the server greets, its first bytes show which it is.
     fn close_greeted(&mut self, index: usize, greets: bool) {
         let Some(stream) = self.open.get_mut(index) else { return };
         let is_accepted = match target::take_error(stream) {

@@ -110,10 +110,10 @@ standard input is sent line by line, and received lines go to standard output.
 At the end of the input, or after the lines of --send, the client writes what
 the server still sends and exits. With --follow or --count it stays.
 
-On a terminal, exit or Ctrl-D leaves, and /quit is sent and leaves. Ctrl-C
-clears the line, and leaves if the line is empty. If NO_COLOR is set, there are
-no colours. Before it exits, the client waits up to 30 s for the server to read
-the last lines; Ctrl-C ends this wait.
+On a terminal, the line exit and the key Ctrl-D leave. The line /quit is sent,
+and then the client leaves. Ctrl-C clears the line, or leaves if it is empty. If
+NO_COLOR is set, there are no colours. Before it exits, the client waits up to
+30 s for the server to read the last lines; Ctrl-C ends this wait.
 
 Exit status:
   0  done as asked

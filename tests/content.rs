@@ -61,7 +61,7 @@ impl Room {
         }
     }
 
-    /// Alice sends `opening` and then 8 MiB without a line end: she gets one error, bob's lines pass
+    /// Alice sends `opening` and then 8 MiB without a line end: she receives one error, bob's lines pass
     /// meanwhile, and the server's memory does not grow.
     #[track_caller]
     fn expect_endless_data_is_not_stored(&mut self, opening: &[u8]) {

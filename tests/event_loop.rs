@@ -42,28 +42,28 @@ fn e1_new_clients_in_the_slots_of_reset_ones_receive_their_own_lines_and_no_othe
     let (mut sender, mut receiver) = (Client::join(&server), Client::join(&server));
     let mut expected = Vec::new();
     for round in 0..40 {
-        let mut leavers = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
-        let mut stayers = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
-        let lines = ["for all", "not for all leavers", "for all newcomers"];
+        let mut leaving = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
+        let mut staying = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
+        let lines = ["for all", "not for those that leave", "for all new clients"];
         let [all, in_between, last] = lines.map(|line| format!("{line} in round {round}"));
         sender.send(format!("{all}\n"));
-        leavers[0].expect_line(&all);
+        leaving[0].expect_line(&all);
         sender.send(format!("{in_between}\n"));
         // Half of them have sent a part of a line, which no client may receive.
-        leavers.iter_mut().step_by(2).for_each(|leaver| leaver.send("torn"));
-        leavers.into_iter().for_each(Client::reset);
-        let mut newcomers = (0..10).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
-        newcomers.iter_mut().for_each(|newcomer| newcomer.expect_line(WELCOME));
+        leaving.iter_mut().step_by(2).for_each(|client| client.send("torn"));
+        leaving.into_iter().for_each(Client::reset);
+        let mut new_clients = (0..10).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
+        new_clients.iter_mut().for_each(|client| client.expect_line(WELCOME));
         sender.send(format!("{last}\n"));
-        for stayer in &mut stayers {
-            stayer.expect_line(&all);
-            stayer.expect_line(&in_between);
-            stayer.expect_line(&last);
+        for client in &mut staying {
+            client.expect_line(&all);
+            client.expect_line(&in_between);
+            client.expect_line(&last);
         }
-        for newcomer in &mut newcomers {
-            let line = newcomer.read_text();
+        for client in &mut new_clients {
+            let line = client.read_text();
             if line == in_between {
-                newcomer.expect_line(&last);
+                client.expect_line(&last);
             } else {
                 assert_eq!(line, last);
             }
@@ -163,22 +163,22 @@ fn e15_fewer_than_five_failures_of_poll_in_a_row_stop_nothing() {
 }
 
 #[test]
-fn e16_a_storm_of_new_connections_and_connected_clients_are_served_side_by_side() {
+fn e16_many_new_connections_and_connected_clients_are_served_side_by_side() {
     let server = Server::start(&[]);
     let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
     socket2::SockRef::from(alice.stream()).set_send_buffer_size(1 << 20).unwrap();
     // The paused server then has more to accept and to read than fits into one turn.
     server.pause();
-    let mut storm = (0..600).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
+    let mut new_clients = (0..600).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
     let sent = (0..20).map(|number| format!("{number:8000}")).collect::<Vec<_>>();
     alice.send(sent.join("\n") + "\n");
     server.resume();
     sent.iter().for_each(|line| bob.expect_line(line));
     exchange(&mut alice, &mut bob, 20);
-    storm.iter_mut().for_each(|newcomer| newcomer.expect_line(WELCOME));
+    new_clients.iter_mut().for_each(|client| client.expect_line(WELCOME));
     alice.send("the end\n");
-    let received = storm.iter_mut().map(|newcomer| {
-        let lines = std::iter::repeat_with(|| newcomer.read_text());
+    let received = new_clients.iter_mut().map(|client| {
+        let lines = std::iter::repeat_with(|| client.read_text());
         lines.take_while(|line| line != "the end").collect::<Vec<_>>()
     });
     let received = received.collect::<Vec<_>>();

@@ -408,7 +408,7 @@ fn memory_returns_after_a_burst_except_for_the_history() {
 }
 
 #[test]
-fn after_memory_returned_a_newcomer_gets_the_same_history_even_if_a_reader_was_stuck_before() {
+fn after_memory_returned_a_new_reader_gets_the_same_history_even_if_a_reader_was_stuck_before() {
     for lines in 100..400 {
         let mut feed = Feed::with_history(20 * FEED).unwrap();
         let stuck = feed.join();

@@ -28,7 +28,7 @@ fn after(first: &str, arguments: &str) -> Command {
     command
 }
 
-/// Returns the server's count of failed accepts.
+/// Returns how many calls of accept have failed.
 #[track_caller]
 fn failed_accepts(server: &mut Server) -> usize {
     let counters = server.counters();
@@ -77,7 +77,7 @@ fn c1_without_a_free_descriptor_the_spare_one_lets_the_server_refuse_with_a_reas
 fn c1_without_even_a_spare_descriptor_clients_wait_and_join_once_one_is_free() {
     let mut server = Server::start(&[]);
     let (mut one, mut two) = (Client::join(&server), Client::join(&server));
-    // Below the open descriptors: none can be opened, even after one of them is closed.
+    // The limit is below the open descriptors: none can be opened, even after one of them is closed.
     limit_descriptors(&server, 4);
     let before = server.cpu_ticks();
     let mut waiting = (0..5).map(|_| Client::connect(server.address())).collect::<Vec<_>>();

@@ -242,14 +242,14 @@ fn a_client_that_stays_is_announced_and_a_short_visit_is_not() {
     let room = Room::open(&[]);
     let (mut named, name) = room.join(View::Named);
     let (mut json, _) = room.join(View::Json);
-    // The only trace of a short visit is its message.
+    // A client that leaves soon is not announced; the others see only its message.
     let mut visitor = room.connect(View::Plain);
     visitor.send("just passing\n");
     visitor.end_input();
     visitor.read_to_end();
     named.expect_line("<anon3> just passing");
     assert_eq!(read_object(&mut json)["from"], "anon3");
-    let (stayer, _) = room.join(View::Plain);
+    let (staying, _) = room.join(View::Plain);
     // Each client receives the joins of the others in their order, and not its own.
     named.expect_line("* anon2 joined (3 here)");
     named.expect_line("* anon4 joined (3 here)");
@@ -257,7 +257,7 @@ fn a_client_that_stays_is_announced_and_a_short_visit_is_not() {
     assert_eq!(joined.each_ref().map(|line| &line["type"]), ["join"; 2]);
     assert_eq!(joined.each_ref().map(|line| &line["from"]), [name.as_str(), "anon4"]);
     assert_eq!(joined[1]["here"], 3);
-    drop(stayer);
+    drop(staying);
     named.expect_line("* anon4 left");
     let left = read_object(&mut json);
     assert_eq!((&left["type"], &left["from"]), (&"leave".into(), &"anon4".into()));
@@ -551,8 +551,8 @@ fn a_private_message_goes_from_each_view_with_names_to_each_view_with_names() {
 fn a_client_that_sent_a_private_message_is_not_renamed_unseen() {
     let room = Room::open(&[]);
     let [_plain, mut named, _json] = room.three();
-    let (mut newcomer, given) = room.join(View::Named);
-    newcomer.send("/msg nora psst\n/nick zed\n");
+    let (mut sender, given) = room.join(View::Named);
+    sender.send("/msg nora psst\n/nick zed\n");
     assert_eq!(next_but_joins(&mut named), format!("* private from {given}: psst"));
     assert_eq!(next_but_joins(&mut named), format!("* {given} is now zed"));
 }

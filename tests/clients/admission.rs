@@ -52,7 +52,7 @@ fn c10_a_typed_line_passes_while_a_bulk_sender_waits_also_in_more_than_one_read(
 }
 
 #[test]
-fn c10_new_clients_that_flood_leave_half_of_the_reserve() {
+fn c10_new_clients_that_send_much_leave_half_of_the_reserve() {
     let (mut server, [stuck, bulk, typist, reader]) = ScriptedServer::with_clients(FEED);
     server.advance(STALL_TIMEOUT);
     block(&mut server, &stuck, &bulk);
@@ -70,14 +70,14 @@ fn c10_five_clients_that_send_one_letter_lines_cannot_use_up_the_reserve_of_a_sl
     let mut server = ScriptedServer::with_views(FEED, &[View::Plain, View::Json]);
     let (slow, bulk, typist, reader) =
         (server.join_in_view(View::Json), server.join(), server.join(), server.join());
-    let chatterers = [(); 5].map(|()| server.join());
+    let senders = [(); 5].map(|()| server.join());
     server.advance(STALL_TIMEOUT);
     block(&mut server, &slow, &bulk);
-    // The slow reader reads half a feed in 4.2 s, and nothing before. 2,100 letters take 230 KB in the json view.
+    // The slow reader reads half a feed in 4.2 s, and nothing before. 2,100 letters take 160 KB in the json view.
     for tick in 1..=42 {
         server.advance(Duration::from_millis(100));
-        for chatterer in &chatterers {
-            server.send(chatterer, "x\n".repeat(10));
+        for sender in &senders {
+            server.send(sender, "x\n".repeat(10));
         }
         if tick % 10 == 0 {
             server.send(&typist, format!("typed line {tick}\n"));
@@ -90,11 +90,11 @@ fn c10_five_clients_that_send_one_letter_lines_cannot_use_up_the_reserve_of_a_sl
     assert!(letters >= 5 * 4, "each can send a few letters: {letters}");
     assert_eq!(server.stalled(), 0);
     server.accept_all(&slow);
-    assert!(chatterers.iter().all(|chatterer| server.pending_input(chatterer) == 0));
+    assert!(senders.iter().all(|sender| server.pending_input(sender) == 0));
 }
 
 #[test]
-fn c10_floods_that_wait_for_a_slow_reader_take_turns() {
+fn c10_bulk_senders_that_wait_for_a_slow_reader_take_turns() {
     let (mut server, bulk) = ScriptedServer::with_clients::<10>(FEED);
     let slow = server.join();
     server.run_until_idle();

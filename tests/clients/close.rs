@@ -9,7 +9,7 @@ use hubbub::util::id_slab::ClientId;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// How long a connection may take to close its side.
+/// How long a peer may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
 
 #[test]
@@ -40,7 +40,7 @@ fn e2_an_event_for_an_unknown_id_is_counted_and_does_nothing() {
 }
 
 #[test]
-fn e5_a_line_and_a_reset_in_one_turn_are_a_message_and_a_lost_connection() {
+fn e5_a_line_before_a_reset_in_the_same_turn_is_relayed_and_the_connection_is_lost() {
     let (mut server, [sender, reader]) = ScriptedServer::with_clients(FEED);
     sender.queue_input("goodbye\n");
     sender.queue_error(ErrorKind::ConnectionReset);
@@ -170,26 +170,26 @@ fn with_idle_timeout<const N: usize>() -> (ScriptedServer, [ScriptedClient; N]) 
 
 #[test]
 fn a_client_that_sends_nothing_for_the_idle_timeout_is_disconnected_with_the_reason() {
-    let (mut server, [talker, idle, typist]) = with_idle_timeout();
+    let (mut server, [active, idle, typist]) = with_idle_timeout();
     for _ in 0..59 {
         server.advance(SECOND);
-        server.send(&talker, "still here\n");
+        server.send(&active, "still here\n");
         // A part of a line is input too.
         server.send(&typist, "x");
     }
     assert!(!idle.script().is_shut_down);
     server.advance(SECOND);
     assert!(idle.received().ends_with(b"still here\n* disconnected: nothing sent for 60 s\n"));
-    assert!(idle.script().is_shut_down && !talker.script().is_shut_down && !typist.script().is_shut_down);
+    assert!(idle.script().is_shut_down && !active.script().is_shut_down && !typist.script().is_shut_down);
     server.end(&idle);
     assert!(idle.is_removed());
     assert_eq!(server.closed(CloseReason::IdleTimeout), 1);
     for _ in 0..58 {
         server.advance(SECOND);
     }
-    assert!(!talker.script().is_shut_down, "the timeout starts with the last input");
+    assert!(!active.script().is_shut_down, "the timeout starts with the last input");
     server.advance(SECOND);
-    assert!(talker.script().is_shut_down && typist.script().is_shut_down);
+    assert!(active.script().is_shut_down && typist.script().is_shut_down);
 }
 
 #[test]

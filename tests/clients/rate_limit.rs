@@ -8,7 +8,7 @@ use hubbub::clients::close_reason::CloseReason;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// A room in which each client may send so many lines per second.
+/// A room in which each client may send `lines` lines per second.
 fn with_rate<const N: usize>(lines: usize) -> (ScriptedServer, [ScriptedClient; N]) {
     ScriptedServer::new(RoomConfig { rate: RateLimit::new(lines), ..config(FEED) }, limits()).and_clients()
 }
@@ -85,7 +85,7 @@ fn c9_a_rate_limited_client_is_drained_at_shutdown() {
 }
 
 #[test]
-fn c9_a_rate_limited_client_that_broke_its_connection_is_removed_at_once() {
+fn c9_a_rate_limited_client_whose_connection_is_lost_is_removed_at_once() {
     for is_reported in [true, false] {
         let (mut server, [sender, reader, other]) = with_rate(1);
         server.send(&sender, lines(20 * 12));

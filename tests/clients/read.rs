@@ -35,9 +35,9 @@ fn e10_a_blocked_sender_is_read_again_without_an_event_once_the_stuck_reader_rea
 }
 
 #[test]
-fn e10_a_client_that_does_not_take_its_replies_is_read_again_once_it_takes_them() {
+fn e10_a_client_that_does_not_read_its_replies_is_read_again_once_it_reads_them() {
     let (mut server, [client, other]) = ScriptedServer::with_clients(FEED);
-    // Each gets a reply: telnet's DO TIMING-MARK.
+    // Telnet's DO TIMING-MARK, each of which gets a reply.
     let questions = b"\xFF\xFD\x06".repeat(100_000);
     client.accepts([], Accept::WouldBlock);
     server.send(&client, &questions);
@@ -78,7 +78,7 @@ fn e13_the_loop_does_not_sleep_while_there_is_work_and_nothing_wakes_an_idle_roo
     assert!(server.clients.has_work(), "a client is to be read");
     reader.accepts([Accept::Bytes(1), Accept::Bytes(1)], Accept::All);
     server.turn();
-    // Finds that there is nothing more to read.
+    // This turn finds that there is nothing more to read.
     server.turn();
     assert!(server.clients.has_work(), "a client is to be written to");
     server.run_until_idle();
@@ -133,7 +133,7 @@ fn c11_a_turn_reads_about_a_mebibyte_interactive_clients_first_and_the_others_ke
     let bulk = (0..BULK).map(|_| server.join()).collect::<Vec<_>>();
     let line = [vec![b'x'; 65_535], vec![b'\n']].concat();
     for client in &bulk {
-        // All that they could send as interactive clients.
+        // This spends all their credit, so that they are bulk senders.
         server.send(client, &line);
     }
     for client in &bulk {

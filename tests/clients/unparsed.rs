@@ -11,16 +11,16 @@ use std::io::ErrorKind;
 /// Why input is not handled at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Cause {
-    /// The client does not take its replies.
+    /// The client does not read its replies.
     FullOutbox,
     RateLimit,
-    /// A reader does not read.
+    /// A stuck reader leaves no space in the feed.
     NoSpace,
 }
 
 const CAUSES: [Cause; 3] = [Cause::FullOutbox, Cause::RateLimit, Cause::NoSpace];
 
-/// A named room with a sender whose input stays unparsed, and the others.
+/// A room in the named view, with a sender whose input waits unparsed.
 struct Waiting {
     server: ScriptedServer,
     cause: Cause,
@@ -57,9 +57,9 @@ impl Waiting {
         let input = (0..count).map(|number| format!("{command}{}\n", number % 10));
         server.send(&sender, input.collect::<String>());
         let expected = (0..count).map(|number| format!("<{name}> {}\n", number % 10)).collect();
-        let held = Self { server, cause, sender, reader, stuck, name, expected };
-        assert!(held.unparsed() > 0 && held.sender.unread() == 0, "{cause:?}");
-        held
+        let waiting = Self { server, cause, sender, reader, stuck, name, expected };
+        assert!(waiting.unparsed() > 0 && waiting.sender.unread() == 0, "{cause:?}");
+        waiting
     }
 
     fn unparsed(&self) -> usize {
@@ -85,16 +85,20 @@ impl Waiting {
 #[test]
 fn unparsed_input_is_handled_in_order_and_before_newer_input() {
     for cause in CAUSES {
-        let mut held = Waiting::new(cause);
-        let reads = held.sender.script().reads;
-        held.server.send(&held.sender, "newer\n");
-        assert_eq!(held.sender.script().reads, reads, "{cause:?}: not read while older input is unparsed");
-        assert_eq!(held.server.clients.unparsed(), held.unparsed());
-        held.release();
-        assert_eq!(held.messages(), format!("{}<{}> newer\n", held.expected, held.name), "{cause:?}");
-        assert_eq!((held.unparsed(), held.server.clients.unparsed()), (0, 0), "{cause:?}");
+        let mut waiting = Waiting::new(cause);
+        let reads = waiting.sender.script().reads;
+        waiting.server.send(&waiting.sender, "newer\n");
+        assert_eq!(waiting.sender.script().reads, reads, "{cause:?}: not read while older input is unparsed");
+        assert_eq!(waiting.server.clients.unparsed(), waiting.unparsed());
+        waiting.release();
+        assert_eq!(
+            waiting.messages(),
+            format!("{}<{}> newer\n", waiting.expected, waiting.name),
+            "{cause:?}"
+        );
+        assert_eq!((waiting.unparsed(), waiting.server.clients.unparsed()), (0, 0), "{cause:?}");
         if cause == Cause::FullOutbox {
-            assert_eq!(held.sender.lines(), 30 * 7, "each /help has its reply");
+            assert_eq!(waiting.sender.lines(), 30 * 7, "each /help has its reply");
         }
     }
 }
@@ -103,23 +107,26 @@ fn unparsed_input_is_handled_in_order_and_before_newer_input() {
 fn the_end_of_input_and_a_reset_behind_unparsed_input_are_seen_after_it() {
     for cause in CAUSES {
         for is_reset in [false, true] {
-            let mut held = Waiting::new(cause);
-            held.sender.queue_input("tail");
+            let mut waiting = Waiting::new(cause);
+            waiting.sender.queue_input("tail");
             if is_reset {
-                held.sender.queue_error(ErrorKind::ConnectionReset);
+                waiting.sender.queue_error(ErrorKind::ConnectionReset);
             } else {
-                held.sender.queue_end();
+                waiting.sender.queue_end();
             }
-            held.server.report_readable(&held.sender);
-            held.server.run_until_idle();
-            assert!(held.unparsed() > 0 && !held.sender.is_removed(), "{cause:?}: nothing overtakes it");
-            held.release();
-            let tail = if is_reset { String::new() } else { format!("<{}> tail\n", held.name) };
-            assert_eq!(held.messages(), held.expected.clone() + &tail, "{cause:?}, reset: {is_reset}");
-            assert!(held.sender.is_removed());
-            let (left, lost) = (held.server.closed(CloseReason::ClosedByPeer), held.server.lost());
+            waiting.server.report_readable(&waiting.sender);
+            waiting.server.run_until_idle();
+            assert!(
+                waiting.unparsed() > 0 && !waiting.sender.is_removed(),
+                "{cause:?}: nothing overtakes it"
+            );
+            waiting.release();
+            let tail = if is_reset { String::new() } else { format!("<{}> tail\n", waiting.name) };
+            assert_eq!(waiting.messages(), waiting.expected.clone() + &tail, "{cause:?}, reset: {is_reset}");
+            assert!(waiting.sender.is_removed());
+            let (left, lost) = (waiting.server.closed(CloseReason::ClosedByPeer), waiting.server.lost());
             assert_eq!((left, lost), if is_reset { (0, 1) } else { (1, 0) });
-            assert_eq!(held.server.clients.stats.torn, u64::from(is_reset));
+            assert_eq!(waiting.server.clients.stats.torn, u64::from(is_reset));
         }
     }
 }

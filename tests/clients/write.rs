@@ -26,7 +26,7 @@ fn e3_a_client_whose_write_fails_is_removed_after_the_others_have_the_line() {
 }
 
 #[test]
-fn e4_a_failed_write_costs_the_others_nothing_and_what_its_client_sent_before_is_relayed() {
+fn e4_after_a_failed_write_the_others_lose_nothing_and_earlier_input_of_its_client_is_relayed() {
     for broken in 1..5 {
         let (mut server, clients) = ScriptedServer::with_clients::<5>(FEED);
         clients[broken].accepts([], Accept::Fail(ErrorKind::ConnectionReset));

@@ -22,7 +22,7 @@ pub const FEED: usize = 64_000;
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 pub const MILLISECOND: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
-/// More turns than any test needs. After so many, a table that still has work is in an endless loop.
+/// More turns than any test needs. If there is still work after so many, the table is in an endless loop.
 pub const MAX_TURNS: usize = 10_000;
 
 /// What a socket does with one write.
@@ -30,7 +30,7 @@ pub const MAX_TURNS: usize = 10_000;
 pub enum Accept {
     #[default]
     All,
-    /// So many bytes, or all if there are fewer.
+    /// This many bytes, or all if there are fewer.
     Bytes(usize),
     WouldBlock,
     Fail(ErrorKind),
@@ -50,8 +50,8 @@ pub enum Call {
     Dropped,
 }
 
-/// The calls on the sockets that share it, in their order, with the number of each socket. Interrupted calls
-/// are left out, for they are repeated.
+/// The calls on all sockets of a test, in their order, each with the number of its socket. Interrupted calls are
+/// left out, because they are repeated.
 pub type Trace = Rc<RefCell<Vec<(usize, Call)>>>;
 
 /// What a socket does from now on, and what was done with it.
@@ -365,7 +365,7 @@ impl ScriptedServer {
         self.send(client, "");
     }
 
-    /// The socket of `client` accepts so many bytes, and no more until the next call.
+    /// The socket of `client` accepts this many bytes, and no more until the next call.
     #[track_caller]
     pub fn accept_bytes(&mut self, client: &ScriptedClient, bytes: usize) {
         client.accepts([Accept::Bytes(bytes)], Accept::WouldBlock);

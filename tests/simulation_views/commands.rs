@@ -91,7 +91,7 @@ impl Model {
             return self.refuse(number, "is reserved");
         }
         if self.clients[&number].has_spoken && old != name {
-            // The others saw the name, so they have to learn who it was.
+            // The others have seen the old name, so the change is announced.
             self.is_announced(number);
         }
         let client = self.clients.get_mut(&number).unwrap();

@@ -27,7 +27,7 @@ pub(crate) struct Order {
     known: Presence,
 }
 
-/// The members, as far as the events tell.
+/// The members, as far as the events show them.
 #[derive(Default)]
 struct Presence {
     here: BTreeMap<usize, String>,

@@ -61,7 +61,7 @@ pub(crate) enum Received {
         text: Text,
         is_echo: bool,
     },
-    /// A reply or an error, if the view tells them apart.
+    /// A reply or an error, if the view distinguishes them.
     Reply {
         text: String,
         is_error: Option<bool>,
@@ -187,7 +187,7 @@ fn read_notice(line: &[u8]) -> Result<Received, String> {
     })
 }
 
-/// Returns how many notices found no space, if a notice tells that.
+/// Returns how many notices found no space, if the line is such a notice.
 fn missed(line: &str) -> Option<usize> {
     let people = line.strip_suffix(" came, left or changed names; /who lists them")?;
     let count = people.strip_suffix(" people").or(people.strip_suffix(" person").filter(|&one| one == "1"));

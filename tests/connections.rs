@@ -467,7 +467,7 @@ fn b14_clients_that_never_finish_a_line_cost_that_line_and_delay_no_other_client
 fn b17_when_both_sides_close_at_once_the_connection_is_closed_and_counted_once() {
     let mut server = Server::start(&[]);
     let mut refused = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
-    let mut leavers = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
+    let mut leaving = (0..10).map(|_| Client::join(&server)).collect::<Vec<_>>();
     server.pause();
     for client in &mut refused {
         client.send("GET / HTTP/1.1\r\n");
@@ -482,16 +482,16 @@ fn b17_when_both_sides_close_at_once_the_connection_is_closed_and_counted_once()
     // A paused server finds the ends of input and SIGTERM in the same turn.
     server.pause();
     server.signal("TERM");
-    for leaver in &mut leavers {
-        leaver.end_input();
+    for client in &mut leaving {
+        client.end_input();
     }
     server.resume();
-    for leaver in &mut leavers {
-        leaver.expect_end();
+    for client in &mut leaving {
+        client.expect_end();
     }
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(0));
-    for client in refused.iter().chain(&leavers) {
+    for client in refused.iter().chain(&leaving) {
         let address = format!(" {} ", client.address());
         let lines = log.iter().filter(|line| line.contains(&address)).collect::<Vec<_>>();
         assert_eq!(lines.len(), 2, "one line for the join and one for the close: {lines:?}");
@@ -500,7 +500,7 @@ fn b17_when_both_sides_close_at_once_the_connection_is_closed_and_counted_once()
     let count = |kind: &str| {
         last.split(", ").find_map(|part| part.strip_suffix(kind)?.trim().parse::<u32>().ok()).unwrap_or(0)
     };
-    assert_eq!((count("accepted"), count(CLIENT_OF_ANOTHER_PROTOCOL)), (20, 10), "{last}");
+    assert_eq!((count("accepted connections"), count(CLIENT_OF_ANOTHER_PROTOCOL)), (20, 10), "{last}");
     assert_eq!(count(LEFT) + count(SERVER_STOPPING), 10, "{last}");
 }
 
@@ -519,9 +519,9 @@ fn b18_a_refused_client_with_much_unread_input_still_receives_the_reason() {
 }
 
 #[test]
-fn b19_a_storm_of_new_connections_is_accepted_while_connected_clients_are_served() {
+fn b19_many_new_connections_are_accepted_while_connected_clients_are_served() {
     // More than the usual backlog of 1024.
-    const STORM: usize = 1500;
+    const NEW: usize = 1500;
     const LINES: usize = 300;
     let mut server = Server::start(&["--verbose"]);
     let (receiver, sender) = (Client::join(&server), Client::join(&server));
@@ -529,24 +529,24 @@ fn b19_a_storm_of_new_connections_is_accepted_while_connected_clients_are_served
     socket2::SockRef::from(sender.stream()).set_send_buffer_size(1 << 20).unwrap();
     let address = sender.address();
     server.pause();
-    let mut storm = (0..STORM).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
+    let mut new_clients = (0..NEW).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
     let sender = send_flood(sender, 0..LINES);
     server.resume();
     let receiver = expect_flood(receiver, 0..LINES);
-    for newcomer in &mut storm {
-        newcomer.expect_line(WELCOME);
+    for client in &mut new_clients {
+        client.expect_line(WELCOME);
     }
     let (mut sender, mut receiver) = (sender.join().unwrap(), receiver.join().unwrap());
-    let last = storm.last_mut().unwrap();
-    last.send("hello from the storm\n");
-    receiver.expect_line("hello from the storm");
-    sender.expect_line("hello from the storm");
+    let last = new_clients.last_mut().unwrap();
+    last.send("hello from a new client\n");
+    receiver.expect_line("hello from a new client");
+    sender.expect_line("hello from a new client");
     let message = format!(" {address}: ");
     let log = server.log_so_far();
-    let first = log.iter().position(|line| line.contains(&storm[0].address())).unwrap();
+    let first = log.iter().position(|line| line.contains(&new_clients[0].address())).unwrap();
     let last = log.iter().rposition(|line| line.contains(" joined, ")).unwrap();
     let between = log[first..last].iter().filter(|line| line.contains(&message)).count();
-    assert!(between > 0, "no connected client was read while the server accepted {STORM} others");
+    assert!(between > 0, "no connected client was read while the server accepted {NEW} others");
 }
 
 /// Repeatedly, a client joins and `send_and_leave` sends a line; asserts that two others receive it.

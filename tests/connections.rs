@@ -500,7 +500,7 @@ fn b17_when_both_sides_close_at_once_the_connection_is_closed_and_counted_once()
     let count = |kind: &str| {
         last.split(", ").find_map(|part| part.strip_suffix(kind)?.trim().parse::<u32>().ok()).unwrap_or(0)
     };
-    assert_eq!((count("accepted"), count(CLIENT_OF_ANOTHER_PROTOCOL)), (20, 10), "{last}");
+    assert_eq!((count("accepted connections"), count(CLIENT_OF_ANOTHER_PROTOCOL)), (20, 10), "{last}");
     assert_eq!(count(LEFT) + count(SERVER_STOPPING), 10, "{last}");
 }
 

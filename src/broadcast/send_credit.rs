@@ -9,34 +9,41 @@ use std::time::Duration;
 /// How much credit a client can have; the same for all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CreditRules {
-    /// The most credit that a client can have: enough for several typed lines at once.
-    max: i32,
+    /// What a client earns per second.
+    per_second: i32,
 }
 
 impl CreditRules {
-    /// The most credit of one client if the reserve is large, in bytes. A client earns as much in a second.
-    /// A fast typist needs some 60 bytes a second, a test that sends ten short lines a second some 1,500.
-    const MAX: usize = 2048;
-    /// The reserve has space for the lines of at least this many clients that spend all their credit at once.
-    const CLIENTS: usize = 8;
-    /// The lowest balance is minus this many times the most credit: after 2 s of silence a client has credit again.
-    const DEBT: i32 = 2;
+    /// What a client earns per second if the reserve is large, in bytes. A fast typist needs some 60 bytes a
+    /// second, a test that sends ten short lines a second some 1,500.
+    const PER_SECOND: usize = 2048;
+    /// A client earns at most 1/16 of the reserve per second.
+    const SHARE: usize = 16;
 
     /// The rules for a reserve of `reserve` bytes of each feed.
     pub fn new(reserve: usize) -> Self {
-        let max = Self::MAX.min(reserve / Self::CLIENTS).max(8);
-        Self { max: i32::try_from(max).unwrap_or(i32::MAX) }
+        let per_second = Self::PER_SECOND.min(reserve / Self::SHARE).max(4);
+        Self { per_second: i32::try_from(per_second).unwrap_or(i32::MAX) }
+    }
+
+    /// The most credit of a client, what it earns in 4 s: enough to paste some 40 lines.
+    const fn max(self) -> i32 {
+        self.per_second * 4
     }
 
     /// The credit of a new client: a line or two.
     const fn start(self) -> i32 {
-        self.max / 4
+        self.per_second / 4
     }
 
-    /// High credit, 3/4 of the most: a new client has it after half a second, a bulk sender after 2.75 s of
-    /// silence.
+    /// High credit: at most a line or two was spent lately. A new client has it after 3.5 s.
     pub const fn high(self) -> i32 {
-        self.max / 4 * 3
+        self.max() - self.start()
+    }
+
+    /// The lowest balance: after 2 s of silence every client has credit again.
+    const fn min(self) -> i32 {
+        self.per_second * -2
     }
 }
 
@@ -60,8 +67,8 @@ impl SendCredit {
 
     /// What the client may spend now.
     pub fn balance(&self, rules: CreditRules, now: Moment) -> i32 {
-        let earned = self.idle_time(now).as_millis() * u128::from(rules.max.unsigned_abs()) / 1000;
-        self.balance.saturating_add(i32::try_from(earned).unwrap_or(i32::MAX)).min(rules.max)
+        let earned = self.idle_time(now).as_millis() * u128::from(rules.per_second.unsigned_abs()) / 1000;
+        self.balance.saturating_add(i32::try_from(earned).unwrap_or(i32::MAX)).min(rules.max())
     }
 
     /// Whether the client has sent little lately.
@@ -73,7 +80,7 @@ impl SendCredit {
     pub fn spend(&mut self, bytes: usize, rules: CreditRules, now: Moment) {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         let balance = self.balance(rules, now).saturating_sub(bytes);
-        self.balance = balance.max(rules.max.saturating_mul(-CreditRules::DEBT));
+        self.balance = balance.max(rules.min());
         self.at = now.wrapping_millis();
     }
 
@@ -112,7 +119,7 @@ impl SendCredit {
 mod tests {
     use super::*;
 
-    const RULES: CreditRules = CreditRules { max: 2048 };
+    const RULES: CreditRules = CreditRules { per_second: 2048 };
 
     fn at(millis: u64) -> Moment {
         Moment::default().after(Duration::from_millis(millis))
@@ -132,10 +139,10 @@ mod tests {
     #[test]
     fn small_lines_spend_credit_as_fast_as_large_ones_if_they_take_as_much() {
         let mut credit = SendCredit::new(RULES, at(10_000));
-        for line in 0..40 {
+        for line in 0..80 {
             credit.spend(77, RULES, at(10_000 + line));
         }
-        assert!(!credit.is_interactive(RULES, at(10_040)), "40 one-letter lines in the json view");
+        assert!(!credit.is_interactive(RULES, at(10_080)), "80 one-letter lines in the json view");
     }
 
     #[test]
@@ -146,15 +153,15 @@ mod tests {
         }
         assert!(!credit.is_interactive(RULES, at(1_900)));
         assert!(credit.is_interactive(RULES, at(2_100)));
-        assert_eq!(credit.balance(RULES, at(3_600_000)), 2048, "never more than the most");
+        assert_eq!(credit.balance(RULES, at(3_600_000)), 8192, "never more than the most");
     }
 
     #[test]
-    fn a_new_client_has_a_little_credit_and_high_credit_after_half_a_second() {
+    fn a_new_client_has_a_little_credit_and_high_credit_after_three_and_a_half_seconds() {
         let credit = SendCredit::new(RULES, at(0));
         assert!(credit.is_interactive(RULES, at(0)));
-        assert!(credit.balance(RULES, at(499)) < RULES.high());
-        assert!(credit.balance(RULES, at(500)) >= RULES.high());
+        assert!(credit.balance(RULES, at(3499)) < RULES.high());
+        assert!(credit.balance(RULES, at(3500)) >= RULES.high());
     }
 
     #[test]
@@ -176,8 +183,8 @@ mod tests {
 
     #[test]
     fn a_small_reserve_makes_credit_small() {
-        assert_eq!(CreditRules::new(128 * 1024).max, 2048);
-        assert_eq!(CreditRules::new(512).max, 64);
-        assert_eq!(CreditRules::new(0).max, 8);
+        assert_eq!(CreditRules::new(128 * 1024).max(), 8192);
+        assert_eq!(CreditRules::new(512).max(), 128);
+        assert_eq!(CreditRules::new(0).max(), 16);
     }
 }

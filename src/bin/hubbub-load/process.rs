@@ -106,6 +106,6 @@ mod tests {
         assert!(used.cpu > Duration::ZERO && (0.0..=1.0).contains(&used.user_share()), "{used:?}");
         // Linux never assigns this id.
         let missing = Process::new(u32::MAX);
-        assert!(missing.usage().expect_err("no process").contains("/proc/4294967295/stat: No such file"));
+        assert!(missing.usage().expect_err("no process").contains("/proc/4294967295/stat\": No such file"));
     }
 }

@@ -27,7 +27,7 @@
 //! |---|---|---|---|
 //! | 1024 KiB | 896 KiB | is read: up to 256 KiB, 1/4 of the feed | the same |
 //! | 240 KiB | 112 KiB | is read: up to 112 KiB | the same |
-//! | 180 KiB | 52 KiB | is blocked: this is less than 64 KiB, 1/16 of the feed | one line of up to 90 KiB, 1/2 of the space |
+//! | 180 KiB | 52 KiB | is blocked: less than 64 KiB, 1/16 of the feed | one line of up to 90 KiB, 1/2 of the space |
 //! | 50 KiB | none | is blocked | one line of up to 25 KiB, if its credit is high |
 //!
 //! When the reader goes on and 192 KiB are free, the first client is read again. If the reader does not go on, the

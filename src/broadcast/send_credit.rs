@@ -57,7 +57,7 @@ pub struct SendCredit {
 }
 
 impl SendCredit {
-    /// A paused client without input for this long counts as silent.
+    /// A blocked client that sends nothing for this long counts as silent.
     const SILENCE: Duration = Duration::from_secs(1);
 
     /// The credit of a client that connects now.
@@ -89,7 +89,7 @@ impl SendCredit {
         self.spend(0, rules, now);
     }
 
-    /// Notes that a paused client sent more: it earns for the time since its last input only if it was silent
+    /// Notes that a blocked client sent more: it earns for the time since its last input only if it was silent
     /// for a second. Otherwise it has more to send than may be handled, and is no person who types.
     pub fn note_input(&mut self, rules: CreditRules, now: Moment) {
         if self.idle_time(now) >= Self::SILENCE {
@@ -99,7 +99,7 @@ impl SendCredit {
         }
     }
 
-    /// What a paused client may spend.
+    /// What a blocked client may spend.
     pub const fn paused_balance(&self) -> i32 {
         self.balance
     }

@@ -109,7 +109,7 @@ impl fmt::Display for CloseReason {
             Self::ClosedByPeer => f.write_str("left"),
             Self::ConnectionLost(kind) => write!(f, "connection lost: {kind}"),
             Self::CloseTimeout => {
-                f.write_str("disconnected: closed its input and did not read the rest in time")
+                f.write_str("disconnected: ended its input and did not read the rest in time")
             }
             Self::StalledReader => f.write_str("disconnected: read too slowly while others waited"),
             Self::OtherProtocol(protocol) => write!(f, "refused: spoke {}", protocol.name()),

@@ -74,8 +74,8 @@ fn is_stale(path: &Path, address: &SockAddr) -> bool {
     }
     match connect_error(address) {
         Some(Errno::CONNREFUSED) => true,
-        // The mode denies write access even to the owner, and only the owner can change it: add the access
-        // for the attempt.
+        // The mode may deny write access even to the owner. The owner can change the mode: add the access for
+        // this attempt.
         Some(Errno::ACCESS) => {
             let mode = found.permissions().mode();
             if fs::set_permissions(path, Permissions::from_mode(mode | 0o200)).is_err() {

@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 /// The largest buffer on the heap, in bytes. A mapping wastes up to a page of 4 KiB.
 const HEAP_MAX: usize = 1024;
-/// Bytes by which a buffer on the heap grows at least, so that input of single bytes does not reallocate for each.
+/// A buffer on the heap grows by at least this many bytes: otherwise input of single bytes would reallocate for each.
 const GROWTH: usize = 64;
 
 /// A growable byte buffer.

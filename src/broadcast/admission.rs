@@ -14,7 +14,7 @@
 //! A client that is not read for this reason is *blocked*. The oldest blocked client *claims* the space that its
 //! line needs: other bulk senders are read only when there is that much. Otherwise their short lines could use up
 //! the space again and again, and a long line would wait for ever. While a client is blocked, its credit is
-//! *paused*: it earns nothing, except by a second of silence.
+//! *paused*: it earns nothing, unless it is silent for a second before it sends more.
 //!
 //! All figures have one unit: the bytes that a line takes in the most expensive view.
 //!

@@ -287,7 +287,7 @@ impl Feed {
         end
     }
 
-    /// The index in the ring of an offset that is at most a ring before `head`.
+    /// The index in the ring of an offset, which is at most one ring size before `head`.
     fn place(&self, offset: u64) -> usize {
         let origin = if offset < self.origin { self.origin - self.size() as u64 } else { self.origin };
         let place = distance(origin, offset);
@@ -295,7 +295,7 @@ impl Feed {
     }
 }
 
-/// Bytes from one offset to a later one: at most two rings, so it fits.
+/// Bytes from one offset to a later one: at most two ring sizes, so the number fits.
 #[expect(clippy::cast_possible_truncation, reason = "offsets in use span at most two rings in memory")]
 const fn distance(from: u64, to: u64) -> usize {
     to.saturating_sub(from) as usize

@@ -119,8 +119,8 @@ NO_COLOR is set, there are no colours. Before it exits, the client waits up to
 
 Exit status:
   0  done as asked
-  1  no connection, connection lost or refused, --timeout over, the last lines
-     may not have arrived, or standard input or output failed
+  1  no connection, connection lost or refused, --timeout over, standard input
+     or output failed, or it is not certain that the last lines arrived
   2  wrong command line
 
 Try it: run hubbub, then hubbub-client in two other terminals.

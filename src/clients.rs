@@ -57,7 +57,7 @@ const MIN_RETAINED: usize = 1024;
 #[derive(Debug, Clone, Copy)]
 struct Blocked {
     id: ClientId,
-    /// The space that it needs to be read: what the known part of its next line takes at most.
+    /// The free space that the client waits for: what the known part of its next line takes at most.
     space: usize,
 }
 
@@ -67,7 +67,7 @@ pub struct Clients<S> {
     room: Room,
     limits: ClientLimits,
     slots: IdSlab<Connection<S>>,
-    /// How many connections in `slots` were refused, and are read and dropped until their peer closes.
+    /// How many connections in `slots` were refused. Their input is read and dropped until their peer closes.
     refusals: usize,
     per_network: PerNetwork,
     timers: Timers<(ClientId, ClientTimer)>,
@@ -79,7 +79,7 @@ pub struct Clients<S> {
     blocked: Vec<Blocked>,
     /// Clients to write to or to close in the next write step.
     due: Vec<ClientId>,
-    /// Readers that were still behind after the last write to all clients, or that have joined with history since.
+    /// Readers that were still behind after the last write to all clients, or that joined with history after it.
     behind: Vec<ClientId>,
     /// Clients whose connections are closed. The sweep removes them.
     closed: Vec<ClientId>,

@@ -26,7 +26,7 @@
 //! | [`cli`] | command line: options, addresses, errors |
 //! | [`chat`] | the room: members, commands, private messages, events and how each view renders them |
 //! | [`broadcast`] | the feed, its cursors and history; which senders may be read while readers are slow |
-//! | [`net`] | sockets: listen, accept, unix sockets, systemd, limits per network and of file descriptors |
+//! | [`net`] | sockets: listen, accept, unix sockets, systemd, the limit on clients per network, file descriptors |
 //! | [`logging`] | a log file that never blocks; the limit on log lines about connections |
 //! | [`wire`] | bytes to lines: line ends, telnet, escapes, detection of other protocols |
 //! | [`util`] | clock, timers, byte buffer, client ids, error text |
@@ -35,8 +35,8 @@
 //!
 //! | pattern | file |
 //! |---|---|
-//! | edge-triggered readiness, remembered, with one read and one write per turn | `src/clients/read.rs`, `write.rs` |
-//! | a parser that gives the same result however its input is cut, tested against a twin | `src/wire/line_decoder.rs` |
+//! | edge-triggered readiness that is remembered; one read and one write per turn | `src/clients/read.rs`, `write.rs` |
+//! | a parser that gives the same result wherever its input is cut; tested against a naive twin | `src/wire/line_decoder.rs` |
 //! | a ring buffer with many cursors, tested against a model | `src/broadcast/feed.rs`, `tests/feed.rs` |
 //! | random runs that a seed repeats, compared with a naive model | `tests/simulation.rs` |
 //! | ids that are never mistaken for those of an earlier connection | `src/util/id_slab.rs` |

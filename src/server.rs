@@ -26,7 +26,7 @@ use timer::ServerTimer;
 const EVENTS: usize = 1024;
 /// After this many failures of poll in a row the server ends, so that a supervisor can restart it.
 const MAX_POLL_FAILURES: u32 = 5;
-/// How long a server that stops waits until its clients have received what is pending.
+/// When the server stops, it waits this long for its clients to receive what is pending.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// Memory of a burst is returned after this time: another burst may need it sooner.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
@@ -121,7 +121,7 @@ impl Server {
             let timeout = self.poll_timeout();
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => failures = 0,
-                // A signal interrupted poll. The next poll returns it as an event, and sets the clock.
+                // A signal interrupted poll. The next poll returns the signal as an event, and then the clock is set.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     events.clear();
@@ -133,7 +133,8 @@ impl Server {
                 }
             }
             let now = Instant::now();
-            // If SIGCONT arrives after poll has returned, there is no event for it yet: only the long turn shows it.
+            // If SIGCONT arrives after poll has returned, there is no event for it yet. Only the time since the
+            // last turn shows that the process may have been stopped.
             let may_be_signalled = events.iter().any(|event| event.token() == SIGNALS)
                 || timeout.is_some() && self.clock.may_have_stopped(now);
             let signals = if may_be_signalled { self.signals.pending() } else { Vec::new() };

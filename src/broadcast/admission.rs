@@ -14,7 +14,7 @@
 //! A client that is not read for this reason is *blocked*. The oldest blocked client *claims* the space that its
 //! line needs: other bulk senders are read only when there is that much. Otherwise their short lines could use up
 //! the space again and again, and a long line would wait for ever. While a client is blocked, its credit is
-//! *paused*: it earns nothing, unless it is silent for a second before it sends more.
+//! *paused*: the client earns nothing, unless it is silent for a second before it sends more.
 //!
 //! All figures have one unit: the bytes that a line takes in the most expensive view.
 //!
@@ -88,7 +88,7 @@ impl ReadBudget {
 pub struct ReadRequest {
     /// Bytes of its unfinished line.
     pub held: usize,
-    /// The space that another client claims, the oldest blocked one.
+    /// The space that the oldest blocked client claims, if that is another client.
     pub claimed: usize,
     /// Whether it was blocked until now, so that its credit is paused.
     pub is_paused: bool,
@@ -221,7 +221,7 @@ impl Admission {
         }
     }
 
-    /// Whether bulk senders may be read again, if the oldest blocked client claims so much space.
+    /// Whether bulk senders may be read again, if the oldest blocked client claims `claimed` bytes of space.
     pub fn has_bulk_space(&self, channels: &[Channel], claimed: usize) -> bool {
         self.bulk_budget(channels, 0, claimed).is_some()
     }
@@ -240,8 +240,8 @@ impl Admission {
         is_half_free.then_some(ReadBudget { space: longest, lines: 1 })
     }
 
-    /// One line, if the client has credit. The last half of the reserve is for clients with high credit. So new
-    /// clients cannot use it up, nor clients that always spend what they earn.
+    /// One line, if the client has credit. The last half of the reserve is for clients with high credit. So it
+    /// cannot be used up by new clients, or by clients that always spend what they earn.
     fn interactive_budget(&self, channels: &[Channel], balance: i32, held: usize) -> Option<ReadBudget> {
         let left = smallest_space(channels);
         let needed = if left < self.reserve() / 2 { self.credit.high() } else { 1 };
@@ -260,8 +260,8 @@ impl Admission {
         now: Moment,
     ) -> Option<Moment> {
         let is_cause = |channel: &Channel| self.bulk_space(channel.feed().space()) < self.min_bulk();
-        // If no channel lacks space for bulk senders, they wait for the space of a long line: then each channel
-        // may be the cause.
+        // If every channel has the space that bulk senders need at least, the senders wait for the larger space of a
+        // long line. Then any channel may be the cause.
         let any_cause = senders_wait && channels.iter().any(is_cause);
         let deadlines = channels.iter_mut().map(|channel| {
             let is_waited_for = senders_wait && channel.is_behind() && (is_cause(channel) || !any_cause);

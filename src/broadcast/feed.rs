@@ -38,7 +38,7 @@ pub struct Feed {
     high_water: usize,
     /// What is kept for readers that join with history; `None` without history.
     history: Option<History>,
-    /// The offset at the start of the ring: at most `tail`, and less than a whole ring before it.
+    /// The offset at the start of the ring: at most `tail`, and less than one ring size before `tail`.
     origin: u64,
     /// All readers have received everything before this offset.
     tail: u64,
@@ -85,7 +85,7 @@ impl Feed {
         }
         // If the system has no memory for a new mapping, the old one stays.
         let Ok(mut ring) = MmapMut::map_anon(self.size()) else { return };
-        // The line end before them is kept too: it shows where the first line begins.
+        // The line end before these lines is kept too: it shows where the first line begins.
         let origin = match self.history {
             Some(_) => self.find_lines_back(lines).saturating_sub(1),
             None => self.head,
@@ -170,7 +170,7 @@ impl Feed {
         }
     }
 
-    /// Adds to `slices` the rest of the line that `cursor` is in the middle of, if it is.
+    /// If `cursor` is in the middle of a line, adds the rest of that line to `slices`.
     pub fn rest_of_line<'a>(&'a self, cursor: &Cursor, slices: &mut IoSlices<'a>) {
         if cursor.mid_line {
             self.push(cursor.at, self.end_of_line(cursor.at), slices);
@@ -209,7 +209,7 @@ impl Feed {
         cursor.end_at(self.head);
     }
 
-    /// Stops `cursor` at the end of the line that it is in the middle of, or where it is.
+    /// Stops `cursor` where it is or, if it is in the middle of a line, at the end of that line.
     pub fn stop_at_line_end(&self, cursor: &mut Cursor) {
         let end = if cursor.mid_line { self.end_of_line(cursor.at) } else { cursor.at };
         cursor.end_at(end);
@@ -225,8 +225,8 @@ impl Feed {
         self.written_to_all = self.head;
     }
 
-    /// Frees the lines that all readers have received. `readers` must be all that were still behind after the
-    /// [last write to all](Self::mark_all_written); lines that were appended since are kept.
+    /// Frees the lines that all readers have received. `readers` must contain every reader that was still behind
+    /// after the [last write to all](Self::mark_all_written). Lines that were appended after it are kept.
     pub fn reclaim<'a>(&mut self, readers: impl Iterator<Item = &'a Cursor>) {
         let slowest = readers.map(|cursor| cursor.at).fold(self.written_to_all, u64::min);
         self.tail = self.tail.max(slowest);
@@ -287,7 +287,7 @@ impl Feed {
         end
     }
 
-    /// The index in the ring of an offset that is at most a ring before `head`.
+    /// The index in the ring of an offset, which is at most one ring size before `head`.
     fn place(&self, offset: u64) -> usize {
         let origin = if offset < self.origin { self.origin - self.size() as u64 } else { self.origin };
         let place = distance(origin, offset);
@@ -295,7 +295,7 @@ impl Feed {
     }
 }
 
-/// Bytes from one offset to a later one: at most two rings, so it fits.
+/// Bytes from one offset to a later one: at most two ring sizes, so the number fits.
 #[expect(clippy::cast_possible_truncation, reason = "offsets in use span at most two rings in memory")]
 const fn distance(from: u64, to: u64) -> usize {
     to.saturating_sub(from) as usize

@@ -100,8 +100,8 @@ impl fmt::Display for RelayStats {
 }
 
 impl Room {
-    /// The feed is at least this many times as long as the longest line. Escaped, a byte becomes at most 6. So any
-    /// line fits if no reader is more than half a feed behind, and the stall timer disconnects all others.
+    /// The feed is at least this many times as long as the longest line. Escapes make at most 6 bytes of one byte. So
+    /// any line fits into half a feed, and the stall timer disconnects readers that are further behind than that.
     pub const LINES_PER_FEED: usize = 16;
 
     /// An empty room.
@@ -235,7 +235,7 @@ impl Room {
             let event = Event::Message { from: &from, text: &text, is_action };
             self.broadcast(Some((sender.view, cursor)), &event)?
         } else {
-            // If only plain clients read, a message is its text.
+            // If all readers use the plain view, a message is only its text.
             self.channel_mut(sender.view).append(Some(cursor), &text)?;
             text.len() + 1
         };
@@ -320,7 +320,7 @@ impl Room {
         view.render(event, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
     }
 
-    /// The channels that have readers, or history for new ones, with their views.
+    /// The channels that have readers, or history for new readers, and the view of each.
     fn used_channels(&mut self) -> impl Iterator<Item = (&mut Channel, View)> {
         let channels = self.channels.iter_mut().zip(self.views.iter().copied());
         channels.filter(|(channel, _)| channel.is_used())

@@ -24,7 +24,7 @@ const COMMAND_COST: usize = 512;
 pub(super) struct Handled {
     /// Bytes of input.
     pub(super) input: usize,
-    /// Lines, those that were refused as too long included.
+    /// Lines, including those that were refused as too long.
     lines: usize,
     /// Bytes that its lines took in the most expensive view.
     space: usize,

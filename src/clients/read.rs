@@ -61,8 +61,8 @@ impl<S: Transport> Clients<S> {
         true
     }
 
-    /// Notes that a peer has reset its connection. A rate-limited client is closed at once: its input would be read
-    /// at the rate limit, and would keep the slot for hours.
+    /// Notes that a peer has reset its connection. A rate-limited client is closed at once. Otherwise its
+    /// input would be read only at the rate limit, and its slot could stay in use for hours.
     pub fn mark_reset(&mut self, id: ClientId) {
         if let Some(connection) = self.slots.get_mut(id)
             && connection.read_state == ReadState::RateLimited
@@ -72,7 +72,7 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// Reads each client that has input once, if the room permits it, until the turn's budget is used up.
+    /// Reads once each client that has input, if the room permits it, until the turn's budget is used up.
     pub fn read(&mut self, now: Moment) {
         let mut turn = self.start_read();
         while self.read_next(&mut turn, now).is_some() {}
@@ -175,8 +175,8 @@ impl<S: Transport> Clients<S> {
         work
     }
 
-    /// The most bytes to read, so that the feeds probably have space for all of them, and certainly for the rest
-    /// of a line that has begun.
+    /// The most bytes to read now. The feeds certainly have space for the rest of a line that has begun, and
+    /// probably for all lines in these bytes.
     fn read_size(&self, id: ClientId, budget: ReadBudget) -> usize {
         let Some(connection) = self.slots.get(id).filter(|connection| connection.is_active()) else {
             return READ_SIZE;

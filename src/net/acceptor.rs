@@ -26,8 +26,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct AcceptorListener {
-    /// Dropped, and so removed, before the listener: while the listener is open, no other server can replace the
-    /// file.
+    /// When dropped, it removes the file. It stands before the listener and so is dropped first: while the listener
+    /// is open, no other server can replace the file.
     _file: Option<SocketFile>,
     listener: Listener,
     view: View,
@@ -46,8 +46,8 @@ pub struct Acceptor {
     next: usize,
     pause: Duration,
     paused: bool,
-    /// A spare file descriptor. When no other is free, the server closes it, and uses it to accept a client and
-    /// refuse it with a reason.
+    /// A spare file descriptor. When no other is free, the server closes it. Then there is one for a new client, which
+    /// is accepted, and refused with a reason.
     spare_fd: Option<File>,
     last_warning: Option<Moment>,
 }
@@ -163,7 +163,7 @@ impl Acceptor {
         self.listeners.clear();
     }
 
-    /// Accepts one connection, from each ready listener in turn.
+    /// Accepts one connection. Successive calls take the ready listeners in turn.
     pub fn accept(&mut self, now: Moment) -> Accepted {
         while !self.paused {
             let count = self.listeners.len();

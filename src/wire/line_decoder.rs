@@ -1,4 +1,4 @@
-//! Decodes bytes into lines, in whatever pieces they arrive.
+//! Decodes bytes into lines. The bytes may arrive in any pieces.
 //!
 //! A line ends at LF, CR LF or CR NUL. Telnet commands are removed, a line over the limit is refused whole
 //! and never stored, and the first bytes of other protocols are recognized.
@@ -125,7 +125,7 @@ impl LineDecoder {
         }
     }
 
-    /// The length of the line that ends after `text`, if it is more than `longest`. `None` also for a line that is
+    /// The length of the line that ends after `text`, if it is more than `longest`. Also `None` if the line is
     /// refused as too long.
     fn line_over(&self, text: &[u8], longest: usize, rules: &LineRules) -> Option<usize> {
         // A CR is a part of the line end.

@@ -102,11 +102,13 @@ Script options:
                         line counts
       --timeout SECS    exit with status 1 if not done after SECS; SECS may have
                         a fraction
-      --raw             write received bytes unchanged. Without --raw, and on a
-                        terminal always, control characters become \\xNN
+      --raw             write received bytes unchanged. Without --raw, control
+                        characters become \\xNN. If standard output is a
+                        terminal, --raw has no effect
 
-The first four script options turn the prompt off, and so does a pipe. Then
-standard input is sent line by line, and received lines go to standard output.
+The first four script options turn the prompt off, and so does a pipe. Without
+the prompt, standard input is sent line by line, and received lines go to
+standard output.
 At the end of the input, or after the lines of --send, the client writes what
 the server still sends and exits. With --follow or --count it stays.
 
@@ -117,8 +119,8 @@ NO_COLOR is set, there are no colours. Before it exits, the client waits up to
 
 Exit status:
   0  done as asked
-  1  no connection, connection lost or refused, --timeout over, the last lines
-     may not have arrived, or standard input or output failed
+  1  no connection, connection lost or refused, --timeout over, standard input
+     or output failed, or it is not certain that the last lines arrived
   2  wrong command line
 
 Try it: run hubbub, then hubbub-client in two other terminals.

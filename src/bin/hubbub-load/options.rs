@@ -104,9 +104,10 @@ Options (default values in brackets):
   -n, --lines N         lines to send in total [{LINES}]
   -b, --bytes N         bytes of each line, including the line end [{BYTES}]
       --rate N          lines per second in total, 0 = as fast as possible; with
-                        a rate, latency counts from the time a line was due [0]
-      --window N        the most lines that are sent but not yet received by
-                        every client, 0 = no limit [0]
+                        a rate, latency counts from the time when the line
+                        should have been sent [0]
+      --window N        send at most N lines more than the slowest client has
+                        received, 0 = no limit [0]
       --stuck N         add N connections that never read [0]
       --slow BYTES      add one connection that reads BYTES bytes per second
       --churn N         open and close N more connections per second [0]
@@ -114,9 +115,10 @@ Options (default values in brackets):
                         measure the idle server [0]
       --timeout SECS    give up after SECS seconds without a delivery [{timeout}]
       --verify          check that each client receives every line of the others
-                        once and unchanged, and all clients in the same order;
-                        at least one client then sends nothing. Without --verify
-                        lines are only counted: a duplicate can hide a loss
+                        once and unchanged, and all clients in the same order.
+                        If all clients are senders, add one that is not. Without
+                        --verify lines are only counted: a duplicate can hide a
+                        loss
       --others          with --verify: allow lines from outside this run;
                         without --others they count as errors
       --protocol NAME   lines (as hubbub), nats or redis [lines]

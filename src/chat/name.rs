@@ -45,8 +45,24 @@ pub fn is_anonymous(name: &str) -> bool {
     without.strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
 }
 
-/// The case-insensitive key of a normalized name. Lower, upper, lower: some letters have several lower-case
-/// or upper-case forms.
+/// The case-insensitive key of a normalized name.
 pub fn fold_case(name: &str) -> String {
+    // Most names are ASCII, and each private message looks one up.
+    if name.is_ascii() { name.to_ascii_lowercase() } else { fold_unicode_case(name) }
+}
+
+/// Lower, upper, lower: some letters have several lower-case or upper-case forms.
+fn fold_unicode_case(name: &str) -> String {
     name.to_lowercase().to_uppercase().to_lowercase().nfkc().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_to_fold_case_give_the_same_for_ascii() {
+        let ascii = (0..128).map(char::from_u32).map(Option::unwrap_or_default).collect::<String>();
+        assert_eq!(fold_case(&ascii), fold_unicode_case(&ascii));
+    }
 }

@@ -107,6 +107,13 @@ pub enum ReadPermit {
     At(Moment),
 }
 
+impl ReadPermit {
+    /// Whether a client may be read now, and a line that takes `space` bytes is within its budget.
+    pub fn has_space_for(self, space: usize) -> bool {
+        matches!(self, Self::Now(budget) if budget.space >= space)
+    }
+}
+
 /// What one client has sent lately: bytes for its credit, lines for the rate limit.
 #[derive(Debug, Clone, Copy)]
 pub struct SendRate {

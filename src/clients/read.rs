@@ -51,8 +51,12 @@ impl<S: Transport> Clients<S> {
                     return true;
                 }
                 let permit = connection.read_permit(&self.room, claimed, now);
-                if matches!(permit, ReadPermit::Now(_)) {
-                    self.blocked.retain(|blocked| blocked.id != id);
+                // Unless its next line fits, it keeps its place: blocked again it would be the last.
+                if let ReadPermit::Now(budget) = permit
+                    && let Some(place) =
+                        self.blocked.iter().position(|it| it.id == id && it.space <= budget.space)
+                {
+                    self.blocked.remove(place);
                     self.queue.push(id, connection, &self.room, now);
                 }
             }
@@ -126,7 +130,7 @@ impl<S: Transport> Clients<S> {
     }
 
     /// Blocks a client until the feeds have space for more than `len` bytes of its next line.
-    fn block(&mut self, id: ClientId, len: usize, now: Moment) {
+    pub(super) fn block(&mut self, id: ClientId, len: usize, now: Moment) {
         if let Some(connection) = self.slots.get_mut(id) {
             if !connection.is_paused() {
                 self.room.admission().pause(&mut connection.rate, now);

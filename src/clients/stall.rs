@@ -3,7 +3,6 @@
 use super::close_reason::CloseReason;
 use super::connection::ReadState;
 use super::{Blocked, Clients};
-use crate::broadcast::admission::Admission;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
@@ -62,13 +61,15 @@ impl<S: Transport> Clients<S> {
         self.blocked.first().filter(|oldest| oldest.id != id).map_or(0, |oldest| oldest.space)
     }
 
-    /// Queues the blocked clients that have credit: they waited because the reserve was used up, and it has space
-    /// again.
+    /// Queues the blocked clients with credit whose next line fits into the reserve. The others keep their place:
+    /// a client that is blocked again would be the last.
     fn resume_interactive_senders(&mut self, now: Moment) {
         let (slots, queue, room) = (&mut self.slots, &mut self.queue, &self.room);
-        self.blocked.retain(|&Blocked { id, .. }| {
+        self.blocked.retain(|&Blocked { id, space }| {
             let Some(connection) = slots.get_mut(id) else { return false };
-            let is_resumed = Admission::has_credit_in_pause(&connection.rate);
+            // With all space claimed, only the reserve is left.
+            let permit = connection.read_permit(room, usize::MAX, now);
+            let is_resumed = permit.has_space_for(space);
             if is_resumed {
                 queue.push(id, connection, room, now);
             }

@@ -111,7 +111,12 @@ impl<S: Transport> Clients<S> {
             // The client is not silent. When its input is read, the timer is set again.
             return;
         }
-        if !self.room.has_space_for(connection.decoder.held()) {
+        let held = connection.decoder.held();
+        if !self.room.has_space_for(held) {
+            if connection.read_state == ReadState::Idle {
+                // So that the stall timers run.
+                self.block(id, held, now);
+            }
             return self.timers.set((id, ClientTimer::Flush), now.after(flush_after));
         }
         let rules = *self.room.rules();

@@ -110,3 +110,24 @@ fn c10_bulk_senders_that_wait_for_a_slow_reader_take_turns() {
     let (least, most) = (*sent.iter().min().unwrap(), *sent.iter().max().unwrap());
     assert!(most <= 2 * least, "{sent:?}");
 }
+
+#[test]
+fn c10_a_long_line_is_not_overtaken_for_ever_by_the_short_lines_of_others() {
+    // With credit a client may be read from the reserve, which has no space for a long line.
+    for silence in [Duration::ZERO, STALL_TIMEOUT] {
+        let (mut server, [slow, long, reader]) = ScriptedServer::with_clients(FEED);
+        let short = [(); 4].map(|()| server.join());
+        server.advance(silence);
+        slow.accepts([], Accept::WouldBlock);
+        short.each_ref().map(|sender| server.send(sender, lines(20 * FEED)));
+        let line = [vec![b'-'; FEED / 16], vec![b'\n']].concat();
+        server.send(&long, &line);
+        let has_arrived = || reader.received().windows(line.len()).any(|window| window == line);
+        assert!(!has_arrived());
+        for _ in 0..40 {
+            // Enough for short lines, and too little for a long one.
+            server.accept_bytes(&slow, FEED / 12);
+        }
+        assert!(has_arrived(), "after {silence:?}");
+    }
+}

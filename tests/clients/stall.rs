@@ -3,6 +3,7 @@
 use crate::common::scripted::*;
 use crate::{block, lines};
 use hubbub::chat::room::{Room, RoomConfig};
+use hubbub::clients::ClientLimits;
 use hubbub::wire::line_decoder::LineRules;
 use hubbub::wire::view::View;
 use std::time::Duration;
@@ -159,4 +160,22 @@ fn the_longest_line_waits_for_a_stuck_reader_of_any_view_at_most_the_stall_timeo
             assert_eq!(server.stalled(), 1);
         }
     }
+}
+
+#[test]
+fn an_unfinished_line_without_space_waits_for_a_stuck_reader_at_most_the_stall_timeout() {
+    let flush_after = Duration::from_millis(300);
+    let limits = ClientLimits { flush_after: Some(flush_after), ..limits() };
+    let (mut server, [stuck, sender, typist, reader]) =
+        ScriptedServer::new(config(FEED), limits).and_clients();
+    stuck.accepts([], Accept::WouldBlock);
+    server.send(&sender, lines(FEED / 4 * 3));
+    assert_eq!(server.pending_input(&sender), 0, "no other sender waits");
+    server.send(&typist, vec![b'-'; FEED / 16]);
+    server.advance(flush_after);
+    assert!(!reader.received().ends_with(b"-\n"));
+    server.advance(STALL_TIMEOUT);
+    assert!(stuck.is_removed());
+    server.advance(flush_after);
+    assert!(reader.received().ends_with(b"-\n"));
 }

@@ -169,9 +169,9 @@ fn an_unfinished_line_without_space_waits_for_a_stuck_reader_at_most_the_stall_t
     let (mut server, [stuck, sender, typist, reader]) =
         ScriptedServer::new(config(FEED), limits).and_clients();
     stuck.accepts([], Accept::WouldBlock);
+    server.send(&typist, vec![b'-'; FEED / 16]);
     server.send(&sender, lines(FEED / 4 * 3));
     assert_eq!(server.pending_input(&sender), 0, "no other sender waits");
-    server.send(&typist, vec![b'-'; FEED / 16]);
     server.advance(flush_after);
     assert!(!reader.received().ends_with(b"-\n"));
     server.advance(STALL_TIMEOUT);

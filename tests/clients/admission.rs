@@ -119,7 +119,7 @@ fn c10_a_long_line_is_not_overtaken_for_ever_by_the_short_lines_of_others() {
         let short = [(); 4].map(|()| server.join());
         server.advance(silence);
         slow.accepts([], Accept::WouldBlock);
-        short.each_ref().map(|sender| server.send(sender, lines(20 * FEED)));
+        short.iter().for_each(|sender| server.send(sender, lines(20 * FEED)));
         let line = [vec![b'-'; FEED / 16], vec![b'\n']].concat();
         server.send(&long, &line);
         let has_arrived = || reader.received().windows(line.len()).any(|window| window == line);

@@ -9,6 +9,7 @@ use crate::clients::close_reason::CloseReason;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
+use memchr::memchr;
 use std::io::ErrorKind;
 
 /// Bytes of one read. With a larger one the other clients wait longer, and nothing gets faster: with 1,000 saturated
@@ -114,9 +115,8 @@ impl<S: Transport> Clients<S> {
             // The write step puts it into the queue again.
             ReadPermit::AfterWrite => return 0,
             ReadPermit::AfterSpace => {
-                let held = connection.decoder.held();
-                self.block(id, held, now);
-                return 0;
+                self.read_ahead(id, now);
+                return READ_COST;
             }
             ReadPermit::At(moment) => {
                 connection.read_state = ReadState::RateLimited;
@@ -129,6 +129,31 @@ impl<S: Transport> Clients<S> {
         READ_COST + work
     }
 
+    /// Blocks a client until the feeds have space for its next line. Before that it is read once if it is between
+    /// two lines: the end of input needs no space, so a client that has left does not wait.
+    fn read_ahead(&mut self, id: ClientId, now: Moment) {
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        if connection.decoder.is_between_lines() && connection.unparsed_len() == 0 {
+            let buffer = &mut self.buffer[..SMALL_READ_SIZE];
+            match connection.read(buffer) {
+                Input::Bytes(count) => {
+                    connection.keep_unparsed(&buffer[..count]);
+                    self.stats.read += count as u64;
+                    self.unparsed += count;
+                }
+                input => {
+                    connection.read_state = ReadState::Idle;
+                    if input == Input::End {
+                        self.handle_end(id, now);
+                    }
+                    return self.after_read(id, now);
+                }
+            }
+        }
+        let len = self.slots.get(id).map_or(0, Connection::next_line_len);
+        self.block(id, len, now);
+    }
+
     /// Blocks a client until the feeds have space for more than `len` bytes of its next line.
     pub(super) fn block(&mut self, id: ClientId, len: usize, now: Moment) {
         if let Some(connection) = self.slots.get_mut(id) {
@@ -136,7 +161,8 @@ impl<S: Transport> Clients<S> {
                 self.room.admission().pause(&mut connection.rate, now);
             }
             connection.read_state = ReadState::Blocked;
-            self.blocked.push(Blocked { id, space: self.room.admission().cost().of(len + 1) });
+            let len = (len + 1).min(self.room.rules().max_line);
+            self.blocked.push(Blocked { id, space: self.room.admission().cost().of(len) });
         }
     }
 
@@ -219,6 +245,16 @@ impl<S: Transport> Clients<S> {
 }
 
 impl<S: Transport> Connection<S> {
+    /// The length of the known part of the next line, in bytes. If a part was decoded, a small read more is
+    /// counted: space for one byte would not be worth a read.
+    fn next_line_len(&self) -> usize {
+        let held = self.decoder.held();
+        match self.unparsed() {
+            [] if held > 0 => held + SMALL_READ_SIZE,
+            bytes => held + memchr(b'\n', bytes).unwrap_or(bytes.len()),
+        }
+    }
+
     /// Whether the client may be read now, and how much of its input may be handled. `claimed` is the space that
     /// another client claims.
     pub(super) fn read_permit(&self, room: &Room, claimed: usize, now: Moment) -> ReadPermit {

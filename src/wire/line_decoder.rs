@@ -188,6 +188,11 @@ impl LineDecoder {
         event
     }
 
+    /// Whether nothing is held of a next line, so that the end of input makes no line.
+    pub fn is_between_lines(&self) -> bool {
+        self.partial.is_none() && !self.telnet.is_open()
+    }
+
     /// Whether a line has begun and has not ended yet.
     pub const fn is_mid_line(&self) -> bool {
         self.partial.is_some() || matches!(self.stage, Stage::Skipping { .. })

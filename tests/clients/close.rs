@@ -202,3 +202,18 @@ fn a_client_whose_input_waits_for_space_is_not_idle() {
     assert!(bulk.received().is_empty() && !bulk.script().is_shut_down);
     assert!(server.clients.next_deadline().is_some(), "its timeout is checked again later");
 }
+
+#[test]
+fn b4_a_client_that_ends_its_input_leaves_also_while_a_stuck_reader_holds_up_the_room() {
+    let (mut server, [stuck, bulk, reader]) = ScriptedServer::with_clients(FEED);
+    let client = server.join();
+    block(&mut server, &stuck, &bulk);
+    // More than the credit of a new client, so that it is a bulk sender from now on.
+    let line = format!("{}\n", "-".repeat(400));
+    client.queue_input(&line);
+    client.queue_end();
+    server.report_readable(&client);
+    server.run_until_idle();
+    assert!(reader.received().ends_with(line.as_bytes()));
+    assert!(client.is_removed());
+}

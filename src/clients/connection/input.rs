@@ -53,7 +53,12 @@ impl<S: Transport> Connection<S> {
 
     /// Bytes of input that was read and not handled yet.
     pub fn unparsed_len(&self) -> usize {
-        self.buffers.as_ref().map_or(0, |buffers| buffers.unparsed.bytes().len())
+        self.unparsed().len()
+    }
+
+    /// The input that was read and not handled.
+    pub fn unparsed(&self) -> &[u8] {
+        self.buffers.as_ref().map_or(&[], |buffers| buffers.unparsed.bytes())
     }
 
     /// Takes the unparsed input, if there is any.

@@ -54,8 +54,8 @@ impl Screen {
         });
     }
 
-    /// Returns whether so many lines are pending that the server is not read. The waker wakes the connection thread
-    /// when they are shown.
+    /// Returns whether the pending lines have reached their limit. Then the server is not read, until the waker
+    /// reports that they were shown.
     pub(crate) fn is_full(&self) -> bool {
         self.state().pending.len() >= MAX_PENDING
     }

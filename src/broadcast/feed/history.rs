@@ -39,8 +39,8 @@ impl Feed {
         Ok(Self { history: Some(History::default()), ..Self::new(size)? })
     }
 
-    /// The cursor of a reader that also receives the last `lines` lines, as far as they are kept: at most half a
-    /// feed, so that a new client does not block senders. The reader is behind: [`reclaim`](Self::reclaim) must
+    /// The cursor of a reader that also receives the last `lines` lines, or those of them that are kept: at most
+    /// half a feed, so that a new client does not block senders. The reader is behind: [`reclaim`](Self::reclaim) must
     /// include it.
     pub fn join_with_history(&mut self, lines: usize) -> Cursor {
         let mut cursor = self.join();

@@ -133,7 +133,7 @@ fn a_line_at_the_limit_is_accepted_and_one_byte_more_is_refused_with_each_line_e
                     length if length > limit => Some(Yielded::TooLong),
                     _ => Some(line(next)),
                 };
-                let with_next = |first: Said| [first].into_iter().chain(next.clone()).collect::<Vec<_>>();
+                let with_next = |first: Yielded| [first].into_iter().chain(next.clone()).collect::<Vec<_>>();
                 expect_decoded(rules(limit), &at_limit, &with_next(line(vec![b'x'; limit])));
                 expect_decoded(rules(limit), &over, &with_next(Yielded::TooLong));
             }

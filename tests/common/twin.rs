@@ -281,8 +281,3 @@ pub fn escape_one_by_one(mut line: &[u8]) -> String {
     }
     shown
 }
-
-// BEGIN old names, for test files that still use them.
-pub use Yielded as Said;
-pub use escape_one_by_one as shown_one_by_one;
-// END old names.

@@ -53,9 +53,9 @@ impl<S: Transport> Clients<S> {
                 }
                 let permit = connection.read_permit(&self.room, claimed, now);
                 // Unless its next line fits, it keeps its place: blocked again it would be the last.
-                if let ReadPermit::Now(budget) = permit
+                if permit.has_space_for(0)
                     && let Some(place) =
-                        self.blocked.iter().position(|it| it.id == id && it.space <= budget.space)
+                        self.blocked.iter().position(|it| it.id == id && permit.has_space_for(it.space))
                 {
                     self.blocked.remove(place);
                     self.queue.push(id, connection, &self.room, now);

@@ -7,7 +7,9 @@ mod common;
 use common::texts::{
     CONNECTION_LOST, LIMIT_TOO_LOW, NO_DESCRIPTOR, NO_MEMORY_FOR_FEED, limit_allows, too_many_from_address,
 };
-use common::{Client, Folder, Server, WELCOME, eventually, run_to_end, with_failing_call};
+use common::{
+    Client, Folder, Server, WELCOME, eventually, expect_little_held, run_to_end, with_failing_call,
+};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -189,6 +191,13 @@ fn c6_the_limit_per_address_counts_ipv4_clients_of_an_ipv6_listener_as_ipv4() {
     ipv6.expect_line(WELCOME);
     ipv4.send("hello\n");
     ipv6.expect_line("hello");
+}
+
+#[test]
+fn c7_the_kernel_holds_at_most_256_kib_of_a_sender_that_the_server_does_not_read() {
+    let server = Server::start(&[]);
+    let (mut sender, mut reader) = (Client::join(&server), Client::join(&server));
+    expect_little_held(&server, &mut sender, &mut reader);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Processes of a test: how to start them, signal them and wait for them; and their files and ports.
 
-use super::{Server, eventually, time_limit};
+use super::{Client, Server, eventually, time_limit};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -139,6 +139,8 @@ pub struct TcpEntry {
     pub state: u8,
     /// Bytes that the peer has not acknowledged.
     pub unsent: u32,
+    /// Bytes that have arrived and that the process has not read.
+    pub unread: u32,
 }
 
 /// Returns the kernel's table of TCP connections over IPv4.
@@ -148,14 +150,32 @@ pub fn tcp_table() -> Vec<TcpEntry> {
     let entry = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
         let port = |field: &str| u16::from_str_radix(field.split_once(':')?.1, 16).ok();
-        Some(TcpEntry {
-            local_port: port(fields.next()?)?,
-            peer_port: port(fields.next()?)?,
-            state: u8::from_str_radix(fields.next()?, 16).ok()?,
-            unsent: u32::from_str_radix(fields.next()?.split_once(':')?.0, 16).ok()?,
-        })
+        let (local_port, peer_port) = (port(fields.next()?)?, port(fields.next()?)?);
+        let state = u8::from_str_radix(fields.next()?, 16).ok()?;
+        let (unsent, unread) = fields.next()?.split_once(':')?;
+        let bytes = |field: &str| u32::from_str_radix(field, 16).ok();
+        Some(TcpEntry { local_port, peer_port, state, unsent: bytes(unsent)?, unread: bytes(unread)? })
     };
     table.lines().filter_map(entry).collect()
+}
+
+/// Asserts that the kernel holds little of a fast sender that the server does not read.
+#[track_caller]
+pub fn expect_little_held(server: &Server, sender: &mut Client, reader: &mut Client) {
+    // While the server reads all of this, the kernel would let the receive buffer grow.
+    let lines = format!("{}\n", "x".repeat(999)).repeat(1000);
+    for _ in 0..20 {
+        sender.send(&lines);
+        assert!(reader.read_bytes(lines.len()) == lines.as_bytes());
+    }
+    server.pause();
+    sender.send_until_full();
+    let [client, here] =
+        [sender.stream().local_addr(), sender.stream().peer_addr()].map(|end| end.unwrap().port());
+    let table = tcp_table();
+    let entry = table.iter().find(|entry| entry.local_port == here && entry.peer_port == client).unwrap();
+    server.resume();
+    assert!((1..=256 * 1024).contains(&entry.unread), "{entry:?}");
 }
 
 /// A temporary folder of one test. Drop removes it.

@@ -196,6 +196,9 @@ impl Server {
                 let writable = event.is_writable() || event.is_write_closed() || event.is_error();
                 let id = ClientId::from_number(token.0);
                 self.clients.mark_ready(id, readable, writable, now);
+                if event.is_read_closed() {
+                    self.clients.mark_input_end(id, now);
+                }
                 if event.is_error() || event.is_read_closed() && event.is_write_closed() {
                     self.clients.mark_reset(id);
                 }

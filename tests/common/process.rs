@@ -1,7 +1,9 @@
 //! Processes of a test: how to start them, signal them and wait for them; and their files and ports.
 
 use super::{Client, Server, eventually, time_limit};
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
@@ -46,6 +48,31 @@ pub fn without_capability(name: &str, command: Command) -> Command {
     without.arg(format!("--bounding-set=-{name}")).arg(format!("--inh-caps=-{name}"));
     without.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null()).stdout(Stdio::null());
     without
+}
+
+/// A pseudo-terminal: the controlling side and the side of the programs.
+#[track_caller]
+pub fn terminal() -> (File, OwnedFd) {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    (screen.into(), rustix::fs::open(&*name, flags, Mode::empty()).unwrap())
+}
+
+/// Returns `command` as a job in the background of a terminal on which `stty tostop` is set: it would be stopped if it
+/// wrote there. Standard input and error are the terminal.
+#[track_caller]
+pub fn in_background(terminal: &OwnedFd, command: &Command) -> Command {
+    let mut shell = Command::new("setsid");
+    // A shell with job control. The job dies with the shell.
+    let script = r#"stty tostop; set -m; setpriv --pdeathsig KILL "$@" & wait"#;
+    shell.args(["--ctty", "sh", "-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.stdin(terminal.try_clone().unwrap()).stderr(terminal.try_clone().unwrap());
+    shell
 }
 
 /// Sends a signal by name.

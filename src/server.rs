@@ -1,7 +1,11 @@
 //! The event loop: one poll, and in each turn the same steps in the same order.
 
+mod process_status;
 mod signals;
 mod timer;
+mod unblock;
+
+pub use unblock::unblock;
 
 use crate::clients::Clients;
 use crate::logging::log_file::LogFile;

@@ -2,6 +2,7 @@
 
 pub mod acceptor;
 mod bind;
+pub mod connect;
 pub mod fd_limit;
 pub mod listen_spec;
 pub mod listener;

@@ -298,6 +298,8 @@ fn a_wrong_command_line_is_status_2_and_help_is_0() {
         &["--count", "0"],
         &["--timeout", "NaN"],
         &["-s", "a\nb"],
+        &["-s", ""],
+        &["--nick", "a b"],
         &["extra"],
         &["-r", "-s", "hi"],
         &["-r", "-n", "1"],
@@ -308,7 +310,9 @@ fn a_wrong_command_line_is_status_2_and_help_is_0() {
         let hint = "(hubbub-client --help lists the options)\n";
         assert!(error.starts_with("hubbub-client: ") && error.ends_with(hint), "{error}");
     }
-    for (option, part) in [("--help", "Usage: hubbub-client [OPTIONS] [ADDR]"), ("-V", "hubbub-client 0.")] {
+    for (option, part) in
+        [("--help", "Usage: hubbub-client [OPTIONS] [ADDR | HOST PORT]"), ("-V", "hubbub-client 0.")]
+    {
         let (status, output, error) = run("127.0.0.1:1", &[option], b"");
         assert!(status == Some(0) && output.contains(part) && error.is_empty(), "{option}: {output}{error}");
     }

@@ -1,4 +1,4 @@
-//! Sockets and addresses: listen, accept, systemd, limits per network and of file descriptors.
+//! Sockets and addresses: listen, accept, connect, systemd, limits per network and of file descriptors.
 
 pub mod acceptor;
 mod bind;

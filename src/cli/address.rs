@@ -107,6 +107,9 @@ impl Address {
             parse_port(text.rsplit(':').next().unwrap_or(text)).map_err(|why| format!("the port {why}"))?;
             host_and_port(text)?
         };
+        if text.starts_with('[') && host.as_deref().is_some_and(|host| !is_ipv6(host)) {
+            return Err("brackets are for an IPv6 address only".to_owned());
+        }
         Ok(Self::Tcp { host: host.unwrap_or_else(|| HOST.to_owned()), port })
     }
 }
@@ -169,18 +172,19 @@ fn host_alone(text: &str) -> Result<String, String> {
         Some(rest) => rest.strip_suffix(']').unwrap_or(text),
         None => text,
     };
-    if host.parse::<Ipv6Addr>().is_ok() || is_scoped(host) {
+    if is_ipv6(host) {
         return Ok(host.to_owned());
     }
     if is_number(text) || text.contains([':', '[', ']']) {
         return Err("must be a host name or an IP address; the port is given after it".to_owned());
     }
-    Ok(host.to_owned())
+    let (host, _) = host_and_port(&format!("{host}:{PLAIN_PORT}"))?;
+    Ok(host.unwrap_or_default())
 }
 
-/// Whether the text is an IPv6 address with an interface, such as `fe80::1%eth0`.
-fn is_scoped(host: &str) -> bool {
-    host.split_once('%').is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok())
+/// Whether the text is an IPv6 address. It may have an interface, as in `fe80::1%eth0`.
+fn is_ipv6(host: &str) -> bool {
+    host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 /// Reads the port of a server.
@@ -251,6 +255,8 @@ mod tests {
             ("named:127.0.0.1:9090", "without a view: 127.0.0.1:9090"),
             ("other:127.0.0.1:9090", "more than one colon"),
             ("[::1", "bracket"),
+            ("[]:1", "brackets are for an IPv6 address only"),
+            ("[localhost]", "brackets are for an IPv6 address only"),
             ("[::1:7", "bracket"),
             ("unix:", "path"),
         ] {

@@ -8,7 +8,9 @@ use hubbub::util::os_error;
 use rustix::io::Errno;
 use std::io::{self, ErrorKind};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -85,7 +87,11 @@ impl Target {
     }
 
     fn connect_error(&self, error: &io::Error) -> String {
-        format!("cannot connect to \"{}\": {}", self.address, os_error::text(error))
+        let why = match &self.address {
+            Address::Unix(path) if is_no_socket(path) => "it is not a socket".to_owned(),
+            _ => os_error::text(error),
+        };
+        format!("cannot connect to \"{}\": {why}", self.address)
     }
 }
 
@@ -112,6 +118,11 @@ fn try_connect(target: &Target, deadline: Option<Instant>) -> io::Result<PlainSt
         return Err(io::Error::other("the host name has no address"));
     }
     configure(connect_to_first(&addresses, CONNECT_TIMEOUT, deadline)?, target.sends_input)
+}
+
+/// Whether something else than a socket is at `path`. The system's error for it is that of a stopped server.
+fn is_no_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket())
 }
 
 fn configure(stream: TcpStream, sends_input: bool) -> io::Result<PlainStream> {

@@ -1,7 +1,6 @@
 //! The command line.
 
 use getopts::{Matches, Options as Parser};
-use hubbub::chat::command::is_all_blank;
 use hubbub::chat::name::{MAX_CHARS, is_name, normalize};
 use hubbub::cli::address::{Address, NAMED_PORT, PLAIN_PORT};
 use hubbub::cli::args::{A_YEAR, Invocation, parse_count, parse_options, parse_seconds, value, wrong_value};
@@ -180,7 +179,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
 
 /// Checks a line to send.
 fn check_line(text: &str) -> Result<(), &'static str> {
-    if is_all_blank(text.as_bytes()) {
+    if text.trim().is_empty() {
         return Err("there is nothing to send");
     }
     if text.contains(['\n', '\r']) {

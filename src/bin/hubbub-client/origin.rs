@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 /// A server greets a new client within this time, even over a slow link.
 pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
-/// The greeting of a view with names is among the first lines: a client in the plain view, which has none, could
-/// send the same text later.
-const GREETING_LINES: usize = 3;
+/// The greeting of a view with names is the first line, or the second after a welcome line. A client in the plain
+/// view, which has no greeting, could send the same text later.
+const GREETING_LINES: usize = 2;
 
 /// Who a line is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

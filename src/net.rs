@@ -1,7 +1,8 @@
-//! Sockets and addresses: listen, accept, systemd, limits per network and of file descriptors.
+//! Sockets and addresses: listen, accept, connect, systemd, limits per network and of file descriptors.
 
 pub mod acceptor;
 mod bind;
+pub mod connect;
 pub mod fd_limit;
 pub mod listen_spec;
 pub mod listener;

@@ -5,18 +5,22 @@
 mod common;
 #[path = "client/errors.rs"]
 mod errors;
+#[path = "client/nick.rs"]
+mod nick;
+#[path = "client/quiet.rs"]
+mod quiet;
 #[path = "client/session.rs"]
 mod session;
 
 use common::{Client, Folder, Server, WELCOME, run_to_end, time_limit, wait_for_end};
 use session::{
-    ADVICE, LOST, Session, client, client_in_shell, failure, refused, run, scripted_server, success,
+    ADVICE, CLIENT, LOST, Session, client, client_in_shell, failure, refused, run, scripted_server, success,
     traced_client,
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 
 /// The longest line that the client shows.
@@ -92,10 +96,23 @@ fn each_line_passes_at_once_in_both_directions() {
 fn send_sends_its_lines_instead_of_standard_input() {
     let server = Server::start(&[]);
     let mut other = Client::join(&server);
-    let options = ["--send", "one", "-s", "", "-s", "deux é"];
+    let options = ["--send", "one", "-s", " two ", "-s", "deux é"];
     assert_eq!(run(server.address(), &options, b"not read"), success(format!("{WELCOME}\n")));
-    for line in ["one", "", "deux é"] {
+    for line in ["one", " two ", "deux é"] {
         other.expect_line(line);
+    }
+}
+
+#[test]
+fn a_host_and_a_port_may_be_two_arguments_as_for_nc() {
+    let server = Server::start(&[]);
+    let port = server.address().port().to_string();
+    for arguments in
+        [&["127.0.0.1", &port][..], &["-s", "hi", "localhost", &port], &["127.0.0.1", "-f", &port, "-n", "1"]]
+    {
+        let mut command = Command::new(CLIENT);
+        command.args(arguments).stdin(Stdio::null());
+        assert_eq!(run_to_end(command), success(format!("{WELCOME}\n")), "{arguments:?}");
     }
 }
 

@@ -142,7 +142,10 @@ pub fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, Strin
 /// What the value must be.
 pub fn parse_seconds(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
     let (least, most) = (range.start().as_secs_f64(), range.end().as_secs_f64());
-    let wrong = || format!("must be a number of seconds from {least} to {most}");
+    let wrong = || match range.contains(&Duration::ZERO) {
+        true => format!("must be 0 or a number of seconds from 0.001 to {most}"),
+        false => format!("must be a number of seconds from {least} to {most}"),
+    };
     // The standard parser would also accept exponents, signs and "inf".
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(wrong());

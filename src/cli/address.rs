@@ -1,9 +1,9 @@
 //! Addresses on a command line: what to connect to, and the part that listening shares.
 
 use crate::cli::args::parse_digits;
+use crate::net::unix_addr::UnixAddr;
 use std::fmt;
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
 
 /// The host of the default listeners.
 const HOST: &str = "127.0.0.1";
@@ -22,8 +22,8 @@ pub enum Address {
         /// The port.
         port: u16,
     },
-    /// A unix socket at a path.
-    Unix(PathBuf),
+    /// A unix socket.
+    Unix(UnixAddr),
 }
 
 impl Default for Address {
@@ -38,7 +38,8 @@ impl Address {
         Self::Tcp { host: HOST.to_owned(), port: NAMED_PORT }
     }
 
-    /// Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT`, `[IPV6]`, `PORT`, `:PORT` or `unix:PATH`.
+    /// Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT`, `[IPV6]`, `PORT`, `:PORT`, `unix:PATH` or, on Linux,
+    /// `unix:@NAME`.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -46,12 +47,8 @@ impl Address {
         if text.is_empty() {
             return Err("must not be empty".to_owned());
         }
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() {
-                Err("the path is missing after unix:".to_owned())
-            } else {
-                Ok(Self::Unix(path.into()))
-            };
+        if let Some(address) = text.strip_prefix("unix:") {
+            return UnixAddr::parse(address).map(Self::Unix);
         }
         let is_host_alone = match text.strip_prefix('[') {
             Some(rest) => rest.ends_with(']'),
@@ -71,7 +68,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(address) => address.fmt(f),
         }
     }
 }
@@ -97,7 +94,17 @@ pub fn host_and_port(text: &str) -> Result<(Option<String>, u16), String> {
         Some(host) if host.contains(':') => return Err(brackets_are_missing(text, host, port)),
         host => host.map(str::to_owned),
     };
-    Ok((host, port))
+    match host {
+        Some(host) if !is_host(&host) => Err("the host must be a host name or an IP address".to_owned()),
+        host => Ok((host, port)),
+    }
+}
+
+/// Whether a text can be a host name or an IP address, if only by its characters: names may be of any script, and
+/// underscores are common in local names.
+pub(super) fn is_host(text: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | ':' | '%');
+    !text.is_empty() && !text.starts_with('-') && text.chars().all(is_part)
 }
 
 /// The error for several colons without brackets: suggests brackets around what is an IPv6 address.
@@ -125,6 +132,7 @@ mod tests {
             ("[::1]", "[::1]:9090"),
             ("[::1]:7", "[::1]:7"),
             ("unix:/run/room", "unix:/run/room"),
+            ("unix:@room", "unix:@room"),
         ] {
             assert_eq!(
                 Address::parse(text).map(|address| address.to_string()),
@@ -149,6 +157,13 @@ mod tests {
             ("[::1", "bracket"),
             ("[::1:7", "bracket"),
             ("unix:", "path"),
+            ("unix:@", "name"),
+            ("[]:7", "the host must be"),
+            ("*:7", "the host must be"),
+            ("a b:7", "the host must be"),
+            ("user@host:7", "the host must be"),
+            ("host,other:7", "the host must be"),
+            ("-n:7", "the host must be"),
         ] {
             let error = Address::parse(text).expect_err(text);
             assert!(error.contains(why), "{text}: {error}");

@@ -7,6 +7,7 @@ use super::args::{
 use crate::broadcast::rate_limit::RateLimit;
 use crate::chat::room::Room;
 use crate::net::listen_spec::{ListenAddr, ListenSpec, ListenerConfig, PeerTimeout};
+use crate::net::unix_addr::UnixAddr;
 use crate::wire::view::View;
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;
@@ -22,8 +23,6 @@ const WELCOME: &str = "Welcome to the anonymous chat room.";
 /// Each new client has a copy of the welcome until it is written, so its length has a limit.
 const MAX_WELCOME: usize = 4096;
 const MAX_LINE: usize = 8192;
-/// Read and write access for the user and the group of the server.
-const UNIX_MODE: u32 = 0o660;
 /// Holds a burst while its readers are served. With 1,000 saturated clients a delivery cost 8.0 ns of CPU time
 /// with 64 KiB, 5.5 with 256 KiB, 4.9 with 1 MiB and 4.8 with 4 MiB (medians of three runs in turn).
 const FEED: usize = 1024 * 1024;
@@ -136,7 +135,7 @@ Options:
   -l, --listen [VIEW:]ADDR  listen on ADDR; may be repeated; by default
                             [plain:127.0.0.1:9090 and named:127.0.0.1:9091]
                             ADDR: PORT or :PORT (all interfaces), HOST:PORT,
-                            [IPV6]:PORT, unix:PATH
+                            [IPV6]:PORT, unix:PATH, unix:@NAME
                             VIEW: plain (if not given), named, json
       --unix-mode MODE      permissions of unix sockets                   [0660]
   -w, --welcome TEXT        line sent to each new client; '' = none
@@ -212,7 +211,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         idle_timeout: idle_timeout.filter(|timeout| !timeout.is_zero()),
         listener: ListenerConfig {
             peer_timeout: dead_after.and_then(PeerTimeout::new).unwrap_or_default(),
-            unix_mode: unix_mode.unwrap_or(UNIX_MODE),
+            unix_mode,
         },
         flush_after: flush_after
             .filter(|&millis| millis > 0)
@@ -251,11 +250,10 @@ fn parse_mode(text: &str) -> Result<u32, String> {
 fn parse_listen(text: &str) -> Result<ListenSpec, String> {
     let (view, text) = split_view(text)?;
     let address = match text.strip_prefix("unix:") {
-        Some("") => return Err("the path is missing after unix:".to_owned()),
         Some(path) if path.contains(char::is_control) => {
             return Err("the path must not have control characters".to_owned());
         }
-        Some(path) => ListenAddr::Unix(path.into()),
+        Some(path) => ListenAddr::Unix(UnixAddr::parse(path)?),
         None => {
             let (host, port) = host_and_port(text)?;
             ListenAddr::Tcp { host, port }
@@ -288,7 +286,7 @@ mod tests {
     fn listen(text: &str) -> Result<(Option<String>, u16), String> {
         parse_listen(text).map(|listen| match listen.address {
             ListenAddr::Tcp { host, port } => (host, port),
-            ListenAddr::Unix(path) => panic!("{text} was taken as the path {}", path.display()),
+            ListenAddr::Unix(address) => panic!("{text} was taken as {address}"),
         })
     }
 
@@ -353,15 +351,15 @@ mod tests {
             ("named:unix:/a:b/c d", View::Named, "/a:b/c d"),
             ("json:unix:unix:", View::Json, "unix:"),
         ] {
-            let address = ListenAddr::Unix(path.into());
+            let address = ListenAddr::Unix(UnixAddr::Path(path.into()));
             assert_eq!(parse_listen(text), Ok(ListenSpec { view, address }), "{text}");
         }
     }
 
     #[test]
     fn permissions_are_octal() {
-        assert_eq!(taken(&[]).listener.unix_mode, 0o660);
-        assert_eq!(taken(&["--unix-mode", "777"]).listener.unix_mode, 0o777);
+        assert_eq!(taken(&[]).listener.unix_mode, None);
+        assert_eq!(taken(&["--unix-mode", "777"]).listener.unix_mode, Some(0o777));
         for mode in ["", "8", "1777", "00660", "rw", "-1", "+60", "0x1"] {
             assert!(refusal(&["--unix-mode", mode]).contains("octal"), "{mode}");
         }

@@ -7,7 +7,6 @@ use hubbub::util::os_error;
 use rustix::io::Errno;
 use std::io::{self, ErrorKind};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -84,14 +83,10 @@ pub(crate) fn with_advice(error: &str) -> String {
 fn try_connect(target: &Target, deadline: Option<Instant>) -> io::Result<PlainStream> {
     let (host, port) = match &target.address {
         Address::Tcp { host, port } => (host.as_str(), *port),
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-                // The standard library's text for it names a C constant.
-                ErrorKind::InvalidInput => io::Error::other("the path is too long for a unix socket"),
-                _ => error,
-            })?;
-            stream.set_nonblocking(true)?;
-            return Ok(PlainStream::new(stream));
+        Address::Unix(address) => {
+            let socket = address.connect(false)?;
+            socket.set_nonblocking(true)?;
+            return Ok(PlainStream::new(socket));
         }
     };
     let mut last_error = io::Error::other("the host name has no address");
@@ -113,7 +108,8 @@ fn configure(stream: TcpStream, sends_input: bool) -> io::Result<PlainStream> {
         true => VanishedPeer { unacknowledged: None, ..VANISHED_SERVER },
         false => VANISHED_SERVER,
     };
-    socket_options::set(&stream, &vanished)?;
+    // Without an option that the system lacks, the connection still works.
+    _ = socket_options::set(&stream, &vanished);
     stream.set_nonblocking(true)?;
     Ok(PlainStream::new(stream))
 }

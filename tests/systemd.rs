@@ -233,6 +233,15 @@ fn an_inherited_unix_socket_works_and_its_file_stays() {
 }
 
 #[test]
+fn the_name_of_an_inherited_abstract_socket_is_escaped_in_the_log() {
+    let name = format!("hubbub-test-{}-", std::process::id());
+    let address = UnixAddress::from_abstract_name([name.as_bytes(), b"\0\n\xFF"].concat()).unwrap();
+    let sockets = [listener().0, UnixListener::bind_addr(&address).unwrap().into()];
+    let mut server = start(&sockets, &[], &[]);
+    server.wait_for_log(&format!("listening on unix:@{name}\\x00\\x0A\\xFF (plain)"));
+}
+
+#[test]
 fn an_unusable_socket_is_an_error_of_one_line() {
     let folder = Folder::new("systemd-wrong");
     let (tcp, address) = listener();

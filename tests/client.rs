@@ -19,7 +19,8 @@ use session::{
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -235,17 +236,22 @@ fn without_an_address_a_script_connects_to_the_plain_view() {
 }
 
 #[test]
-fn the_client_connects_to_a_unix_socket() {
+fn the_client_connects_to_a_unix_socket_and_to_an_abstract_one() {
     let folder = Folder::new("client-unix");
-    let listener = UnixListener::bind(folder.path("room")).unwrap();
-    let server = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(b"welcome\n").unwrap();
-        let mut received = String::new();
-        stream.read_to_string(&mut received).unwrap();
-        received
-    });
-    let address = format!("unix:{}", folder.path("room").display());
-    assert_eq!(run(address, &[], b"hi\n"), success("welcome\n"));
-    assert_eq!(server.join().unwrap(), "hi\n");
+    let name = format!("hubbub-test-{}-client", std::process::id());
+    let file = UnixListener::bind(folder.path("room")).unwrap();
+    let in_memory = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    for (listener, address) in
+        [(file, format!("unix:{}", folder.path("room").display())), (in_memory, format!("unix:@{name}"))]
+    {
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"welcome\n").unwrap();
+            let mut received = String::new();
+            stream.read_to_string(&mut received).unwrap();
+            received
+        });
+        assert_eq!(run(&address, &[], b"hi\n"), success("welcome\n"), "{address}");
+        assert_eq!(server.join().unwrap(), "hi\n");
+    }
 }

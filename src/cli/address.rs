@@ -1,10 +1,10 @@
 //! Addresses on a command line: what to connect to, and the part that listening shares.
 
 use crate::cli::args::parse_digits;
+use crate::net::unix_addr::UnixAddr;
 use crate::wire::view::View;
 use std::fmt;
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
 
 /// The host of the default listeners.
 const HOST: &str = "127.0.0.1";
@@ -28,8 +28,8 @@ pub enum Address {
         /// The port.
         port: u16,
     },
-    /// A unix socket at a path.
-    Unix(PathBuf),
+    /// A unix socket.
+    Unix(UnixAddr),
 }
 
 impl Default for Address {
@@ -76,8 +76,8 @@ impl Address {
         }
     }
 
-    /// Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT`, `[IPV6]`, `PORT`, `:PORT` or `unix:PATH`. Without a port, the
-    /// port is [`PLAIN_PORT`].
+    /// Reads `HOST:PORT`, `HOST`, `[IPV6]:PORT`, `[IPV6]`, `PORT`, `:PORT`, `unix:PATH` or, on Linux,
+    /// `unix:@NAME`. Without a port, the port is [`PLAIN_PORT`].
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -87,12 +87,8 @@ impl Address {
 
     fn parse_or(text: &str, default_port: u16) -> Result<Self, String> {
         check_text(text)?;
-        if let Some(path) = text.strip_prefix(UNIX) {
-            return if path.is_empty() {
-                Err("the path is missing after unix:".to_owned())
-            } else {
-                Ok(Self::Unix(path.into()))
-            };
+        if let Some(address) = text.strip_prefix(UNIX) {
+            return UnixAddr::parse(address).map(Self::Unix);
         }
         if let Some(address) = without_view(text) {
             return Err(format!("must be an address without a view: {address}"));
@@ -119,7 +115,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(address) => address.fmt(f),
         }
     }
 }
@@ -145,7 +141,17 @@ pub fn host_and_port(text: &str) -> Result<(Option<String>, u16), String> {
         Some(host) if host.contains(':') => return Err(brackets_are_missing(text, host, port)),
         host => host.map(str::to_owned),
     };
-    Ok((host, port))
+    match host {
+        Some(host) if !is_host(&host) => Err("the host must be a host name or an IP address".to_owned()),
+        host => Ok((host, port)),
+    }
+}
+
+/// Whether a text can be a host name or an IP address, if only by its characters: names may be of any script, and
+/// underscores are common in local names.
+pub(super) fn is_host(text: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | ':' | '%');
+    !text.is_empty() && !text.starts_with('-') && text.chars().all(is_part)
 }
 
 /// Refuses what no kind of address contains, and shows the address in it.
@@ -229,6 +235,7 @@ mod tests {
             ("[::1]", "[::1]:9090"),
             ("[::1]:7", "[::1]:7"),
             ("unix:/run/room", "unix:/run/room"),
+            ("unix:@room", "unix:@room"),
         ] {
             assert_eq!(
                 Address::parse(text).map(|address| address.to_string()),
@@ -259,6 +266,13 @@ mod tests {
             ("[localhost]", "brackets are for an IPv6 address only"),
             ("[::1:7", "bracket"),
             ("unix:", "path"),
+            ("unix:@", "name"),
+            ("[]:7", "the host must be"),
+            ("*:7", "the host must be"),
+            ("a b:7", "the host must be"),
+            ("user@host:7", "the host must be"),
+            ("host,other:7", "the host must be"),
+            ("-n:7", "the host must be"),
         ] {
             let error = Address::parse(text).expect_err(text);
             assert!(error.contains(why), "{text}: {error}");

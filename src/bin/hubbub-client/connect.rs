@@ -4,12 +4,12 @@ use hubbub::cli::address::Address;
 use hubbub::net::connect::connect_to_first;
 use hubbub::net::socket_options::{self, VanishedPeer};
 use hubbub::net::transport::PlainStream;
+use hubbub::net::unix_addr::UnixAddr;
 use hubbub::util::os_error;
 use rustix::io::Errno;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -88,7 +88,7 @@ impl Target {
 
     fn connect_error(&self, error: &io::Error) -> String {
         let why = match &self.address {
-            Address::Unix(path) if is_no_socket(path) => "it is not a socket".to_owned(),
+            Address::Unix(UnixAddr::Path(path)) if is_no_socket(path) => "it is not a socket".to_owned(),
             _ => os_error::text(error),
         };
         format!("cannot connect to \"{}\": {why}", self.address)
@@ -103,14 +103,10 @@ pub(crate) fn with_advice(error: &str) -> String {
 fn try_connect(target: &Target, deadline: Option<Instant>) -> io::Result<PlainStream> {
     let (host, port) = match &target.address {
         Address::Tcp { host, port } => (host.as_str(), *port),
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-                // The standard library's text for it names a C constant.
-                ErrorKind::InvalidInput => io::Error::other("the path is too long for a unix socket"),
-                _ => error,
-            })?;
-            stream.set_nonblocking(true)?;
-            return Ok(PlainStream::new(stream));
+        Address::Unix(address) => {
+            let socket = address.connect(false)?;
+            socket.set_nonblocking(true)?;
+            return Ok(PlainStream::new(socket));
         }
     };
     let addresses = (host, port).to_socket_addrs()?.collect::<Vec<_>>();
@@ -130,6 +126,7 @@ fn configure(stream: TcpStream, sends_input: bool) -> io::Result<PlainStream> {
         true => VanishedPeer { unacknowledged: None, ..VANISHED_SERVER },
         false => VANISHED_SERVER,
     };
-    socket_options::set(&stream, &vanished)?;
+    // Without an option that the system lacks, the connection still works.
+    _ = socket_options::set(&stream, &vanished);
     Ok(PlainStream::new(stream))
 }

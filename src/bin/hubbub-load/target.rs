@@ -3,12 +3,12 @@
 use hubbub::cli::address::Address;
 use hubbub::net::connect::{connect_to_first, is_to_itself};
 use hubbub::net::transport::PlainStream;
+use hubbub::net::unix_addr::UnixAddr;
 use hubbub::util::os_error;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where Linux publishes the range of its automatic ports.
@@ -50,7 +50,7 @@ pub(crate) struct Target {
 #[derive(Debug)]
 enum Endpoint {
     Tcp(SocketAddr),
-    Unix(PathBuf),
+    Unix(UnixAddr),
 }
 
 impl Target {
@@ -61,7 +61,7 @@ impl Target {
     /// `allow_remote`.
     pub(crate) fn resolve(address: &Address, allow_remote: bool) -> Result<Self, (String, u8)> {
         let endpoint = match address {
-            Address::Unix(path) => Endpoint::Unix(path.clone()),
+            Address::Unix(address) => Endpoint::Unix(address.clone()),
             Address::Tcp { host, port } => {
                 let found = (host.as_str(), *port)
                     .to_socket_addrs()
@@ -92,7 +92,7 @@ impl Target {
     /// Starts a connection with a receive buffer of `receive_buffer` bytes.
     pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<PlainStream> {
         let address = match &self.endpoint {
-            Endpoint::Unix(path) => return mio::net::UnixStream::connect(path).map(PlainStream::new),
+            Endpoint::Unix(address) => return address.connect(true).map(PlainStream::new),
             Endpoint::Tcp(address) => *address,
         };
         let can_spread = matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback());

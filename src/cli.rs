@@ -2,4 +2,5 @@
 
 pub mod address;
 pub mod args;
+mod listen;
 pub mod options;

@@ -5,18 +5,23 @@
 mod common;
 #[path = "client/errors.rs"]
 mod errors;
+#[path = "client/nick.rs"]
+mod nick;
+#[path = "client/quiet.rs"]
+mod quiet;
 #[path = "client/session.rs"]
 mod session;
 
 use common::{Client, Folder, Server, WELCOME, run_to_end, time_limit, wait_for_end};
 use session::{
-    ADVICE, LOST, Session, client, client_in_shell, failure, refused, run, scripted_server, success,
+    ADVICE, CLIENT, LOST, Session, client, client_in_shell, failure, refused, run, scripted_server, success,
     traced_client,
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixListener;
-use std::process::Stdio;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::{Command, Stdio};
 use std::thread;
 
 /// The longest line that the client shows.
@@ -92,10 +97,23 @@ fn each_line_passes_at_once_in_both_directions() {
 fn send_sends_its_lines_instead_of_standard_input() {
     let server = Server::start(&[]);
     let mut other = Client::join(&server);
-    let options = ["--send", "one", "-s", "", "-s", "deux é"];
+    let options = ["--send", "one", "-s", " two ", "-s", "deux é"];
     assert_eq!(run(server.address(), &options, b"not read"), success(format!("{WELCOME}\n")));
-    for line in ["one", "", "deux é"] {
+    for line in ["one", " two ", "deux é"] {
         other.expect_line(line);
+    }
+}
+
+#[test]
+fn a_host_and_a_port_may_be_two_arguments_as_for_nc() {
+    let server = Server::start(&[]);
+    let port = server.address().port().to_string();
+    for arguments in
+        [&["127.0.0.1", &port][..], &["-s", "hi", "localhost", &port], &["127.0.0.1", "-f", &port, "-n", "1"]]
+    {
+        let mut command = Command::new(CLIENT);
+        command.args(arguments).stdin(Stdio::null());
+        assert_eq!(run_to_end(command), success(format!("{WELCOME}\n")), "{arguments:?}");
     }
 }
 
@@ -218,17 +236,22 @@ fn without_an_address_a_script_connects_to_the_plain_view() {
 }
 
 #[test]
-fn the_client_connects_to_a_unix_socket() {
+fn the_client_connects_to_a_unix_socket_and_to_an_abstract_one() {
     let folder = Folder::new("client-unix");
-    let listener = UnixListener::bind(folder.path("room")).unwrap();
-    let server = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(b"welcome\n").unwrap();
-        let mut received = String::new();
-        stream.read_to_string(&mut received).unwrap();
-        received
-    });
-    let address = format!("unix:{}", folder.path("room").display());
-    assert_eq!(run(address, &[], b"hi\n"), success("welcome\n"));
-    assert_eq!(server.join().unwrap(), "hi\n");
+    let name = format!("hubbub-test-{}-client", std::process::id());
+    let file = UnixListener::bind(folder.path("room")).unwrap();
+    let in_memory = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    for (listener, address) in
+        [(file, format!("unix:{}", folder.path("room").display())), (in_memory, format!("unix:@{name}"))]
+    {
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"welcome\n").unwrap();
+            let mut received = String::new();
+            stream.read_to_string(&mut received).unwrap();
+            received
+        });
+        assert_eq!(run(&address, &[], b"hi\n"), success("welcome\n"), "{address}");
+        assert_eq!(server.join().unwrap(), "hi\n");
+    }
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod common;
+#[path = "client_terminal/connecting.rs"]
+mod connecting;
 #[path = "client_terminal/host.rs"]
 mod host;
 #[path = "client_terminal/leaving.rs"]

@@ -9,7 +9,8 @@ use serde_json::Value;
 use socket2::Socket;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::UnixListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -510,6 +511,17 @@ fn a_server_on_a_unix_socket_is_reached_by_its_path() {
     let why = expect_error(&address, "-c 2", 1);
     assert_eq!(why, format!("cannot connect to \"{address}\": No such file or directory"));
     TestServer::start(UnixListener::bind(&path).unwrap(), Protocol::Lines, Fault::None);
+    expect_fine(&address, "--verify -c 5 -s 2 -n 100", 400);
+}
+
+#[test]
+fn a_server_on_an_abstract_socket_is_reached_by_its_name() {
+    let name = format!("hubbub-test-{}-load", std::process::id());
+    let address = format!("unix:@{name}");
+    let why = expect_error(&address, "-c 2", 1);
+    assert_eq!(why, format!("cannot connect to \"{address}\": Connection refused"));
+    let listener = UnixListener::bind_addr(&UnixAddress::from_abstract_name(name).unwrap()).unwrap();
+    TestServer::start(listener, Protocol::Lines, Fault::None);
     expect_fine(&address, "--verify -c 5 -s 2 -n 100", 400);
 }
 

@@ -87,7 +87,8 @@ fn d8_a_bad_host_and_a_missing_ipv6_address_are_errors_of_the_same_form() {
     // A host name with an empty label needs no resolver. The reason depends on the C library, and on whether the
     // machine uses IPv6.
     for address in ["no..host:0", "[2001:db8::1]:0"] {
-        let (status, output, error) = run(&["-l", address]);
+        // At other levels, a line in the log says that the host is looked up.
+        let (status, output, error) = run(&["-q", "-l", address]);
         assert_eq!((status, output.as_str(), error.lines().count()), (Some(1), "", 1), "{error}");
         assert!(error.starts_with(&format!("hubbub: cannot listen on {address}: ")), "{error}");
         assert!(!error.contains("os error") && !error.contains("panicked"), "{error}");
@@ -149,6 +150,12 @@ fn d9_the_error_of_a_wrong_command_line_is_one_line_and_names_the_help() {
         &["-q", "-v"],
         &["--feed", "1M", "--feed", "2M"],
         &["--feed", "2G"],
+        &["--dead-after", "10.5"],
+        &["9090"],
+        &["localhost", "9090"],
+        &["-l", "*:9090"],
+        &["-l", "plain:9090,named:9091"],
+        &["-l", "unix:@"],
     ] {
         is_refused(arguments);
     }
@@ -209,6 +216,14 @@ fn d9_help_and_version_end_with_status_0_also_into_a_closed_pipe_or_a_full_disk(
             assert_eq!((status.code(), error), (Some(0), Vec::new()), "{flag}");
         }
     }
+}
+
+#[test]
+fn the_largest_feed_works() {
+    let server = Server::start(&["--feed", "1G"]);
+    let (mut alice, mut bob) = (Client::join(&server), Client::join(&server));
+    alice.send("hello\n");
+    bob.expect_line("hello");
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 mod common;
 
+use common::texts::given_twice;
 use common::{Client, Folder, Server, WELCOME, expect_little_held, program, run_to_end, time_limit};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
@@ -239,6 +241,15 @@ fn an_inherited_unix_socket_works_and_its_file_stays() {
 }
 
 #[test]
+fn the_name_of_an_inherited_abstract_socket_is_escaped_in_the_log() {
+    let name = format!("hubbub-test-{}-", std::process::id());
+    let address = UnixAddress::from_abstract_name([name.as_bytes(), b"\0\n\xFF"].concat()).unwrap();
+    let sockets = [listener().0, UnixListener::bind_addr(&address).unwrap().into()];
+    let mut server = start(&sockets, &[], &[]);
+    server.wait_for_log(&format!("listening on unix:@{name}\\x00\\x0A\\xFF (plain)"));
+}
+
+#[test]
 fn an_unusable_socket_is_an_error_of_one_line() {
     let folder = Folder::new("systemd-wrong");
     let (tcp, address) = listener();
@@ -271,13 +282,47 @@ fn an_unusable_socket_is_an_error_of_one_line() {
 }
 
 #[test]
-fn sockets_for_another_process_are_not_taken() {
-    let (socket, address) = listener();
-    let mut server = start(&[socket], &[("LISTEN_FOR", "1")], &["-l", "127.0.0.1:0"]);
-    Client::join(&server);
-    server.wait_for_log("joined");
+fn variables_for_another_process_are_ignored_whatever_they_contain() {
+    for environment in [
+        &[("LISTEN_FOR", "1")][..],
+        &[("LISTEN_FOR", "1"), ("LISTEN_FDNAMES", "loud")],
+        &[("LISTEN_FOR", "1"), ("LISTEN_FDNAMES", "plain:named:json")],
+        &[("LISTEN_FOR", "1"), ("LISTEN_FDS", "many"), ("LISTEN_FDNAMES", "")],
+        &[("LISTEN_FOR", "me"), ("LISTEN_FDNAMES", "a:b")],
+    ] {
+        let (socket, address) = listener();
+        let mut server = start(&[socket], environment, &["-l", "127.0.0.1:0"]);
+        Client::join(&server);
+        server.wait_for_log("joined");
+        server.assert_not_logged(&address.to_string());
+    }
+}
+
+/// `IPPROTO_MPTCP`. Linux has no `TCP_USER_TIMEOUT` for it.
+const MPTCP: i32 = 262;
+
+#[test]
+fn an_inherited_socket_without_an_option_is_one_warning() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::from(MPTCP))).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(1).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut server = start(&[socket.into(), listener().0], &[], &[]);
+    let mut clients = [join(address), join(address)];
+    clients[0].send("hi\n");
+    clients[1].expect_line("hi");
+    let expected = format!("cannot set TCP_USER_TIMEOUT on {address}: Protocol not available");
     let log = server.log_so_far();
-    assert!(!log.iter().any(|line| line.contains(&address.to_string())), "{log:#?}");
+    let warnings = log.iter().filter(|line| line.contains("[WARN]")).collect::<Vec<_>>();
+    assert!(matches!(warnings[..], [warning] if warning.contains(&expected)), "{log:#?}");
+}
+
+#[test]
+fn an_address_that_an_inherited_socket_has_is_given_twice() {
+    let (socket, address) = listener();
+    let text = address.to_string();
+    let (status, _, error) = run_to_end(activated(&[socket], &[], &["-q", "-l", &text]));
+    assert_eq!((status, error), (Some(1), format!("hubbub: {}\n", given_twice(&text))));
 }
 
 #[test]

@@ -4,10 +4,12 @@
 
 mod common;
 
+use common::texts::{IN_USE, NOT_A_SOCKET, given_twice};
 use common::{Client, Folder, Server, WELCOME, eventually, program, run, run_to_end, without_capability};
 use std::fs;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -133,10 +135,7 @@ fn the_socket_of_a_running_process_is_never_replaced() {
     assert!(other.exists());
     let twice = at(&folder.path("twice"));
     let (status, _, err) = run(&["-q", "-l", &twice, "-l", &twice]);
-    assert_eq!(
-        (status, err),
-        (Some(1), format!("hubbub: cannot listen on {twice}: Address already in use\n"))
-    );
+    assert_eq!((status, err), (Some(1), format!("hubbub: {}\n", given_twice(&twice))));
     assert!(!folder.path("twice").exists(), "its own file is removed");
 }
 
@@ -149,10 +148,7 @@ fn a_file_that_is_not_a_socket_is_never_replaced() {
     for name in ["file", "folder", "link"] {
         let place = at(&folder.path(name));
         let (status, _, err) = run(&["-l", &place]);
-        assert_eq!(
-            (status, err),
-            (Some(1), format!("hubbub: cannot listen on {place}: Address already in use\n"))
-        );
+        assert_eq!((status, err), (Some(1), format!("hubbub: cannot listen on {place}: {NOT_A_SOCKET}\n")));
     }
     assert_eq!(fs::read(folder.path("file")).unwrap(), b"precious");
     assert!(folder.path("folder").is_dir());
@@ -164,7 +160,8 @@ fn the_error_of_an_unusable_path_gives_the_reason() {
     let folder = Folder::new("unix-wrong");
     let absent = folder.path("absent").join("room");
     let long = folder.path(&"x".repeat(108));
-    for (path, why) in [(absent, "No such file or directory"), (long, "the path is too long")] {
+    let too_long = "the path is too long for a unix socket: at most 107 bytes";
+    for (path, why) in [(absent, "No such file or directory"), (long, too_long)] {
         let (status, _, err) = run(&["-l", &at(&path)]);
         assert_eq!(status, Some(1), "{err}");
         assert!(err.starts_with(&format!("hubbub: cannot listen on {}: ", at(&path))), "{err}");
@@ -177,6 +174,169 @@ fn the_error_of_an_unusable_path_gives_the_reason() {
     let refused = run_to_end(without_capability("dac_override", program(&["-l", &place])));
     assert_eq!(refused.0, Some(1));
     assert_eq!(refused.2, format!("hubbub: cannot listen on {place}: Permission denied\n"));
+}
+
+/// The server with strace's `options`, without the right of root to use any file. The trace goes to `trace` in
+/// `folder`.
+fn traced_without_rights(folder: &Folder, options: &[&str], arguments: &[&str]) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-D", "-o"]).arg(folder.path("trace")).args(options);
+    command.arg(env!("CARGO_BIN_EXE_hubbub")).arg("-q").args(arguments);
+    let mut command = without_capability("dac_override", command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Puts a symbolic link to `target` in the place of the file at `path`, as a user who may write to the folder could.
+fn replace_by_link(folder: &Folder, path: &Path, target: &Path) {
+    symlink(target, folder.path("new")).unwrap();
+    fs::rename(folder.path("new"), path).unwrap();
+}
+
+/// Lets the server run to the call that strace answers with SIGSTOP, puts a link to another file in the place of
+/// the socket, and lets the server go on. Returns its error. That file must keep its mode.
+#[track_caller]
+fn error_after_swap(folder: &Folder, call: &str, mode_of_room: &str) -> String {
+    let (path, target) = (folder.path("room"), folder.path("target"));
+    fs::write(&target, "precious").unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o400)).unwrap();
+    let inject = format!("inject={call}:signal=STOP:when=1");
+    let options = ["-e", &format!("trace={call},listen"), "-e", &inject];
+    let arguments = ["--unix-mode", mode_of_room, "-l", &at(&path)];
+    let mut server = Started(traced_without_rights(folder, &options, &arguments).spawn().unwrap());
+    eventually("the server is stopped", || {
+        fs::read_to_string(folder.path("trace")).ok()?.contains("stopped by SIGSTOP").then_some(())
+    });
+    replace_by_link(folder, &path, &target);
+    common::signal(server.0.id(), "CONT");
+    let status = eventually("it ends, or it listens", || {
+        let listens = || fs::read_to_string(folder.path("trace")).unwrap().contains("listen(");
+        let ended = server.0.try_wait().unwrap();
+        (ended.is_some() || listens()).then_some(ended)
+    });
+    assert_eq!(mode(&target), 0o400, "{call}: the mode of another file was set");
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "{call}");
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink(), "{call}: a file of others is removed");
+    std::io::read_to_string(server.0.stderr.take().unwrap()).unwrap()
+}
+
+#[test]
+fn a_link_in_the_place_of_the_new_socket_does_not_get_its_mode() {
+    let folder = Folder::new("unix-swap-new");
+    let error = error_after_swap(&folder, "bind", "0666");
+    assert!(error.contains("another file took its place while the server started"), "{error}");
+}
+
+#[test]
+fn a_link_in_the_place_of_a_stale_socket_does_not_get_its_mode() {
+    let folder = Folder::new("unix-swap-stale");
+    drop(UnixListener::bind(folder.path("room")).unwrap());
+    fs::set_permissions(folder.path("room"), fs::Permissions::from_mode(0o060)).unwrap();
+    let error = error_after_swap(&folder, "connect", "0666");
+    assert!(error.ends_with(&format!(": {IN_USE}\n")), "{error}");
+}
+
+#[test]
+fn the_mode_is_never_set_through_the_path_of_the_socket() {
+    let folder = Folder::new("unix-chmod");
+    let path = folder.path("room");
+    drop(UnixListener::bind(&path).unwrap());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o060)).unwrap();
+    let options = ["-e", "trace=chmod,fchmodat,?fchmodat2,bind"];
+    let arguments = ["--unix-mode", "0606", "-l", &at(&path)];
+    let server = Started(traced_without_rights(&folder, &options, &arguments).spawn().unwrap());
+    eventually("it listens", || UnixStream::connect(&path).ok());
+    assert_eq!(mode(&path), 0o606);
+    drop(server);
+    let trace = fs::read_to_string(folder.path("trace")).unwrap();
+    assert!(trace.contains("bind("), "{trace}");
+    let by_path = |line: &&str| !line.starts_with("bind(") && line.contains(&*path.display().to_string());
+    assert_eq!(trace.lines().find(by_path), None);
+}
+
+#[test]
+fn the_mode_does_not_depend_on_the_umask_and_the_umask_stays() {
+    let folder = Folder::new("unix-umask");
+    let path = folder.path("room");
+    for mask in ["000", "077", "777"] {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("umask {mask}; exec \"$0\" -l 127.0.0.1:0 -l {}", at(&path))]);
+        command.arg(env!("CARGO_BIN_EXE_hubbub"));
+        let mut server = Server::spawn(command);
+        server.wait_for_log(&at(&path));
+        assert_eq!(mode(&path), 0o660, "umask {mask}");
+        assert_eq!(server.status("Umask"), format!("0{mask}"));
+        server.signal("TERM");
+        server.wait();
+    }
+}
+
+/// A name in the abstract namespace, different in each test.
+fn abstract_name(test: &str) -> String {
+    format!("hubbub-test-{}-{test}", std::process::id())
+}
+
+#[track_caller]
+fn join_abstract(name: &[u8]) -> Client {
+    let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+    let mut client = Client::from_unix_stream(stream);
+    client.expect_line(WELCOME);
+    client
+}
+
+#[test]
+fn an_abstract_socket_has_no_file() {
+    let folder = Folder::new("unix-abstract");
+    let name = abstract_name("room");
+    let place = format!("unix:@{name}");
+    let mut command = program(&["-l", "127.0.0.1:0", "-l", &place]);
+    command.current_dir(folder.path(""));
+    let mut server = Server::spawn(command);
+    server.wait_for_log(&format!("listening on {place} (plain)"));
+    let (mut remote, mut local) = (Client::join(&server), join_abstract(name.as_bytes()));
+    local.send("hi\n");
+    remote.expect_line("hi");
+    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 0);
+    let error = format!("hubbub: cannot listen on {place}: {IN_USE}\n");
+    assert_eq!(run(&["-q", "-l", &place]), (Some(1), String::new(), error));
+    let twice = format!("unix:@{}", abstract_name("twice"));
+    let error = format!("hubbub: {}\n", given_twice(&twice));
+    assert_eq!(run(&["-q", "-l", &twice, "-l", &twice]), (Some(1), String::new(), error));
+    server.assert_not_logged("[WARN]");
+    server.signal("KILL");
+    server.wait();
+    // The name is free at once.
+    let mut server = Server::start(&["-l", &format!("json:{place}")]);
+    server.wait_for_log(&format!("listening on {place} (json)"));
+}
+
+#[test]
+fn a_file_whose_name_begins_with_an_at_sign_has_a_path_before_it() {
+    let folder = Folder::new("unix-at");
+    let mut command = program(&["-l", "127.0.0.1:0", "-l", "unix:./@room"]);
+    command.current_dir(folder.path(""));
+    let mut server = Server::spawn(command);
+    server.wait_for_log("listening on unix:./@room (plain)");
+    join(&folder.path("@room"));
+}
+
+#[test]
+fn the_mode_of_an_abstract_socket_is_a_warning() {
+    let place = format!("unix:@{}", abstract_name("mode"));
+    let mut server = Server::start(&["-l", &place, "--unix-mode", "0600"]);
+    let warning = format!("--unix-mode does not apply to {place}: an abstract socket has no permissions");
+    let log = server.log_so_far();
+    assert!(log.iter().any(|line| line.contains("[WARN]") && line.contains(&warning)), "{log:#?}");
+}
+
+#[test]
+fn a_name_that_is_too_long_for_a_socket_is_an_error() {
+    let longest = "x".repeat(107 - abstract_name("").len()) + &abstract_name("");
+    let mut server = Server::start(&["-l", &format!("unix:@{longest}")]);
+    server.wait_for_log(&format!("listening on unix:@{longest} "));
+    let (status, _, error) = run(&["-q", "-l", &format!("unix:@{longest}x")]);
+    assert_eq!(status, Some(1), "{error}");
+    assert!(error.ends_with(": the name is too long for a unix socket: at most 107 bytes\n"), "{error}");
 }
 
 /// Killed at the end of the test, also if the test fails.
@@ -207,7 +367,7 @@ fn of_several_servers_that_find_a_stale_file_one_listens() {
         let runs = |server: &mut Started| server.0.try_wait().unwrap().is_none();
         (servers.iter_mut().map(runs).filter(|&runs| runs).count() == 1).then_some(())
     });
-    eventually("that one listens", || std::os::unix::net::UnixStream::connect(&path).ok());
+    eventually("that one listens", || UnixStream::connect(&path).ok());
 }
 
 #[test]
@@ -282,7 +442,7 @@ fn a_stale_file_without_owner_access_is_replaced_and_one_in_use_keeps_its_mode()
     server.signal("KILL");
     server.wait();
     let mut second = Started(again().stderr(Stdio::null()).spawn().unwrap());
-    eventually("it listens", || std::os::unix::net::UnixStream::connect(&path).ok());
+    eventually("it listens", || UnixStream::connect(&path).ok());
     assert!(second.0.try_wait().unwrap().is_none());
 }
 

@@ -59,7 +59,7 @@ _hubbub_offer_values() {
     --pid) _hubbub_offer $(pgrep -x hubbub 2>/dev/null) ;;
     --welcome | --history | --max-clients | --max-per-ip | --max-line | --rate | --stall-timeout) ;;
     --idle-timeout | --dead-after | --flush-after | --report-every) ;;
-    --send | --count | --timeout) ;;
+    --send | --count | --timeout | --nick) ;;
     --clients | --senders | --lines | --bytes | --window | --stuck | --slow | --churn | --idle) ;;
     *) return 1 ;;
     esac
@@ -91,7 +91,8 @@ _hubbub_offer_options() {
             --log-file -v --verbose -q --quiet'
         ;;
     hubbub-client)
-        options='-t --timestamps -r --reconnect -s --send -f --follow -n --count --timeout --raw'
+        options='--nick -t --timestamps -r --reconnect -s --send -f --follow -n --count --timeout -q --quiet
+            --raw'
         ;;
     hubbub-load)
         options='-c --clients -s --senders -n --lines -b --bytes --rate --window --stuck --slow --churn

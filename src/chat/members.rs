@@ -1,6 +1,7 @@
 //! Who is in the room, by name. Used if any view has names.
 
 use super::name::{ANONYMOUS, MAX_CHARS, fold_case, is_anonymous, is_name, normalize};
+use super::text::{INVALID_NAME, IS_RESERVED, IS_TAKEN};
 use crate::util::id_slab::ClientId;
 use crate::util::trim::{TrimMemory, is_mostly_unused};
 use std::collections::{BTreeMap, HashMap};
@@ -47,10 +48,10 @@ impl NameError {
     pub fn message(&self, name: &str) -> String {
         match self {
             Self::Invalid => format!(
-                "invalid name \"{name}\": use letters, digits, _ - and . (at most {MAX_CHARS} characters), for example /nick alice"
+                "{INVALID_NAME}{name}\": use letters, digits, _ - and . (at most {MAX_CHARS} characters), for example /nick alice"
             ),
-            Self::Taken => format!("the name \"{name}\" is taken: choose another"),
-            Self::Reserved => format!("the name \"{name}\" is reserved: choose another"),
+            Self::Taken => format!("the name \"{name}{IS_TAKEN}"),
+            Self::Reserved => format!("the name \"{name}{IS_RESERVED}"),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::command::{Command, is_all_blank};
 use super::event::Event;
 use super::members::Members;
 use super::private::PrivateMessage;
+use super::text::NOTHING_WAS_SENT;
 use crate::broadcast::admission::{Admission, LineCost};
 use crate::broadcast::channel::Channel;
 use crate::broadcast::feed::{Cursor, FeedFull};
@@ -281,7 +282,7 @@ impl Room {
         self.stats.too_long += 1;
         let limit = count(self.config.rules.max_line as u64, "byte");
         wants_error
-            .then(|| self.error(view, &format!("line too long: nothing was sent; the limit is {limit}")))
+            .then(|| self.error(view, &format!("line too long: {NOTHING_WAS_SENT}; the limit is {limit}")))
     }
 
     fn refuse(&self, sender: Sender, why: &str) -> Reply {

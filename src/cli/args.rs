@@ -13,6 +13,9 @@ pub const A_MILLISECOND: Duration = Duration::from_millis(1);
 /// The longest time.
 pub const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// The most characters of an argument that an error repeats: enough to recognise it.
+const MAX_QUOTED: usize = 100;
+
 /// What a command line asks for.
 #[derive(Debug)]
 pub enum Invocation<T> {
@@ -78,7 +81,7 @@ pub fn parse_options(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Matches, String> {
     options.parse(texts(arguments)?).map_err(|fail| match fail {
-        Fail::UnrecognizedOption(name) => format!("unknown option \"{}\"", with_dashes(&name)),
+        Fail::UnrecognizedOption(name) => format!("unknown option {}", quoted(&with_dashes(&name))),
         Fail::ArgumentMissing(name) => format!("{} needs a value", with_dashes(&name)),
         Fail::UnexpectedArgument(name) => format!("{} takes no value", with_dashes(&name)),
         Fail::OptionDuplicated(name) => format!("{} may be given only once", with_dashes(&name)),
@@ -116,7 +119,15 @@ pub fn value<T>(
 
 /// One line about a wrong value: `--name "text": why`.
 pub fn wrong_value(name: &str, text: &str, why: &str) -> String {
-    format!("--{name} \"{text}\": {why}")
+    format!("--{name} {}: {why}", quoted(text))
+}
+
+/// The text in quotes, for an error. Of a long text only the beginning.
+pub fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("\"{}…\"", &text[..end]),
+        None => format!("\"{text}\""),
+    }
 }
 
 /// A number in decimal digits. The standard parser would also accept a sign.
@@ -129,10 +140,21 @@ pub fn parse_digits(text: &str) -> Option<usize> {
 /// # Errors
 /// What the value must be.
 pub fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    parse_count_of("", text, least, most)
+}
+
+/// A whole number of a unit, such as `" of bytes"`, from `least` to `most`.
+///
+/// # Errors
+/// What the value must be.
+pub fn parse_count_of(unit: &str, text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let is_too_large = text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_digit());
     match parse_digits(text).ok_or(()) {
         Ok(count) if (least..=most).contains(&count) => Ok(count),
-        _ if most == usize::MAX => Err(format!("must be a whole number, {least} or more")),
-        _ => Err(format!("must be a whole number from {least} to {most}")),
+        _ if most == usize::MAX && !is_too_large => {
+            Err(format!("must be a whole number{unit}, {least} or more"))
+        }
+        _ => Err(format!("must be a whole number{unit} from {least} to {most}")),
     }
 }
 
@@ -142,7 +164,10 @@ pub fn parse_count(text: &str, least: usize, most: usize) -> Result<usize, Strin
 /// What the value must be.
 pub fn parse_seconds(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
     let (least, most) = (range.start().as_secs_f64(), range.end().as_secs_f64());
-    let wrong = || format!("must be a number of seconds from {least} to {most}");
+    let wrong = || match range.contains(&Duration::ZERO) {
+        true => format!("must be 0 or a number of seconds from 0.001 to {most}"),
+        false => format!("must be a number of seconds from {least} to {most}"),
+    };
     // The standard parser would also accept exponents, signs and "inf".
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(wrong());

@@ -1,9 +1,11 @@
 //! The command line of the server.
 
-use super::address::{NAMED_PORT, PLAIN_PORT, host_and_port};
+use super::address::{NAMED_PORT, PLAIN_PORT};
 use super::args::{
-    self, A_MILLISECOND, A_YEAR, Invocation, parse_count, parse_seconds, parse_size, value, wrong_value,
+    self, A_MILLISECOND, A_YEAR, Invocation, parse_count, parse_count_of, parse_seconds, parse_size, value,
+    wrong_value,
 };
+use super::listen;
 use crate::broadcast::rate_limit::RateLimit;
 use crate::chat::room::Room;
 use crate::net::listen_spec::{ListenAddr, ListenSpec, ListenerConfig, PeerTimeout};
@@ -22,8 +24,6 @@ const WELCOME: &str = "Welcome to the anonymous chat room.";
 /// Each new client has a copy of the welcome until it is written, so its length has a limit.
 const MAX_WELCOME: usize = 4096;
 const MAX_LINE: usize = 8192;
-/// Read and write access for the user and the group of the server.
-const UNIX_MODE: u32 = 0o660;
 /// Holds a burst while its readers are served. With 1,000 saturated clients a delivery cost 8.0 ns of CPU time
 /// with 64 KiB, 5.5 with 256 KiB, 4.9 with 1 MiB and 4.8 with 4 MiB (medians of three runs in turn).
 const FEED: usize = 1024 * 1024;
@@ -85,15 +85,15 @@ pub fn default_listeners() -> Vec<ListenSpec> {
 /// # Errors
 /// One line that says what is wrong.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation<Box<Options>>, String> {
-    let matches = args::parse_options(&parser(), arguments)?;
+    let matches = args::parse_options(&parser(), arguments).map_err(listen::with_hint)?;
     if matches.opt_present("help") {
         return Ok(Invocation::Print(help()));
     }
     if matches.opt_present("version") {
         return Ok(Invocation::Print(format!("hubbub {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    if let Some(extra) = matches.free.first() {
-        return Err(format!("unexpected argument \"{extra}\": write --listen before an address"));
+    if !matches.free.is_empty() {
+        return Err(listen::unexpected(&matches.free, &matches.opt_strs("listen")));
     }
     options(&matches).map(Box::new).map(Invocation::Run)
 }
@@ -136,7 +136,7 @@ Options:
   -l, --listen [VIEW:]ADDR  listen on ADDR; may be repeated; by default
                             [plain:127.0.0.1:9090 and named:127.0.0.1:9091]
                             ADDR: PORT or :PORT (all interfaces), HOST:PORT,
-                            [IPV6]:PORT, unix:PATH
+                            [IPV6]:PORT, unix:PATH, unix:@NAME
                             VIEW: plain (if not given), named, json
       --unix-mode MODE      permissions of unix sockets                   [0660]
   -w, --welcome TEXT        line sent to each new client; '' = none
@@ -172,14 +172,14 @@ To try it, start hubbub, and run 'nc 127.0.0.1 9091' in two other terminals.
 }
 
 fn options(matches: &Matches) -> Result<Options, String> {
-    let mut listen = Vec::new();
+    let mut specs = Vec::new();
     for text in matches.opt_strs("listen") {
-        listen.push(parse_listen(&text).map_err(|why| wrong_value("listen", &text, &why))?);
+        specs.push(listen::parse(&text).map_err(|why| wrong_value("listen", &text, &why))?);
     }
     let feed = value(matches, "feed", |text| parse_size(text, FEEDS))?.unwrap_or(FEED);
     let longest = feed / Room::LINES_PER_FEED;
     let longest_ever = FEEDS.end() / Room::LINES_PER_FEED;
-    let max_line = value(matches, "max-line", |text| parse_count(text, 1, longest_ever))?;
+    let max_line = value(matches, "max-line", |text| parse_count_of(" of bytes", text, 1, longest_ever))?;
     if let Some(max_line) = max_line.filter(|&max_line| max_line > longest) {
         let needed = max_line.saturating_mul(Room::LINES_PER_FEED);
         let why =
@@ -189,18 +189,18 @@ fn options(matches: &Matches) -> Result<Options, String> {
     let stall_timeout = value(matches, "stall-timeout", |text| parse_seconds(text, A_MILLISECOND..=A_YEAR))?;
     let idle_timeout =
         value(matches, "idle-timeout", |text| parse_seconds(text, Duration::ZERO..=MAX_IDLE_TIMEOUT))?;
-    let dead_after =
-        value(matches, "dead-after", |text| parse_seconds(text, PeerTimeout::LEAST..=PeerTimeout::MOST))?;
+    let dead_after = value(matches, "dead-after", parse_dead_after)?;
     let unix_mode = value(matches, "unix-mode", parse_mode)?;
     let max_per_ip = value(matches, "max-per-ip", |text| parse_count(text, 0, usize::MAX))?;
     let rate = value(matches, "rate", |text| parse_count(text, 0, RateLimit::MAX))?;
     let report_every = value(matches, "report-every", |text| parse_seconds(text, Duration::ZERO..=A_YEAR))?;
-    let flush_after = value(matches, "flush-after", |text| parse_count(text, 0, MAX_FLUSH_AFTER))?;
+    let flush_after =
+        value(matches, "flush-after", |text| parse_count_of(" of milliseconds", text, 0, MAX_FLUSH_AFTER))?;
     if matches.opt_present("quiet") && matches.opt_present("verbose") {
         return Err("--quiet and --verbose exclude each other: give only one of them".to_owned());
     }
     Ok(Options {
-        listen,
+        listen: specs,
         welcome: value(matches, "welcome", parse_welcome)?.unwrap_or_else(|| WELCOME.to_owned()),
         history: value(matches, "history", |text| parse_count(text, 0, usize::MAX))?.unwrap_or(0),
         max_clients: value(matches, "max-clients", |text| parse_count(text, 1, usize::MAX))?,
@@ -210,10 +210,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
         stall_timeout: stall_timeout.unwrap_or(Duration::from_secs(5)),
         rate: rate.and_then(RateLimit::new),
         idle_timeout: idle_timeout.filter(|timeout| !timeout.is_zero()),
-        listener: ListenerConfig {
-            peer_timeout: dead_after.and_then(PeerTimeout::new).unwrap_or_default(),
-            unix_mode: unix_mode.unwrap_or(UNIX_MODE),
-        },
+        listener: ListenerConfig { peer_timeout: dead_after.unwrap_or_default(), unix_mode },
         flush_after: flush_after
             .filter(|&millis| millis > 0)
             .map(|millis| Duration::from_millis(millis as u64)),
@@ -234,9 +231,16 @@ fn parse_welcome(text: &str) -> Result<String, String> {
         return Err("must be one line".to_owned());
     }
     if text.len() > MAX_WELCOME {
-        return Err(format!("must be at most {MAX_WELCOME} bytes long"));
+        return Err(format!("must be at most {MAX_WELCOME} bytes long, and has {}", text.len()));
     }
     Ok(text.to_owned())
+}
+
+/// Whole seconds, the unit of keepalive.
+fn parse_dead_after(text: &str) -> Result<PeerTimeout, String> {
+    let (least, most) = (PeerTimeout::LEAST.as_secs() as usize, PeerTimeout::MOST.as_secs() as usize);
+    let seconds = parse_count_of(" of seconds", text, least, most)?;
+    PeerTimeout::new(Duration::from_secs(seconds as u64)).ok_or_else(|| "must be longer".to_owned())
 }
 
 /// Permissions in octal digits, as in chmod(1).
@@ -247,50 +251,9 @@ fn parse_mode(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "must be octal permissions from 0000 to 0777, for example 0660".to_owned())
 }
 
-/// Reads `[VIEW:]ADDR`. ADDR is `PORT`, `:PORT`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
-fn parse_listen(text: &str) -> Result<ListenSpec, String> {
-    let (view, text) = split_view(text)?;
-    let address = match text.strip_prefix("unix:") {
-        Some("") => return Err("the path is missing after unix:".to_owned()),
-        Some(path) if path.contains(char::is_control) => {
-            return Err("the path must not have control characters".to_owned());
-        }
-        Some(path) => ListenAddr::Unix(path.into()),
-        None => {
-            let (host, port) = host_and_port(text)?;
-            ListenAddr::Tcp { host, port }
-        }
-    };
-    Ok(ListenSpec { view, address })
-}
-
-/// Splits off the view; plain if there is none.
-fn split_view(text: &str) -> Result<(View, &str), String> {
-    let Some((first, rest)) = text.split_once(':') else { return Ok((View::Plain, text)) };
-    if let Some(view) = View::by_name(first) {
-        return Ok((view, rest));
-    }
-    if first == "unix" {
-        return Ok((View::Plain, text));
-    }
-    let is_word = first.starts_with(|letter: char| letter.is_ascii_alphabetic())
-        && first.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if is_word && rest.contains(':') && !text.contains("::") {
-        return Err(format!("unknown view \"{first}\": use plain, named or json"));
-    }
-    Ok((View::Plain, text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn listen(text: &str) -> Result<(Option<String>, u16), String> {
-        parse_listen(text).map(|listen| match listen.address {
-            ListenAddr::Tcp { host, port } => (host, port),
-            ListenAddr::Unix(path) => panic!("{text} was taken as the path {}", path.display()),
-        })
-    }
 
     fn refusal(arguments: &[&str]) -> String {
         match parse(arguments.iter().map(OsString::from)) {
@@ -307,61 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_a_port_or_a_host_and_a_port() {
-        assert_eq!(listen("9090"), Ok((None, 9090)));
-        assert_eq!(listen(":0"), Ok((None, 0)));
-        assert_eq!(listen("localhost:1"), Ok((Some("localhost".into()), 1)));
-        assert_eq!(listen("[::1]:7"), Ok((Some("::1".into()), 7)));
-        for view in ["plain:9090", "plain::9090", "named:9090", "json::9090"] {
-            assert_eq!(listen(view), Ok((None, 9090)), "{view}");
-        }
-        assert_eq!(listen("plain:127.0.0.1:7"), Ok((Some("127.0.0.1".into()), 7)));
-        assert_eq!(listen("plain:[::]:7"), Ok((Some("::".into()), 7)));
-    }
-
-    #[test]
-    fn the_error_of_a_wrong_address_says_what_is_wrong() {
-        for (text, why) in [
-            ("", "port"),
-            ("nonsense", "port"),
-            ("65536", "port"),
-            ("host:", "port"),
-            ("host:+1", "port"),
-            ("::1", "brackets"),
-            ("fe80::1:9090", "brackets"),
-            ("[::1:9090", "bracket"),
-            ("named:", "port"),
-            ("json:127.0.0.1", "port"),
-            ("loud:127.0.0.1:9090", "unknown view"),
-            ("unix:", "path"),
-            ("unix:a\nb", "control characters"),
-            ("named:unix:", "path"),
-            ("loud:unix:/tmp/x", "unknown view"),
-            ("loud2:127.0.0.1:9090", "unknown view"),
-        ] {
-            let error = listen(text).expect_err(text);
-            assert!(error.contains(why), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_unix_socket_has_any_path_and_any_view() {
-        for (text, view, path) in [
-            ("unix:/run/room", View::Plain, "/run/room"),
-            ("unix:json:x", View::Plain, "json:x"),
-            ("plain:unix:room", View::Plain, "room"),
-            ("named:unix:/a:b/c d", View::Named, "/a:b/c d"),
-            ("json:unix:unix:", View::Json, "unix:"),
-        ] {
-            let address = ListenAddr::Unix(path.into());
-            assert_eq!(parse_listen(text), Ok(ListenSpec { view, address }), "{text}");
-        }
-    }
-
-    #[test]
     fn permissions_are_octal() {
-        assert_eq!(taken(&[]).listener.unix_mode, 0o660);
-        assert_eq!(taken(&["--unix-mode", "777"]).listener.unix_mode, 0o777);
+        assert_eq!(taken(&[]).listener.unix_mode, None);
+        assert_eq!(taken(&["--unix-mode", "777"]).listener.unix_mode, Some(0o777));
         for mode in ["", "8", "1777", "00660", "rw", "-1", "+60", "0x1"] {
             assert!(refusal(&["--unix-mode", mode]).contains("octal"), "{mode}");
         }
@@ -411,6 +322,7 @@ mod tests {
             ["--flush-after", "1.5"],
             ["--dead-after", "6"],
             ["--dead-after", "86400"],
+            ["--dead-after", "10.5"],
             ["--welcome", "two\nlines"],
         ] {
             let error = refusal(&arguments);
@@ -427,7 +339,13 @@ mod tests {
             (&["--feed"], "--feed needs a value"),
             (&["--raw=yes"], "--raw takes no value"),
             (&["--raw", "--raw"], "--raw may be given only once"),
-            (&["extra"], "unexpected argument \"extra\": write --listen before an address"),
+            (&["extra"], "unexpected argument \"extra\": hubbub takes options only"),
+            (&["9090"], "unexpected argument \"9090\": to listen there, write -l 9090"),
+            (
+                &["localhost", "9090"],
+                "unexpected arguments \"localhost\" \"9090\": to listen there, write -l localhost:9090",
+            ),
+            (&["-p", "9090"], "unknown option \"-p\": write -l PORT or -l HOST:PORT to listen there"),
             (&["-q", "-v"], "--quiet and --verbose exclude each other: give only one of them"),
             (&["-l", "9090x"], "--listen \"9090x\": the port must be a number from 0 to 65535"),
             (
@@ -437,6 +355,23 @@ mod tests {
         ] {
             assert_eq!(refusal(arguments), error, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn an_error_repeats_only_the_beginning_of_a_long_value() {
+        let long = "x".repeat(5000);
+        let short = format!("\"{}…\"", "x".repeat(100));
+        for (arguments, error) in [
+            (
+                &["--welcome", &long][..],
+                format!("--welcome {short}: must be at most 4096 bytes long, and has 5000"),
+            ),
+            (&["--rate", &long], format!("--rate {short}: must be a whole number from 0 to 100000")),
+            (&[&long], format!("unexpected argument {short}: hubbub takes options only")),
+        ] {
+            assert_eq!(refusal(arguments), error);
+        }
+        assert!(refusal(&[&format!("--{long}")]).len() < 200);
     }
 
     #[test]

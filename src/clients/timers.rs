@@ -4,6 +4,7 @@ use super::Clients;
 use super::close_reason::CloseReason;
 use super::connection::ReadState;
 use crate::broadcast::admission::ReadPermit;
+use crate::chat::text::DISCONNECTED;
 use crate::net::transport::Transport;
 use crate::util::buffer::Buffer;
 use crate::util::clock::Moment;
@@ -92,7 +93,7 @@ impl<S: Transport> Clients<S> {
         if !left.is_zero() {
             return self.timers.set((id, ClientTimer::Idle), now.after(left));
         }
-        let text = format!("disconnected: nothing sent for {} s", idle_timeout.as_secs_f64());
+        let text = format!("{DISCONNECTED}nothing sent for {} s", idle_timeout.as_secs_f64());
         let error = self.room.error(connection.view(), &text);
         let feed = self.room.feed(connection.view());
         connection.refuse(&error, CloseReason::IdleTimeout, feed);

@@ -1,11 +1,11 @@
-//! All listeners: opening them, and accepting connections from each in turn.
+//! All listeners: accepting connections from each in turn.
 
-use super::bind::{self, HostName};
-use super::listen_spec::{ListenAddr, ListenError, ListenSpec, ListenerConfig};
-use super::listener::{InheritedSocket, Listener, LocalAddr};
+use super::interfaces;
+use super::listen_spec::{ListenError, ListenSpec, ListenerConfig};
+use super::listener::{InheritedSocket, LocalAddr};
+use super::open::{self, OpenListener};
 use super::peer::Peer;
 use super::transport::PlainStream;
-use super::unix_listener::{self, SocketFile};
 use crate::util::clock::Moment;
 use crate::util::os_error;
 use crate::wire::view::View;
@@ -24,24 +24,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The same warning is logged at most once in this time.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-#[derive(Debug)]
-struct AcceptorListener {
-    /// When dropped, it removes the file. It stands before the listener and so is dropped first: while the listener
-    /// is open, no other server can replace the file.
-    _file: Option<SocketFile>,
-    listener: Listener,
-    view: View,
-    address: LocalAddr,
-    /// A connection may be pending: poll reported one, and accept(2) did not return `WouldBlock` since.
-    ready: bool,
-}
-
 /// All listeners, and their common pause when the system lacks a resource.
 #[derive(Debug)]
 pub struct Acceptor {
-    listeners: Vec<AcceptorListener>,
-    /// `None` if no listener is on all interfaces.
-    host_name: Option<HostName>,
+    listeners: Vec<OpenListener>,
     /// Index of the listener to accept from next.
     next: usize,
     pause: Duration,
@@ -84,22 +70,8 @@ impl Acceptor {
         specs: &[ListenSpec],
         config: ListenerConfig,
     ) -> Result<Self, ListenError> {
-        let mut listeners = Vec::new();
-        for InheritedSocket { view, socket } in inherited {
-            let cannot = |why| ListenError { address: "inherited socket".to_owned(), why };
-            let (listener, address) = Listener::adopt(socket, config.peer_timeout).map_err(cannot)?;
-            listeners.push(AcceptorListener { _file: None, listener, view, address, ready: false });
-        }
-        let is_on_all_interfaces = specs.iter().any(|spec| spec.address.is_all_interfaces())
-            || listeners.iter().any(|listener| listener.address.port_on_all_interfaces().is_some());
-        // Before the listeners are open: the resolver may take seconds, and clients would wait.
-        let host_name = is_on_all_interfaces.then(HostName::find);
-        for spec in specs {
-            open_one(spec, config, &mut listeners)?;
-        }
         Ok(Self {
-            listeners,
-            host_name,
+            listeners: open::open(inherited, specs, config)?,
             next: 0,
             pause: FIRST_PAUSE,
             paused: false,
@@ -108,14 +80,20 @@ impl Acceptor {
         })
     }
 
-    /// Logs the address and view of each listener.
+    /// Logs the address and view of each listener, and what other machines can use to connect to it.
     pub fn announce(&self) {
         for listener in &self.listeners {
             info!("listening on {} ({})", listener.address, listener.view.name());
         }
-        let Some(host_name) = &self.host_name else { return };
-        for port in self.listeners.iter().filter_map(|listener| listener.address.port_on_all_interfaces()) {
-            info!("{}", host_name.describe(port));
+        for listener in &self.listeners {
+            if let LocalAddr::Tcp(address) = listener.address
+                && address.ip().is_unspecified()
+                && let Some(found) = interfaces::reachable()
+                && let Some(places) =
+                    interfaces::describe(&found, address, listener.listener.accepts_both_families())
+            {
+                info!("{places}");
+            }
         }
     }
 
@@ -269,49 +247,4 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
-}
-
-fn open_one(
-    spec: &ListenSpec,
-    config: ListenerConfig,
-    listeners: &mut Vec<AcceptorListener>,
-) -> Result<(), ListenError> {
-    let cannot = |why| ListenError { address: spec.address.to_string(), why };
-    let view = spec.view;
-    let (host, port) = match &spec.address {
-        ListenAddr::Tcp { host, port } => (host.as_deref(), *port),
-        ListenAddr::Unix(path) => {
-            let (listener, file) = unix_listener::bind(path, config.unix_mode).map_err(cannot)?;
-            let (listener, address) = (Listener::Unix(listener), LocalAddr::Unix(path.clone()));
-            listeners.push(AcceptorListener { _file: Some(file), listener, view, address, ready: false });
-            return Ok(());
-        }
-    };
-    let mut opened = None;
-    let mut missing = None;
-    for mut address in bind::addresses(host, port).map_err(cannot)? {
-        if let Some(port) = opened {
-            // With port 0, all addresses of a host get the port of the first.
-            address.set_port(port);
-        }
-        match bind::bind(address, config.peer_timeout) {
-            Ok(listener) => {
-                let address = listener.local_addr().map_err(cannot)?;
-                opened = Some(address.port());
-                let (listener, address) = (Listener::Tcp(listener), LocalAddr::Tcp(address));
-                listeners.push(AcceptorListener { _file: None, listener, view, address, ready: false });
-                if host.is_none() {
-                    break;
-                }
-            }
-            // A host name may have addresses of a family that this machine does not use.
-            Err(error) if bind::is_not_local(&error) => missing = Some(error),
-            Err(why) => return Err(ListenError { address: address.to_string(), why }),
-        }
-    }
-    match (opened, missing) {
-        (None, Some(why)) => Err(cannot(why)),
-        (None, None) => Err(cannot(io::Error::other("the host name has no address"))),
-        (Some(_), _) => Ok(()),
-    }
 }

@@ -1,7 +1,9 @@
 //! Opening TCP listeners.
 
 use super::listen_spec::PeerTimeout;
-use super::socket_options;
+use super::socket_options::{self, RefusedOption};
+use crate::util::os_error;
+use log::info;
 use mio::net::TcpListener;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -33,9 +35,10 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// On one machine no size made a difference. Linux allows 208 KiB at most (`net.core.rmem_max`) by default.
 const RECEIVE_BUFFER: usize = 128 * 1024;
 
-/// Resolves a host to the addresses to listen on, each once.
+/// The addresses of a host to listen on, each once.
 ///
-/// Without a host these are all interfaces: first as one IPv6 socket for both families, then IPv4 alone.
+/// Without a host these are all interfaces: first as one IPv6 socket for both families, then IPv4 alone. Only a host
+/// name other than `localhost` needs the resolver, which may take many seconds: a line in the log says so before.
 ///
 /// # Errors
 /// Those of the resolver.
@@ -43,16 +46,27 @@ pub(super) fn addresses(host: Option<&str>, port: u16) -> io::Result<Vec<SocketA
     let Some(host) = host else {
         return Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
     };
-    let found = (host, port).to_socket_addrs()?;
-    // An IPv6 socket cannot listen on an IPv4-mapped address: it becomes the IPv4 address.
-    let mut addresses = found
-        .map(|address| match address.ip().to_canonical() {
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+    }
+    // An address with a zone, such as fe80::1%eth0, is left to the resolver. It has a colon, unlike a name.
+    if host.parse::<IpAddr>().is_err() && !host.contains(':') {
+        info!("looking up the host \"{host}\"");
+    }
+    let found = (host, port).to_socket_addrs().map_err(|error| {
+        io::Error::other(format!("the host \"{host}\" is not found: {}", os_error::text(&error)))
+    })?;
+    let mut addresses = Vec::new();
+    for address in found {
+        // An IPv6 socket cannot listen on an IPv4-mapped address: it becomes the IPv4 address.
+        let address = match address.ip().to_canonical() {
             IpAddr::V4(ip) => (ip, address.port()).into(),
             IpAddr::V6(_) => address,
-        })
-        .collect::<Vec<_>>();
-    addresses.sort();
-    addresses.dedup();
+        };
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
     Ok(addresses)
 }
 
@@ -61,59 +75,48 @@ pub(super) fn is_not_local(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT))
 }
 
-/// Opens a listener.
+/// Opens a listener. Also returns the socket options that could not be set.
+///
+/// The unspecified address of IPv6 stands for both families, unless `only_v6`.
 ///
 /// # Errors
 /// Those of the system's calls.
-pub(super) fn bind(address: SocketAddr, peer_timeout: PeerTimeout) -> io::Result<TcpListener> {
+pub(super) fn bind(
+    address: SocketAddr,
+    only_v6: bool,
+    peer_timeout: PeerTimeout,
+) -> io::Result<(TcpListener, Vec<RefusedOption>)> {
+    let mut refused = Vec::new();
+    let socket = bound(address, only_v6, &mut refused)?;
+    socket.set_nonblocking(true)?;
+    refused.extend(set_options(&socket, peer_timeout));
+    socket.listen(BACKLOG)?;
+    Ok((TcpListener::from_std(socket.into()), refused))
+}
+
+/// Whether nothing listens on an IPv6 address.
+pub(super) fn is_free_on_v6(address: SocketAddr) -> bool {
+    bound(address, true, &mut Vec::new()).is_ok()
+}
+
+fn bound(address: SocketAddr, only_v6: bool, refused: &mut Vec<RefusedOption>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        let only_v6 = only_v6 || !address.ip().is_unspecified();
+        refused.extend(RefusedOption::check("IPV6_V6ONLY", socket.set_only_v6(only_v6)));
     }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    set_options(&socket, peer_timeout)?;
+    refused.extend(RefusedOption::check("SO_REUSEADDR", socket.set_reuse_address(true)));
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(socket)
 }
 
-/// Sets the options that accepted connections inherit from a listener.
-///
-/// # Errors
-/// Those of setsockopt(2).
-pub(super) fn set_options(socket: &Socket, peer_timeout: PeerTimeout) -> io::Result<()> {
-    socket.set_send_buffer_size(SEND_BUFFER)?;
+/// Sets the options that accepted connections inherit from a listener. Returns those that could not be set.
+pub(super) fn set_options(socket: &Socket, peer_timeout: PeerTimeout) -> Vec<RefusedOption> {
+    let mut refused = socket_options::set(socket, &peer_timeout.options());
+    refused.extend(RefusedOption::check("SO_SNDBUF", socket.set_send_buffer_size(SEND_BUFFER)));
     // Before the connection: the size decides how large a window can be.
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    socket_options::set(socket, &peer_timeout.options())
-}
-
-/// The machine's host name and its address.
-#[derive(Debug)]
-pub(super) struct HostName {
-    name: String,
-    address: Option<IpAddr>,
-}
-
-impl HostName {
-    /// Asks the system, and its resolver for the address. May take as long as the resolver's timeout.
-    pub(super) fn find() -> Self {
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let address = (name.as_str(), 0).to_socket_addrs().ok().and_then(|mut found| found.next());
-        Self { name, address: address.map(|address| address.ip()) }
-    }
-
-    /// A sentence for the log, with the address of `port`.
-    pub(super) fn describe(&self, port: u16) -> String {
-        let name = &self.name;
-        match self.address {
-            Some(address) => {
-                format!("the host name is \"{name}\", its address {}", SocketAddr::new(address, port))
-            }
-            None => format!("the host name is \"{name}\", which has no address"),
-        }
-    }
+    refused.extend(RefusedOption::check("SO_RCVBUF", socket.set_recv_buffer_size(RECEIVE_BUFFER)));
+    refused
 }
 
 #[cfg(test)]
@@ -125,9 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_becomes_ipv4_and_a_zone_is_kept() {
+    fn a_mapped_address_becomes_ipv4_a_zone_is_kept_and_localhost_is_known() {
         assert_eq!(found("::ffff:127.0.0.1"), [SocketAddr::from(([127, 0, 0, 1], 7))]);
         assert_eq!(found("::1"), [SocketAddr::from((Ipv6Addr::LOCALHOST, 7))]);
+        let loopback = [(Ipv4Addr::LOCALHOST, 7).into(), (Ipv6Addr::LOCALHOST, 7).into()];
+        assert_eq!(found("LocalHost"), loopback);
         let zoned = found("fe80::1%lo");
         assert!(matches!(zoned[..], [SocketAddr::V6(address)] if address.scope_id() != 0), "{zoned:?}");
     }

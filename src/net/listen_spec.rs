@@ -1,12 +1,11 @@
 //! Where and how to listen, as the command line gives it.
 
 use super::socket_options::VanishedPeer;
+use super::unix_addr::UnixAddr;
 use crate::util::os_error;
 use crate::wire::view::View;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// One listener of the command line.
@@ -28,18 +27,8 @@ pub enum ListenAddr {
         /// The port; 0 = the system picks one.
         port: u16,
     },
-    /// A unix socket at a path.
-    Unix(PathBuf),
-}
-
-impl ListenAddr {
-    /// Whether the address stands for all interfaces.
-    pub(super) fn is_all_interfaces(&self) -> bool {
-        let Self::Tcp { host, .. } = self else { return false };
-        let is_unspecified =
-            |host: &String| host.parse().is_ok_and(|address: IpAddr| address.is_unspecified());
-        host.as_ref().is_none_or(is_unspecified)
-    }
+    /// A unix socket.
+    Unix(UnixAddr),
 }
 
 impl fmt::Display for ListenAddr {
@@ -48,7 +37,7 @@ impl fmt::Display for ListenAddr {
             Self::Tcp { host: None, port } => write!(f, "[::]:{port}"),
             Self::Tcp { host: Some(host), port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host: Some(host), port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(address) => address.fmt(f),
         }
     }
 }
@@ -58,9 +47,12 @@ impl fmt::Display for ListenAddr {
 pub struct ListenerConfig {
     /// When a TCP peer that vanished is disconnected.
     pub peer_timeout: PeerTimeout,
-    /// Permission bits of unix socket files.
-    pub unix_mode: u32,
+    /// Permission bits of unix socket files; `None` = [`DEFAULT_UNIX_MODE`].
+    pub unix_mode: Option<u32>,
 }
+
+/// Read and write access for the user and the group of the server.
+pub const DEFAULT_UNIX_MODE: u32 = 0o660;
 
 /// How long a TCP peer that vanished may stay connected, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,18 +2,18 @@
 
 use super::bind::{BACKLOG, set_options};
 use super::listen_spec::PeerTimeout;
+use super::socket_options::RefusedOption;
+use super::unix_addr::UnixAddr;
 use crate::net::peer::Peer;
 use crate::net::transport::PlainStream;
-use crate::wire::escape;
 use crate::wire::view::View;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// A socket that accepts connections.
 #[derive(Debug)]
@@ -35,51 +35,42 @@ pub struct InheritedSocket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LocalAddr {
     Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl LocalAddr {
-    /// The port, if the address stands for all interfaces.
-    pub(super) fn port_on_all_interfaces(&self) -> Option<u16> {
-        match self {
-            Self::Tcp(address) if address.ip().is_unspecified() => Some(address.port()),
-            _ => None,
-        }
-    }
+    Unix(UnixAddr),
 }
 
 impl fmt::Display for LocalAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(address) => address.fmt(f),
         }
     }
 }
 
 impl Listener {
-    /// Takes over a listening socket and sets the options of the server's own listeners.
+    /// Takes over a listening socket and sets the options of the server's own listeners. Also returns those that
+    /// could not be set.
     ///
     /// # Errors
     /// Those of the system's calls.
-    pub(super) fn adopt(socket: Socket, peer_timeout: PeerTimeout) -> io::Result<(Self, LocalAddr)> {
+    pub(super) fn adopt(
+        socket: Socket,
+        peer_timeout: PeerTimeout,
+    ) -> io::Result<(Self, LocalAddr, Vec<RefusedOption>)> {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         // Raises the backlog, which the starting process may have set lower.
         socket.listen(BACKLOG)?;
-        if let Some(address) = address.as_socket() {
-            set_options(&socket, peer_timeout)?;
-            return Ok((Self::Tcp(TcpListener::from_std(socket.into())), LocalAddr::Tcp(address)));
-        }
-        let path = match (address.as_pathname(), address.as_abstract_namespace()) {
-            (Some(path), _) => path.to_owned(),
-            // An abstract name, in the form that systemd uses.
-            (None, Some(name)) => {
-                PathBuf::from(format!("@{}", String::from_utf8_lossy(&escape::escape(name))))
+        Ok(match address.as_socket() {
+            Some(address) => {
+                let refused = set_options(&socket, peer_timeout);
+                (Self::Tcp(TcpListener::from_std(socket.into())), LocalAddr::Tcp(address), refused)
             }
-            (None, None) => PathBuf::new(),
-        };
-        Ok((Self::Unix(UnixListener::from_std(socket.into())), LocalAddr::Unix(path)))
+            None => {
+                let address = LocalAddr::Unix(UnixAddr::from(&address));
+                (Self::Unix(UnixListener::from_std(socket.into())), address, Vec::new())
+            }
+        })
     }
 
     /// Accepts the next connection.
@@ -99,6 +90,17 @@ impl Listener {
                 let peer = peer_of(&stream);
                 Ok((stream, peer))
             }
+        }
+    }
+
+    /// Whether a listener on an IPv6 address also accepts IPv4 connections.
+    pub(super) fn accepts_both_families(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => {
+                let is_ipv6 = listener.local_addr().is_ok_and(|address| address.is_ipv6());
+                is_ipv6 && SockRef::from(listener).only_v6().is_ok_and(|only_v6| !only_v6)
+            }
+            Self::Unix(_) => false,
         }
     }
 

@@ -19,18 +19,37 @@ pub struct VanishedPeer {
     pub unacknowledged: Option<Duration>,
 }
 
-/// Sets `TCP_NODELAY`, keepalive and `TCP_USER_TIMEOUT`.
+/// A socket option that the system does not let this socket set. The socket works without it: kinds of sockets such
+/// as MPTCP lack some options, and so do kernels such as gVisor and WSL.
+#[derive(Debug)]
+pub struct RefusedOption {
+    /// The name, such as `TCP_NODELAY`.
+    pub name: &'static str,
+    /// Why it cannot be set.
+    pub error: io::Error,
+}
+
+impl RefusedOption {
+    /// The option of that name, if `result` is an error.
+    pub(super) fn check(name: &'static str, result: io::Result<()>) -> Option<Self> {
+        result.err().map(|error| Self { name, error })
+    }
+}
+
+/// Sets `TCP_NODELAY`, keepalive and `TCP_USER_TIMEOUT`, and returns those that could not be set.
 ///
 /// A listener passes them on to the connections that it accepts.
-///
-/// # Errors
-/// Those of setsockopt(2).
-pub fn set(socket: &impl AsFd, vanished: &VanishedPeer) -> io::Result<()> {
+pub fn set(socket: &impl AsFd, vanished: &VanishedPeer) -> Vec<RefusedOption> {
     let socket = SockRef::from(socket);
-    socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(vanished.probe_after).with_interval(vanished.probe_every);
-    socket.set_tcp_keepalive(&keepalive.with_retries(vanished.probes))?;
-    vanished.unacknowledged.map_or(Ok(()), |timeout| set_user_timeout(&socket, timeout))
+    let keepalive = socket.set_tcp_keepalive(&keepalive.with_retries(vanished.probes));
+    let timeout = vanished.unacknowledged.map_or(Ok(()), |timeout| set_user_timeout(&socket, timeout));
+    let results = [
+        ("TCP_NODELAY", socket.set_tcp_nodelay(true)),
+        ("SO_KEEPALIVE", keepalive),
+        ("TCP_USER_TIMEOUT", timeout),
+    ];
+    results.into_iter().filter_map(|(name, result)| RefusedOption::check(name, result)).collect()
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -56,7 +75,7 @@ mod tests {
             probes: 3,
             unacknowledged: Some(Duration::from_secs(11)),
         };
-        set(&listener, &vanished).expect("options of the system");
+        assert!(set(&listener, &vanished).is_empty());
         let socket = SockRef::from(&listener);
         assert!(socket.tcp_nodelay().expect("nodelay") && socket.keepalive().expect("keepalive"));
         assert_eq!(socket.tcp_keepalive_time().expect("time"), vanished.probe_after);

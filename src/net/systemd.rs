@@ -26,7 +26,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The shortest interval between two watchdog messages.
 const MIN_WATCHDOG_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Takes the listening sockets that systemd passed to the process.
+/// Takes the listening sockets that systemd passed to the process. Variables that are for another process, such as
+/// the parent, are ignored.
 ///
 /// Call it once, before the process opens a file: if `LISTEN_FDS` promises more sockets than were passed, a file
 /// could get the number of one of them.
@@ -34,6 +35,11 @@ const MIN_WATCHDOG_INTERVAL: Duration = Duration::from_millis(1);
 /// # Errors
 /// One line that names the file descriptor and says why it cannot be used.
 pub fn inherited() -> Result<Vec<InheritedSocket>, String> {
+    // Without this check, names for another process would have to fit its number of sockets.
+    let is_for_us = std::env::var("LISTEN_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id()));
+    if !is_for_us {
+        return Ok(Vec::new());
+    }
     let cannot =
         |error: io::Error| format!("cannot take over the sockets of LISTEN_FDS: {}", os_error::text(&error));
     let named = sd_notify::listen_fds_with_names().map_err(cannot)?;

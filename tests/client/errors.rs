@@ -4,8 +4,8 @@ use crate::common::{
     self, Client, Folder, Port, Server, WELCOME, eventually, run_to_end, time_limit, wait_for_end,
 };
 use crate::session::{
-    ADVICE, LOST, Outcome, Session, client, failure, quiet_server, refused, run, scripted_server, success,
-    traced_client,
+    ADVICE, CLIENT, LOST, Outcome, Session, client, failure, quiet_server, refused, run, scripted_server,
+    success, traced_client,
 };
 use std::fs::File;
 use std::io::{Read, Write};
@@ -107,6 +107,9 @@ fn a_failed_connect_is_reported_in_one_line() {
     assert_eq!(run(port.address(), &[], b""), expected);
     let missing = "cannot connect to \"unix:/nowhere/at/all\": No such file or directory";
     assert_eq!(run("unix:/nowhere/at/all", &[], b""), failure("", &format!("{missing}; {ADVICE}")));
+    let file = format!("unix:{CLIENT}");
+    let no_socket = format!("cannot connect to \"{file}\": it is not a socket; {ADVICE}");
+    assert_eq!(run(file, &[], b""), failure("", &no_socket));
     let (status, _, error) = run("a..b:1", &[], b"");
     let start = "hubbub-client: cannot connect to \"a..b:1\": ";
     assert!(status == Some(1) && error.starts_with(start), "{error}");
@@ -298,6 +301,8 @@ fn a_wrong_command_line_is_status_2_and_help_is_0() {
         &["--count", "0"],
         &["--timeout", "NaN"],
         &["-s", "a\nb"],
+        &["-s", ""],
+        &["--nick", "a b"],
         &["extra"],
         &["-r", "-s", "hi"],
         &["-r", "-n", "1"],
@@ -308,7 +313,9 @@ fn a_wrong_command_line_is_status_2_and_help_is_0() {
         let hint = "(hubbub-client --help lists the options)\n";
         assert!(error.starts_with("hubbub-client: ") && error.ends_with(hint), "{error}");
     }
-    for (option, part) in [("--help", "Usage: hubbub-client [OPTIONS] [ADDR]"), ("-V", "hubbub-client 0.")] {
+    for (option, part) in
+        [("--help", "Usage: hubbub-client [OPTIONS] [ADDR | HOST PORT]"), ("-V", "hubbub-client 0.")]
+    {
         let (status, output, error) = run("127.0.0.1:1", &[option], b"");
         assert!(status == Some(0) && output.contains(part) && error.is_empty(), "{option}: {output}{error}");
     }

@@ -62,7 +62,12 @@ impl Client {
     /// Connects to a unix socket, and reads nothing.
     #[track_caller]
     pub fn connect_to_path(path: &Path) -> Self {
-        let stream = UnixStream::connect(path).unwrap();
+        Self::from_unix_stream(UnixStream::connect(path).unwrap())
+    }
+
+    /// Returns a client on a unix socket that is connected.
+    #[track_caller]
+    pub fn from_unix_stream(stream: UnixStream) -> Self {
         stream.set_write_timeout(Some(time_limit())).unwrap();
         // A TcpStream can hold a unix socket: read, write and shutdown are the same system calls.
         Self { stream: OwnedFd::from(stream).into(), received: Vec::new() }

@@ -80,6 +80,19 @@ pub const LIMIT_TOO_LOW: &str =
 pub const NO_MEMORY_FOR_FEED: &str =
     "hubbub: --feed \"1073741824\": cannot allocate the feed: Cannot allocate memory\n";
 
+/// Why the server cannot listen.
+pub const IN_USE: &str = "Address already in use";
+pub const NOT_A_SOCKET: &str = "it exists and is not a socket";
+pub fn given_twice(address: &str) -> String {
+    format!("cannot listen on {address}: the same address is given twice")
+}
+pub fn is_included(address: &str, other: &str) -> String {
+    format!("cannot listen on {address}: {other} includes it: give only one of them")
+}
+pub fn includes(address: &str, other: &str) -> String {
+    format!("cannot listen on {address}: it includes {other}: give only one of them")
+}
+
 /// The text that the log shows instead of a private message.
 pub const PRIVATE_IN_LOG: &str = "a private message";
 

@@ -1,19 +1,24 @@
 //! Connects to the server.
 
 use hubbub::cli::address::Address;
+use hubbub::net::connect::connect_to_first;
 use hubbub::net::socket_options::{self, VanishedPeer};
 use hubbub::net::transport::PlainStream;
+use hubbub::net::unix_addr::UnixAddr;
 use hubbub::util::os_error;
 use rustix::io::Errno;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, channel};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Timeout for one IP address; a host name may have several.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// After this time, a user is told that the client is still connecting.
+pub(crate) const QUIET_CONNECT: Duration = Duration::from_secs(1);
 /// A vanished server is detected after 2 minutes: 60 s of silence and 3 keepalive probes 20 s apart, or 120 s
 /// without an acknowledgement.
 const VANISHED_SERVER: VanishedPeer = VanishedPeer {
@@ -36,16 +41,26 @@ pub(crate) struct Target {
 pub(crate) type Connected = Result<PlainStream, String>;
 
 impl Target {
-    /// Connects, before `deadline` if there is one.
-    pub(crate) fn connect(&self, deadline: Option<Instant>) -> Connected {
+    /// Connects, before `deadline` if there is one. If it takes longer than [`QUIET_CONNECT`], `tell` is called
+    /// with a note for the user.
+    pub(crate) fn connect(&self, deadline: Option<Instant>, tell: impl FnOnce(&str)) -> Connected {
         let connected = self.start(deadline, || ())?;
-        let timed_out = || Err(self.connect_error(&Errno::TIMEDOUT.into()));
-        match deadline {
-            Some(end) => connected
-                .recv_timeout(end.saturating_duration_since(Instant::now()))
-                .unwrap_or_else(|_| timed_out()),
-            None => connected.recv().unwrap_or_else(|_| timed_out()),
+        let left = |end: Instant| end.saturating_duration_since(Instant::now());
+        let quiet = deadline.map_or(QUIET_CONNECT, |end| left(end).min(QUIET_CONNECT));
+        let mut result = connected.recv_timeout(quiet);
+        if matches!(result, Err(RecvTimeoutError::Timeout)) {
+            tell(&self.connecting());
+            result = match deadline {
+                Some(end) => connected.recv_timeout(left(end)),
+                None => connected.recv().map_err(RecvTimeoutError::from),
+            };
         }
+        result.unwrap_or_else(|_| Err(self.connect_error(&Errno::TIMEDOUT.into())))
+    }
+
+    /// Returns the note for a user who waits for the connection.
+    pub(crate) fn connecting(&self) -> String {
+        format!("connecting to \"{}\"", self.address)
     }
 
     /// Starts to connect on a thread of its own, and calls `done` when the result is there.
@@ -72,7 +87,11 @@ impl Target {
     }
 
     fn connect_error(&self, error: &io::Error) -> String {
-        format!("cannot connect to \"{}\": {}", self.address, os_error::text(error))
+        let why = match &self.address {
+            Address::Unix(UnixAddr::Path(path)) if is_no_socket(path) => "it is not a socket".to_owned(),
+            _ => os_error::text(error),
+        };
+        format!("cannot connect to \"{}\": {why}", self.address)
     }
 }
 
@@ -84,28 +103,22 @@ pub(crate) fn with_advice(error: &str) -> String {
 fn try_connect(target: &Target, deadline: Option<Instant>) -> io::Result<PlainStream> {
     let (host, port) = match &target.address {
         Address::Tcp { host, port } => (host.as_str(), *port),
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-                // The standard library's text for it names a C constant.
-                ErrorKind::InvalidInput => io::Error::other("the path is too long for a unix socket"),
-                _ => error,
-            })?;
-            stream.set_nonblocking(true)?;
-            return Ok(PlainStream::new(stream));
+        Address::Unix(address) => {
+            let socket = address.connect(false)?;
+            socket.set_nonblocking(true)?;
+            return Ok(PlainStream::new(socket));
         }
     };
-    let mut last_error = io::Error::other("the host name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        let left = deadline.map_or(CONNECT_TIMEOUT, |end| end.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
-            return Err(io::Error::from(ErrorKind::TimedOut));
-        }
-        match TcpStream::connect_timeout(&address, left.min(CONNECT_TIMEOUT)) {
-            Ok(stream) => return configure(stream, target.sends_input),
-            Err(error) => last_error = error,
-        }
+    let addresses = (host, port).to_socket_addrs()?.collect::<Vec<_>>();
+    if addresses.is_empty() {
+        return Err(io::Error::other("the host name has no address"));
     }
-    Err(last_error)
+    configure(connect_to_first(&addresses, CONNECT_TIMEOUT, deadline)?, target.sends_input)
+}
+
+/// Whether something else than a socket is at `path`. The system's error for it is that of a stopped server.
+fn is_no_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket())
 }
 
 fn configure(stream: TcpStream, sends_input: bool) -> io::Result<PlainStream> {
@@ -113,7 +126,7 @@ fn configure(stream: TcpStream, sends_input: bool) -> io::Result<PlainStream> {
         true => VanishedPeer { unacknowledged: None, ..VANISHED_SERVER },
         false => VANISHED_SERVER,
     };
-    socket_options::set(&stream, &vanished)?;
-    stream.set_nonblocking(true)?;
+    // Without an option that the system lacks, the connection still works.
+    _ = socket_options::set(&stream, &vanished);
     Ok(PlainStream::new(stream))
 }

@@ -3,8 +3,9 @@
 
 use crate::NAME;
 use crate::backoff::Backoff;
-use crate::connect::{Connected, Target};
+use crate::connect::{Connected, QUIET_CONNECT, Target};
 use crate::leave::{self, AbortWatch, MAY_BE_LOST};
+use crate::nick::{Nick, NickError};
 use crate::poll::{self, is_retryable};
 use crate::receive::{LineReceiver, TOO_LONG};
 use crate::screen::Screen;
@@ -15,7 +16,7 @@ use hubbub::net::transport::PlainStream;
 use hubbub::util::os_error;
 use hubbub::wire::escape;
 use rustix::event::{PollFd, PollFlags};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -96,6 +97,10 @@ enum End {
 pub(crate) struct ConnectionThread {
     pub(crate) target: Target,
     pub(crate) reconnect: bool,
+    /// The name to ask for on each connection.
+    pub(crate) nick: Option<String>,
+    /// Why the client did not get its name, as reported last.
+    pub(crate) nick_error: Option<NickError>,
     pub(crate) style: Style,
     pub(crate) shared: Arc<SharedState>,
     pub(crate) screen: Arc<Screen>,
@@ -144,12 +149,17 @@ impl ConnectionThread {
 
     fn serve(&mut self, mut stream: PlainStream) -> End {
         self.shared.lock().is_connected = true;
-        let mut receiver = LineReceiver::new(self.style, None);
+        let nick = self.nick.as_deref().map(Nick::new);
+        let mut receiver = LineReceiver::new(self.style, None, nick);
         let mut has_write_failed = false;
         let why = loop {
+            self.check_nick(&mut receiver);
             let reads = !self.screen.is_full();
-            let writes = !has_write_failed && self.buffer.pending() > 0;
-            if let Err(why) = self.wait(&stream, reads, writes) {
+            let has_lines = self.buffer.pending() > 0 && !awaits_name(&receiver);
+            let has_request = receiver.nick().is_some_and(Nick::has_request);
+            let writes = !has_write_failed && (has_lines || has_request);
+            let deadline = receiver.nick().and_then(Nick::deadline);
+            if let Err(why) = self.wait(&stream, reads, writes, deadline) {
                 break why;
             }
             if self.must_leave() {
@@ -161,7 +171,7 @@ impl ConnectionThread {
                 return End::Left(leave::leave(stream, buffer, None, Some(abort)));
             }
             // After a failed write the socket is still read: the server may have sent its reason before.
-            has_write_failed = has_write_failed || self.buffer.send(&mut stream).is_err();
+            has_write_failed = has_write_failed || self.send(&mut stream, &mut receiver).is_err();
             if !reads {
                 continue;
             }
@@ -179,18 +189,48 @@ impl ConnectionThread {
         End::Lost(why)
     }
 
-    /// Waits until the connection can be read or written, as asked, or until the main thread or a signal wakes
-    /// this thread.
-    fn wait(&self, stream: &PlainStream, reads: bool, writes: bool) -> Result<(), String> {
+    /// Sends what the connection takes: the request for a name, and then the typed lines.
+    fn send(&mut self, stream: &mut PlainStream, receiver: &mut LineReceiver) -> io::Result<()> {
+        if let Some(nick) = receiver.nick_mut() {
+            nick.send(stream)?;
+        }
+        if awaits_name(receiver) { Ok(()) } else { self.buffer.send(stream) }
+    }
+
+    /// Reports why the client does not get its name, once for each reason. The server itself has shown a refusal.
+    fn check_nick(&mut self, receiver: &mut LineReceiver) {
+        let Some(nick) = receiver.nick_mut() else { return };
+        nick.check_time();
+        let Some(error) = nick.error().cloned() else { return };
+        if self.nick_error.as_ref() == Some(&error) {
+            return;
+        }
+        match error {
+            NickError::Refused(_) => self.nick = None,
+            NickError::Taken(_) => {}
+            NickError::NoNames | NickError::NoReply => self.note(&nick.message(&error)),
+        }
+        self.nick_error = Some(error);
+    }
+
+    /// Waits until the connection can be read or written, as asked, until the main thread or a signal wakes this
+    /// thread, or until `deadline`.
+    fn wait(
+        &self,
+        stream: &PlainStream,
+        reads: bool,
+        writes: bool,
+        deadline: Option<Instant>,
+    ) -> Result<(), String> {
         let mut interest = PollFlags::empty();
         interest.set(PollFlags::IN, reads);
         interest.set(PollFlags::OUT, writes);
         let wake = PollFd::new(&self.wake, PollFlags::IN);
         // A closed connection is reported even without interest, and the loop would spin.
         if interest.is_empty() {
-            poll::wait(&mut [wake], None)?;
+            poll::wait(&mut [wake], deadline)?;
         } else {
-            poll::wait(&mut [wake, PollFd::new(stream, interest)], None)?;
+            poll::wait(&mut [wake, PollFd::new(stream, interest)], deadline)?;
         }
         Ok(())
     }
@@ -226,13 +266,19 @@ impl ConnectionThread {
             Ok(connected) => connected,
             Err(why) => return Some(Err(why)),
         };
+        let mut tell_at = Some(Instant::now() + QUIET_CONNECT);
         loop {
             match connected.try_recv() {
                 Err(TryRecvError::Empty) => {}
                 result => return result.ok(),
             }
-            if let Err(why) = poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], None) {
-                return Some(Err(why));
+            match poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], tell_at) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.note(&self.target.connecting());
+                    tell_at = None;
+                }
+                Err(why) => return Some(Err(why)),
             }
             if self.must_leave_unconnected() {
                 return None;
@@ -282,6 +328,11 @@ impl ConnectionThread {
             }
         }
     }
+}
+
+/// Returns whether the typed lines must wait for the client's name.
+fn awaits_name(receiver: &LineReceiver) -> bool {
+    receiver.nick().is_some_and(|nick| !nick.is_settled())
 }
 
 /// Reads once; returns why the connection ended, if it did.

@@ -12,7 +12,7 @@
 //!   redraw thread:      makes rustyline draw the lines in screen
 //! ```
 //!
-//! Both use `connect` at the start, `leave` at the end and `backoff` between two connections.
+//! Both use `connect` and `nick` at the start, `leave` at the end and `backoff` between two connections.
 
 mod backoff;
 mod connect;
@@ -20,12 +20,15 @@ mod connection_thread;
 mod input;
 mod keys;
 mod leave;
+mod nick;
 mod options;
+mod origin;
 mod output;
 mod poll;
 mod receive;
 mod screen;
 mod script;
+mod script_connection;
 mod send;
 mod signals;
 mod style;

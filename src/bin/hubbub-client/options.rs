@@ -1,12 +1,14 @@
 //! The command line.
 
 use getopts::{Matches, Options as Parser};
-use hubbub::cli::address::Address;
-use hubbub::cli::args::{
-    A_MILLISECOND, A_YEAR, Invocation, parse_count, parse_options, parse_seconds, value,
-};
+use hubbub::chat::name::{MAX_CHARS, is_name, normalize};
+use hubbub::cli::address::{Address, NAMED_PORT, PLAIN_PORT};
+use hubbub::cli::args::{A_YEAR, Invocation, parse_count, parse_options, parse_seconds, value, wrong_value};
 use std::ffi::OsString;
 use std::time::Duration;
+
+/// The default of `--timeout` with `--send`: a server that stays silent must not hold a script for ever.
+pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The options of the client.
 #[derive(Debug)]
@@ -17,6 +19,9 @@ pub(crate) struct Options {
     pub(crate) follow: bool,
     pub(crate) count: Option<usize>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) quiet: bool,
+    /// The name to ask the server for.
+    pub(crate) nick: Option<String>,
     pub(crate) timestamps: bool,
     pub(crate) reconnect: bool,
     pub(crate) raw: bool,
@@ -30,12 +35,13 @@ impl Options {
 
     /// Returns whether there is an option that only scripts need. It turns the prompt off.
     pub(crate) const fn has_script_option(&self) -> bool {
-        self.follow || self.count.is_some() || self.timeout.is_some() || !self.send.is_empty()
+        self.follow || self.quiet || self.count.is_some() || self.timeout.is_some() || !self.send.is_empty()
     }
 
-    /// Returns the given address or the default: the named view for users, the plain view for scripts.
+    /// Returns the given address or the default: the named view for users and for a client with a name, the plain
+    /// view for other scripts.
     pub(crate) fn address_or_default(&self, is_interactive: bool) -> Address {
-        self.address.clone().unwrap_or_else(|| match is_interactive {
+        self.address.clone().unwrap_or_else(|| match is_interactive || self.nick.is_some() {
             true => Address::default_named(),
             false => Address::default(),
         })
@@ -63,6 +69,8 @@ fn parser() -> Parser {
     parser.optflag("f", "follow", "");
     parser.optopt("n", "count", "", "N");
     parser.optopt("", "timeout", "", "SECS");
+    parser.optflag("q", "quiet", "");
+    parser.optopt("", "nick", "", "NAME");
     parser.optflag("t", "timestamps", "");
     parser.optflag("r", "reconnect", "");
     parser.optflag("", "raw", "");
@@ -77,14 +85,17 @@ fn help() -> String {
 Takes part in a hubbub chat room. On a terminal, Enter sends the line that you
 type, and received lines appear above it.
 
-Usage: hubbub-client [OPTIONS] [ADDR]
+Usage: hubbub-client [OPTIONS] [ADDR | HOST PORT]
 
 ADDR is HOST:PORT, HOST, PORT, [IPV6]:PORT or unix:PATH. Without a port, the
-port is 9090. The default ADDR is
-  {named}  on a terminal: the named view
+port is {plain_port}, or {named_port} with --nick. The default ADDR is
+  {named}  on a terminal or with --nick: the named view
   {plain}  in a pipe or with a script option: the plain view
 
 Options:
+      --nick NAME       ask the server for this name after each connect, before
+                        anything is sent. If the name is taken, _ is appended.
+                        A script fails if it does not get a name
   -t, --timestamps      start each line with the local time of day
   -r, --reconnect       connect again when connecting fails or the connection
                         is lost: after 1 s, then after pauses that double up
@@ -95,18 +106,21 @@ Options:
 
 Script options:
   -s, --send TEXT       send TEXT as one line instead of standard input; may be
-                        repeated
+                        repeated. TEXT must not be blank
   -f, --follow          do not read standard input; run until the server closes
                         the connection
   -n, --count N         exit with status 0 after N received lines; the welcome
-                        line counts
+                        line counts, unless --quiet is given
       --timeout SECS    exit with status 1 if not done after SECS; SECS may have
-                        a fraction
+                        a fraction; 0 = off, the default with --follow
+                        [{send_timeout} with --send, 0 otherwise]
+  -q, --quiet           write only what others say: no welcome line, notices or
+                        replies. Errors go to standard error
       --raw             write received bytes unchanged. Without --raw, control
                         characters become \\xNN. If standard output is a
                         terminal, --raw has no effect
 
-The first four script options turn the prompt off, and so does a pipe. Without
+The first five script options turn the prompt off, and so does a pipe. Without
 the prompt, standard input is sent line by line, and received lines go to
 standard output.
 At the end of the input, or after the lines of --send, the client writes what
@@ -120,39 +134,67 @@ NO_COLOR is set, there are no colours. Before it exits, the client waits up to
 Exit status:
   0  done as asked
   1  no connection, connection lost or refused, --timeout over, standard input
-     or output failed, or it is not certain that the last lines arrived
+     or output failed, it is not certain that the last lines arrived, or the
+     server refused a line or the name of --nick
   2  wrong command line
 
 Try it: run hubbub, then hubbub-client in two other terminals.
 ",
         named = Address::default_named(),
         plain = Address::default(),
+        named_port = NAMED_PORT,
+        plain_port = PLAIN_PORT,
+        send_timeout = SEND_TIMEOUT.as_secs(),
     )
 }
 
 fn options(matches: &Matches) -> Result<Options, String> {
-    if let Some(extra) = matches.free.get(1) {
-        return Err(format!("unexpected argument \"{extra}\": give at most one ADDR"));
-    }
-    let parse_address = |text: &String| Address::parse(text).map_err(|why| format!("ADDR \"{text}\": {why}"));
+    let nick = value(matches, "nick", parse_name)?;
+    let default_port = if nick.is_some() { NAMED_PORT } else { PLAIN_PORT };
     let send = matches.opt_strs("send");
-    if let Some(text) = send.iter().find(|text| text.contains(['\n', '\r'])) {
-        return Err(format!("--send \"{text}\": must be one line; repeat --send for more lines"));
+    for text in &send {
+        check_line(text).map_err(|why| wrong_value("send", text, why))?;
     }
+    let follow = matches.opt_present("follow");
+    let timeout = value(matches, "timeout", |text| parse_seconds(text, Duration::ZERO..=A_YEAR))?;
+    let default_timeout = if send.is_empty() || follow { Duration::ZERO } else { SEND_TIMEOUT };
     let options = Options {
-        address: matches.free.first().map(parse_address).transpose()?,
+        address: Address::from_arguments(&matches.free, default_port)?,
         send,
-        follow: matches.opt_present("follow"),
+        follow,
         count: value(matches, "count", |text| parse_count(text, 1, usize::MAX))?,
-        timeout: value(matches, "timeout", |text| parse_seconds(text, A_MILLISECOND..=A_YEAR))?,
+        timeout: Some(timeout.unwrap_or(default_timeout)).filter(|timeout| !timeout.is_zero()),
+        quiet: matches.opt_present("quiet"),
+        nick,
         timestamps: matches.opt_present("timestamps"),
         reconnect: matches.opt_present("reconnect"),
         raw: matches.opt_present("raw"),
     };
-    if options.reconnect && options.has_script_option() && !options.follow {
+    let ends = !options.send.is_empty() || options.count.is_some() || options.timeout.is_some();
+    if options.reconnect && ends && !options.follow {
         return Err("--reconnect with --send, --count or --timeout also needs --follow".to_owned());
     }
     Ok(options)
+}
+
+/// Checks a line to send.
+fn check_line(text: &str) -> Result<(), &'static str> {
+    if text.trim().is_empty() {
+        return Err("there is nothing to send");
+    }
+    if text.contains(['\n', '\r']) {
+        return Err("must be one line; repeat --send for more lines");
+    }
+    Ok(())
+}
+
+/// Reads a name as the server does. The server may still refuse it, because it is taken or reserved.
+fn parse_name(text: &str) -> Result<String, String> {
+    normalize(text).filter(|name| is_name(name)).ok_or_else(|| {
+        format!(
+            "must be letters, digits, _ - and . (at most {MAX_CHARS} characters), for example --nick alice"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -180,23 +222,58 @@ mod tests {
     }
 
     #[test]
+    fn with_a_name_the_default_is_the_named_view() {
+        for (arguments, shown) in [
+            (&[][..], "127.0.0.1:9091"),
+            (&["localhost"], "localhost:9091"),
+            (&["localhost:9090"], "localhost:9090"),
+            (&["localhost", "9090"], "localhost:9090"),
+        ] {
+            let options = parsed(&[&["--nick", "bob"], arguments].concat()).unwrap();
+            assert_eq!(options.address_or_default(false).to_string(), shown, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn only_send_has_a_default_timeout_and_not_if_the_client_stays() {
+        let seconds = |number: f64| Some(Duration::from_secs_f64(number));
+        for (arguments, timeout) in [
+            (&["-s", "hi"][..], Some(SEND_TIMEOUT)),
+            (&["-s", "hi", "-n", "2"], Some(SEND_TIMEOUT)),
+            (&["-s", "hi", "--timeout", "0.5"], seconds(0.5)),
+            (&["-s", "hi", "--timeout", "0"], None),
+            (&["-s", "hi", "-f"], None),
+            (&["-s", "hi", "-f", "-r"], None),
+            (&["-n", "1"], None),
+            (&[], None),
+        ] {
+            assert_eq!(parsed(arguments).unwrap().timeout, timeout, "{arguments:?}");
+        }
+    }
+
+    #[test]
     fn an_option_for_scripts_is_recognised() {
-        for arguments in [&["-f"][..], &["-n", "1"], &["--timeout", "1"], &["-s", "hi"]] {
+        for arguments in [&["-f"][..], &["-n", "1"], &["--timeout", "1"], &["-s", "hi"], &["-q"]] {
             assert!(parsed(arguments).unwrap().has_script_option(), "{arguments:?}");
         }
-        for arguments in [&["-t"][..], &["-r"], &["--raw"]] {
+        for arguments in [&["-t"][..], &["-r"], &["--raw"], &["--nick", "bob"]] {
             assert!(!parsed(arguments).unwrap().has_script_option(), "{arguments:?}");
         }
-        assert_eq!(parsed(&["-s", "one", "-s", ""]).unwrap().send, ["one", ""]);
+        assert_eq!(parsed(&["-s", "one", "-s", " two "]).unwrap().send, ["one", " two "]);
     }
 
     #[test]
     fn an_error_names_the_option_and_its_value() {
         for (arguments, parts) in [
             (&["--count", "0"][..], &["--count \"0\": must be"][..]),
-            (&["--timeout", "0"], &["--timeout \"0\": must be"]),
+            (&["--timeout", "-1"], &["--timeout \"-1\": must be"]),
             (&["--timeout", "NaN"], &["--timeout \"NaN\": must be"]),
             (&["--send", "two\nlines"], &["--send \"two\nlines\": must be one line"]),
+            (&["--send", ""], &["--send \"\": there is nothing to send"]),
+            (&["--send", "hi", "--send", " \t"], &["--send \" \t\": there is nothing to send"]),
+            (&["--nick", ""], &["--nick \"\": must be letters", "for example --nick alice"]),
+            (&["--nick", "a b"], &["--nick \"a b\": must be letters"]),
+            (&["--nick", "alice-of-a-very-long-line"], &["at most 24 characters"]),
             (&["--reconnect", "--send", "hi"], &["--reconnect", "--send", "--follow"]),
             (&["--loud"], &["unknown option \"--loud\""]),
             (&["host:"], &["ADDR \"host:\": ", "port"]),

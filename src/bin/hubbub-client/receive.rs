@@ -1,7 +1,9 @@
-//! Received bytes, cut into lines.
+//! Received bytes, cut into lines and shown.
 
+use crate::nick::Nick;
+use crate::origin::{Origin, Origins, server_text};
 use crate::style::Style;
-use hubbub::chat::text::{TRY_AGAIN, YOU_ARE};
+use hubbub::chat::text::TRY_AGAIN;
 use hubbub::util::buffer::Buffer;
 use hubbub::wire::line_decoder::{Decoded, LineDecoder, LineRules};
 use memchr::memmem;
@@ -14,18 +16,31 @@ pub(crate) const TOO_LONG: &str = "a line longer than 16 MiB was not shown";
 /// Raw: a line ends at LF alone and nothing in it is decoded, because only servers decode telnet.
 const RULES: LineRules = LineRules { max_line: MAX_LINE, raw: true };
 
-/// Cuts the bytes of one connection into lines and styles them.
+/// Cuts the bytes of one connection into lines and shows them.
 #[derive(Debug)]
 pub(crate) struct LineReceiver {
     decoder: LineDecoder,
-    style: Style,
-    /// How many more lines to show; `None` = no limit.
-    remaining: Option<usize>,
+    lines: Lines,
     first_line: FirstLine,
-    /// Whether the server has sent the client its name. It does so only in views with commands.
-    has_name: bool,
     /// Lines longer than [`MAX_LINE`] that were not reported yet.
     too_long: usize,
+}
+
+/// How lines are shown, and what they say.
+#[derive(Debug)]
+struct Lines {
+    style: Style,
+    /// Shows only what other clients said.
+    quiet: bool,
+    /// How many more lines to show; `None` = no limit.
+    remaining: Option<usize>,
+    origins: Origins,
+    /// The request for a name, if the client is to have one.
+    nick: Option<Nick>,
+    /// Whether there was an error of the server.
+    has_errors: bool,
+    /// Errors of the server that were neither shown nor reported.
+    errors: Vec<String>,
 }
 
 /// What the first line of a connection was.
@@ -39,21 +54,30 @@ enum FirstLine {
 }
 
 impl LineReceiver {
-    /// Shows lines in `style`, and at most `remaining` of them.
-    pub(crate) fn new(style: Style, remaining: Option<usize>) -> Self {
-        Self {
-            decoder: LineDecoder::default(),
+    /// Shows lines in `style`, and at most `remaining` of them; asks for the name of `nick`, if there is one.
+    pub(crate) fn new(style: Style, remaining: Option<usize>, nick: Option<Nick>) -> Self {
+        let lines = Lines {
             style,
+            quiet: false,
             remaining,
-            first_line: FirstLine::Pending,
-            has_name: false,
-            too_long: 0,
-        }
+            origins: Origins::new(),
+            nick,
+            has_errors: false,
+            errors: Vec::new(),
+        };
+        Self { decoder: LineDecoder::default(), lines, first_line: FirstLine::Pending, too_long: 0 }
+    }
+
+    /// Shows only what other clients said, if `quiet` is set. Errors of the server are kept for
+    /// [`take_errors`](Self::take_errors).
+    pub(crate) const fn quiet(mut self, quiet: bool) -> Self {
+        self.lines.quiet = quiet;
+        self
     }
 
     /// Returns how many more lines to show; `None` = no limit.
     pub(crate) const fn remaining(&self) -> Option<usize> {
-        self.remaining
+        self.lines.remaining
     }
 
     /// Returns whether the server refused the client: then it has read nothing of what was sent.
@@ -62,8 +86,28 @@ impl LineReceiver {
     }
 
     /// Returns whether the server has sent the client its name. Only then is `/quit` a command.
-    pub(crate) const fn has_name(&self) -> bool {
-        self.has_name
+    pub(crate) fn has_name(&self) -> bool {
+        self.lines.origins.has_name()
+    }
+
+    /// Returns the request for a name.
+    pub(crate) const fn nick(&self) -> Option<&Nick> {
+        self.lines.nick.as_ref()
+    }
+
+    /// Returns the request for a name, to send it and to check its time.
+    pub(crate) const fn nick_mut(&mut self) -> Option<&mut Nick> {
+        self.lines.nick.as_mut()
+    }
+
+    /// Returns whether the server has refused something that the client sent, or disconnects the client.
+    pub(crate) const fn has_errors(&self) -> bool {
+        self.lines.has_errors
+    }
+
+    /// Returns the errors of the server since the last call that were not shown.
+    pub(crate) fn take_errors(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines.errors)
     }
 
     /// Returns how many lines were too long to show since the last call.
@@ -77,10 +121,7 @@ impl LineReceiver {
         while let Some(decoded) = self.decoder.next(&RULES, &mut bytes, &mut line) {
             self.first_line = self.first_line.after(&decoded);
             match decoded {
-                Decoded::Line(line) => {
-                    self.has_name |= tells_name(line);
-                    show(line, self.style, &mut self.remaining, output);
-                }
+                Decoded::Line(line) => self.lines.receive(line, output),
                 Decoded::TooLong => self.too_long += 1,
                 // Raw rules yield neither.
                 Decoded::TelnetReply(_) | Decoded::OtherProtocol(_) => {}
@@ -94,9 +135,34 @@ impl LineReceiver {
         if let Some(decoded) = self.decoder.finish(&RULES, &mut line) {
             self.first_line = self.first_line.after(&decoded);
             if let Decoded::Line(line) = decoded {
-                show(line, self.style, &mut self.remaining, output);
+                self.lines.receive(line, output);
             }
         }
+    }
+}
+
+impl Lines {
+    fn receive(&mut self, line: &[u8], output: &mut Vec<u8>) {
+        let origin = self.origins.next(line);
+        let has_name = self.origins.has_name();
+        // What became of the request, the request itself tells.
+        let is_reply = self.nick.as_mut().is_some_and(|nick| nick.receive(line, has_name));
+        if origin == Origin::Error && !is_reply {
+            self.has_errors = true;
+            self.errors.extend(self.quiet.then(|| server_text(line)).flatten());
+        }
+        if !self.quiet || origin == Origin::Client {
+            self.show(line, output);
+        }
+    }
+
+    fn show(&mut self, line: &[u8], output: &mut Vec<u8>) {
+        match &mut self.remaining {
+            Some(0) => return,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.style.write(line, output);
     }
 }
 
@@ -116,23 +182,6 @@ fn is_refusal(line: &[u8]) -> bool {
         || (line.starts_with(br#"{"type":"error","#) && memmem::find(line, TRY_AGAIN.as_bytes()).is_some())
 }
 
-/// Returns whether `line` tells a new client its name, in any view that has names.
-fn tells_name(line: &[u8]) -> bool {
-    line.strip_prefix(b"* ").is_some_and(|notice| notice.starts_with(YOU_ARE.as_bytes()))
-        || (line.starts_with(br#"{"type":"notice","#) && memmem::find(line, br#","name":""#).is_some())
-}
-
-fn show(line: &[u8], style: Style, remaining: &mut Option<usize>, output: &mut Vec<u8>) {
-    match remaining {
-        Some(0) => {}
-        Some(left) => {
-            *left -= 1;
-            style.write(line, output);
-        }
-        None => style.write(line, output),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +193,7 @@ mod tests {
     #[test]
     fn lines_do_not_depend_on_how_the_bytes_are_cut() {
         for size in 1..9 {
-            let mut receiver = LineReceiver::new(PLAIN, None);
+            let mut receiver = LineReceiver::new(PLAIN, None, None);
             let mut output = Vec::new();
             for bytes in "one\n\ntwo é\r\nGET / HTTP/1.1\nrest".as_bytes().chunks(size) {
                 receiver.receive(bytes, &mut output);
@@ -157,7 +206,7 @@ mod tests {
 
     #[test]
     fn no_more_lines_are_shown_than_remain() {
-        let mut receiver = LineReceiver::new(PLAIN, Some(2));
+        let mut receiver = LineReceiver::new(PLAIN, Some(2), None);
         let mut output = Vec::new();
         receiver.receive(b"one\ntw", &mut output);
         assert_eq!(receiver.remaining(), Some(1));
@@ -171,7 +220,7 @@ mod tests {
         let refusal = format!("the room is full (3 clients){TRY_AGAIN}");
         for view in View::ALL {
             let receive = |event: Event<'_>| {
-                let mut receiver = LineReceiver::new(PLAIN, None);
+                let mut receiver = LineReceiver::new(PLAIN, None, None);
                 let line = view.render(&event, "2026-01-02T03:04:05.678Z").unwrap().into_owned();
                 receiver.receive(&[&line[..], b"\n"].concat(), &mut Vec::new());
                 (receiver.was_refused(), receiver.has_name())

@@ -83,6 +83,11 @@ impl SendBuffer {
         Ok(())
     }
 
+    /// Returns whether the connection has taken bytes.
+    pub(crate) const fn has_sent(&self) -> bool {
+        self.last_sent.is_some()
+    }
+
     /// Returns whether bytes are pending or were sent within the last `time`.
     pub(crate) fn was_used_within(&self, time: Duration) -> bool {
         self.pending() > 0 || self.last_sent.is_some_and(|last| last.elapsed() < time)

@@ -66,7 +66,7 @@ fn write_coloured(line: &[u8], output: &mut Vec<u8>) {
 }
 
 /// Returns the name in a line that begins with `<name> `.
-fn sender_name(line: &[u8]) -> Option<&[u8]> {
+pub(crate) fn sender_name(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_prefix(b"<")?;
     // A character has at most 4 bytes in UTF-8.
     let end = memchr(b'>', &line[..line.len().min(4 * MAX_CHARS + 1)])?;

@@ -1,5 +1,6 @@
 //! The interactive client: the user edits a line below the received lines.
 
+use crate::NAME;
 use crate::connect::{Target, with_advice};
 use crate::connection_thread::{ConnectionThread, SharedState};
 use crate::keys::{self, EditorHelper};
@@ -43,7 +44,7 @@ pub(crate) fn can_edit(term: Option<&OsStr>) -> bool {
 /// One line that says why the connection is lost, or why the last lines may not have arrived.
 pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(), String> {
     let target = Target { address, sends_input: false };
-    let mut connected = target.connect(None);
+    let mut connected = target.connect(None, |note| print(&format!("{NAME}: {note}\n")));
     if !options.reconnect {
         connected = Ok(connected.map_err(|why| with_advice(&why))?);
     }
@@ -56,6 +57,8 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
     let connection = ConnectionThread {
         target,
         reconnect: options.reconnect,
+        nick: options.nick.clone(),
+        nick_error: None,
         style,
         shared: Arc::clone(&shared),
         screen: Arc::clone(&screen),

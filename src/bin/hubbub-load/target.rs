@@ -1,13 +1,14 @@
 //! Opens connections to the server, from several source addresses if one has not enough ports.
 
 use hubbub::cli::address::Address;
+use hubbub::net::connect::{connect_to_first, is_to_itself};
 use hubbub::net::transport::PlainStream;
+use hubbub::net::unix_addr::UnixAddr;
 use hubbub::util::os_error;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 /// Where Linux publishes the range of its automatic ports.
@@ -30,7 +31,9 @@ pub(crate) fn register(stream: &mut PlainStream, registry: &Registry, token: Tok
 
 /// Returns why the connection failed, if it did.
 pub(crate) fn take_error(stream: &PlainStream) -> io::Result<Option<io::Error>> {
-    SockRef::from(stream).take_error()
+    // Without a server, a connection to a port of this machine may reach itself.
+    let refused = is_to_itself(stream).then(|| rustix::io::Errno::CONNREFUSED.into());
+    Ok(SockRef::from(stream).take_error()?.or(refused))
 }
 
 /// The server's address, and the source address of the next connection.
@@ -47,7 +50,7 @@ pub(crate) struct Target {
 #[derive(Debug)]
 enum Endpoint {
     Tcp(SocketAddr),
-    Unix(PathBuf),
+    Unix(UnixAddr),
 }
 
 impl Target {
@@ -58,7 +61,7 @@ impl Target {
     /// `allow_remote`.
     pub(crate) fn resolve(address: &Address, allow_remote: bool) -> Result<Self, (String, u8)> {
         let endpoint = match address {
-            Address::Unix(path) => Endpoint::Unix(path.clone()),
+            Address::Unix(address) => Endpoint::Unix(address.clone()),
             Address::Tcp { host, port } => {
                 let found = (host.as_str(), *port)
                     .to_socket_addrs()
@@ -89,7 +92,7 @@ impl Target {
     /// Starts a connection with a receive buffer of `receive_buffer` bytes.
     pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<PlainStream> {
         let address = match &self.endpoint {
-            Endpoint::Unix(path) => return mio::net::UnixStream::connect(path).map(PlainStream::new),
+            Endpoint::Unix(address) => return address.connect(true).map(PlainStream::new),
             Endpoint::Tcp(address) => *address,
         };
         let can_spread = matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback());
@@ -120,9 +123,9 @@ fn first_reachable(found: &[SocketAddr]) -> Option<SocketAddr> {
     match found {
         [] | [_] => found.first().copied(),
         [first, ..] => {
-            let accepts =
-                |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_TIMEOUT).is_ok();
-            found.iter().find(accepts).or(Some(first)).copied()
+            let reached =
+                connect_to_first(found, CONNECT_TIMEOUT, None).and_then(|stream| stream.peer_addr());
+            Some(reached.unwrap_or(*first))
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::broadcast::feed::Cursor;
 use crate::chat::command::is_all_blank;
 use crate::chat::event::Event;
 use crate::chat::private::PrivateMessage;
-use crate::chat::text::YOU_ARE;
+use crate::chat::text::{DID_NOT_GET, NOBODY_IS_NAMED, NOW, YOU_ARE};
 use crate::wire::escape;
 use crate::wire::view::View;
 
@@ -21,7 +21,7 @@ impl Room {
         };
         let name = members.name(sender.id).to_owned();
         let cost = if old == name { name.len() } else { self.announce_rename(sender, cursor, &old, &name) };
-        (self.notice(sender.view, &format!("{YOU_ARE}{name} now")), cost)
+        (self.notice(sender.view, &format!("{YOU_ARE}{name}{NOW}")), cost)
     }
 
     /// Announces a new name if the others know the old one: the client's join was announced, or it sent a message.
@@ -49,7 +49,7 @@ impl Room {
         }
         let Some(to) = self.members.as_ref().and_then(|members| members.find(&name)) else {
             let name = shortened(&name);
-            return self.refuse(sender, &format!("nobody here is named \"{name}\": /who lists who is here"));
+            return self.refuse(sender, &format!("{NOBODY_IS_NAMED}{name}\": /who lists who is here"));
         };
         let text = self.escaped(text).into_owned();
         if let Some(members) = &mut self.members {
@@ -67,7 +67,7 @@ impl Room {
 
     /// The error for the sender of a private message that could not be delivered.
     pub fn reject_private(&self, message: &PrivateMessage, view: View, why: &str) -> Vec<u8> {
-        self.error(view, &format!("{} did not get your message: {why}", self.name(message.to)))
+        self.error(view, &format!("{}{DID_NOT_GET}{why}", self.name(message.to)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The named view: `<alice> text`, and notices that begin with `* `.
 
 use crate::chat::event::Event;
-use crate::chat::text::YOU_ARE;
+use crate::chat::text::{PRIVATE_FROM, YOU_ARE};
 
 /// The line of an event, or `None` for an empty welcome.
 pub(super) fn render(event: &Event<'_>) -> Option<Vec<u8>> {
@@ -11,8 +11,8 @@ pub(super) fn render(event: &Event<'_>) -> Option<Vec<u8>> {
             return Some([b"<", from.as_bytes(), before.as_bytes(), text].concat());
         }
         Event::Private { from, to, text, is_echo } => {
-            let (way, other) = if is_echo { ("to", to) } else { ("from", from) };
-            return Some([format!("* private {way} {other}: ").as_bytes(), text].concat());
+            let (way, other) = if is_echo { ("private to ", to) } else { (PRIVATE_FROM, from) };
+            return Some([format!("* {way}{other}: ").as_bytes(), text].concat());
         }
         Event::Welcome { text: "", .. } => return None,
         Event::Welcome { text, name, here } => {

@@ -7,6 +7,7 @@ mod admit;
 pub mod close_reason;
 pub mod connection;
 mod handle;
+mod network_rates;
 mod private;
 mod read;
 mod read_queue;
@@ -27,8 +28,9 @@ use crate::util::id_slab::{ClientId, IdSlab};
 use crate::util::timers::Timers;
 use crate::util::trim::{TrimMemory, is_unused, trim_vec};
 use close_reason::CloseReason;
-use connection::{Connection, ReadState};
+use connection::{Connection, LineSource, ReadState};
 use log::{Level, log, log_enabled, warn};
+use network_rates::NetworkRates;
 use read_queue::ReadQueue;
 pub use read_queue::ReadTurn;
 use stats::Stats;
@@ -70,6 +72,7 @@ pub struct Clients<S> {
     /// How many connections in `slots` were refused. Their input is read and dropped until their peer closes.
     refusals: usize,
     per_network: PerNetwork,
+    network_rates: NetworkRates,
     timers: Timers<(ClientId, ClientTimer)>,
     /// When readers that hold up the room are disconnected.
     stall_deadline: Option<Moment>,
@@ -98,6 +101,7 @@ impl<S: Transport> Clients<S> {
     /// An empty room.
     pub fn new(room: Room, limits: ClientLimits) -> Self {
         Self {
+            network_rates: NetworkRates::new(room.admission().rate_limit()),
             room,
             limits,
             slots: IdSlab::new(limits.connections.clients.saturating_add(limits.connections.refusals)),
@@ -162,10 +166,13 @@ impl<S: Transport> Clients<S> {
             for timer in ClientTimer::ALL {
                 self.timers.cancel((id, timer));
             }
-            if connection.is_member {
+            if let Some(line_source) = connection.line_source {
                 self.room.leave(id);
                 self.room.remove_reader(connection.view());
                 self.per_network.remove(connection.peer());
+                if line_source != LineSource::Network {
+                    self.network_rates.give_back(connection.peer(), connection.rate.usage(), now);
+                }
             } else {
                 self.refusals -= 1;
             }

@@ -1,7 +1,11 @@
 //! The event loop: one poll, and in each turn the same steps in the same order.
 
+mod process_status;
 mod signals;
 mod timer;
+mod unblock;
+
+pub use unblock::unblock;
 
 use crate::clients::Clients;
 use crate::logging::log_file::LogFile;
@@ -196,6 +200,9 @@ impl Server {
                 let writable = event.is_writable() || event.is_write_closed() || event.is_error();
                 let id = ClientId::from_number(token.0);
                 self.clients.mark_ready(id, readable, writable, now);
+                if event.is_read_closed() {
+                    self.clients.mark_input_end(id, now);
+                }
                 if event.is_error() || event.is_read_closed() && event.is_write_closed() {
                     self.clients.mark_reset(id);
                 }

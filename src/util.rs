@@ -5,5 +5,6 @@ pub mod clock;
 pub mod id_slab;
 pub mod os_error;
 pub mod plural;
+pub mod terminal;
 pub mod timers;
 pub mod trim;

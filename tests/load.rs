@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, Port, Server, run_to_end};
+use common::{Folder, Port, Server, in_background, run_to_end, terminal, wait_for_end};
 use serde_json::Value;
 use socket2::Socket;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -589,4 +589,17 @@ fn the_help_and_the_version_are_printed() {
     assert!(help.contains("\nUsage: hubbub-load [OPTIONS] [ADDR]\n"), "{help}");
     let version = format!("hubbub-load {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run("", "--version"), (Some(0), version, String::new()));
+}
+
+#[test]
+fn a_terminal_that_stops_background_jobs_does_not_stop_a_run() {
+    let server = Server::start(&[]);
+    let (_screen, terminal) = terminal();
+    let mut load = Command::new(env!("CARGO_BIN_EXE_hubbub-load"));
+    load.args(["--clients", "2", "--senders", "1", "--lines", "2", "--json", &server.address().to_string()]);
+    let mut job = in_background(&terminal, &load).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for_end(&mut job);
+    let mut result = String::new();
+    job.stdout.unwrap().read_to_string(&mut result).unwrap();
+    assert!(result.contains("\"deliveries\":2"), "{result}");
 }

@@ -4,8 +4,11 @@
 
 mod common;
 
-use common::{Client, Folder, Port, Server, eventually, program, run, without_capability};
+use common::{
+    Client, Folder, Port, Server, eventually, in_background, program, run, terminal, without_capability,
+};
 use rustix::fs::{Mode, OFlags};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::convert::identity;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
@@ -56,6 +59,7 @@ fn messages(lines: &[String]) -> usize {
         let (time, event) = line.split_at_checked(25).unwrap_or_default();
         assert!(is_time(time), "no time in {line:?}");
         assert!(has_level(event), "no level in {line:?}");
+        assert!(!event.contains("Z ["), "two events in {line:?}");
     }
     lines.iter().filter(|line| line.trim_end().ends_with("xxx")).count()
 }
@@ -136,20 +140,86 @@ fn messages_in(file: &Path) -> usize {
     messages(&whole)
 }
 
+/// The most bytes that a server writes to a file with [`with_size_limit`].
+const SIZE_LIMIT: u64 = 4096;
+
+/// The command of a server that logs to `log`, which cannot be larger than [`SIZE_LIMIT`].
+fn with_size_limit(log: &Path, port: &Port, arguments: &[&str]) -> Command {
+    let server = logging_to(log, port);
+    let mut command = Command::new("sh");
+    // Blocks of 512 bytes, by POSIX. The hard limit stays.
+    command.args(["-c", r#"ulimit -S -f 8; exec "$@""#, "sh"]);
+    command.arg(server.get_program()).args(server.get_args()).args(arguments);
+    command
+}
+
+/// A server, and two clients that stay, whose log file has reached its limit in the middle of a line.
+#[track_caller]
+fn with_a_torn_line(log: &Path) -> (Server, [Client; 2]) {
+    let port = Port::reserve();
+    let server = Server::spawn_without_log(with_size_limit(log, &port, &[]), &port);
+    let clients = the_chat_goes_on(&server);
+    let text = fs::read(log).unwrap();
+    assert!(text.len() as u64 == SIZE_LIMIT && !text.ends_with(b"\n"), "{} bytes", text.len());
+    (server, clients)
+}
+
+/// The lines of a log file, if it reports lost lines.
+fn lines_with_loss(log: &Path) -> Option<Vec<String>> {
+    let text = fs::read_to_string(log).ok()?;
+    text.contains(LOST).then(|| text.lines().map(str::to_owned).collect())
+}
+
 #[test]
 fn d13_a_log_file_at_its_size_limit_does_not_disturb_the_chat() {
     let folder = Folder::new("d13-limit");
     let log = folder.path("log");
-    let port = Port::reserve();
-    let server = logging_to(&log, &port);
-    let mut command = Command::new("sh");
-    // 8 blocks of 512 bytes, by POSIX.
-    command.args(["-c", r#"ulimit -f 8; exec "$@""#, "sh"]).arg(server.get_program()).args(server.get_args());
-    let server = Server::spawn_without_log(command, &port);
-    the_chat_goes_on(&server);
+    let (_server, _clients) = with_a_torn_line(&log);
     // As with copytruncate of logrotate: afterwards there is space again.
     OpenOptions::new().write(true).truncate(true).open(&log).unwrap();
-    eventually("the loss is reported", || fs::read_to_string(&log).unwrap().contains(LOST).then_some(()));
+    let lines = eventually("the loss is reported", || lines_with_loss(&log));
+    assert_eq!(messages(&lines), 0, "the torn line is lost: {lines:#?}");
+}
+
+#[test]
+fn d13_a_server_starts_whose_log_file_is_at_its_size_limit() {
+    let folder = Folder::new("d13-full");
+    let log = folder.path("log");
+    fs::write(&log, vec![b'\n'; SIZE_LIMIT as usize]).unwrap();
+    let port = Port::reserve();
+    // The warning about this number is logged before the server listens.
+    let mut command = with_size_limit(&log, &port, &["--max-clients", "60000"]);
+    command.env("NOTIFY_SOCKET", folder.path("missing"));
+    the_chat_goes_on(&Server::spawn_without_log(command, &port));
+}
+
+#[test]
+fn d13_a_hangup_in_the_middle_of_a_line_keeps_the_rest_for_the_same_file() {
+    let folder = Folder::new("d13-same");
+    let log = folder.path("log");
+    let (server, _clients) = with_a_torn_line(&log);
+    server.signal("HUP");
+    // prlimit(1) is a part of util-linux.
+    let mut raise = Command::new("prlimit");
+    raise.args(["--fsize=unlimited:", "--pid", &server.pid().to_string()]);
+    assert!(raise.status().unwrap().success(), "{raise:?}");
+    let lines = eventually("the loss is reported", || lines_with_loss(&log));
+    let logged = messages(&lines);
+    let lost = lines.iter().filter(|line| line.contains(LOST)).map(|line| lost(line)).sum::<usize>();
+    // Where the hangup came while nothing could be written, its own line is lost too.
+    assert!([MESSAGES, MESSAGES + 1].contains(&(logged + lost)), "{logged} logged, {lost} lost");
+}
+
+#[test]
+fn d13_a_hangup_in_the_middle_of_a_line_counts_it_as_lost_if_the_file_is_new() {
+    let folder = Folder::new("d13-new");
+    let (log, old) = (folder.path("log"), folder.path("log.1"));
+    let (server, _clients) = with_a_torn_line(&log);
+    fs::rename(&log, &old).unwrap();
+    server.signal("HUP");
+    let lines = eventually("the loss is reported", || lines_with_loss(&log));
+    assert_eq!(messages(&lines), 0, "{lines:#?}");
+    assert_eq!(messages_in(&old) + lost(&lines[0]), MESSAGES, "{lines:#?}");
 }
 
 #[test]
@@ -290,15 +360,19 @@ fn d15_a_stopped_terminal_of_another_user_does_not_disturb_the_chat() {
     the_chat_goes_on_past_a_stuck_log_of_another(terminal, reader);
 }
 
-/// A pseudo-terminal: the controlling side and the side of the programs.
-fn terminal() -> (File, OwnedFd) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&screen).unwrap();
-    unlockpt(&screen).unwrap();
-    let name = ptsname(&screen, Vec::new()).unwrap();
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    (screen.into(), rustix::fs::open(&*name, flags, Mode::empty()).unwrap())
+#[test]
+fn d15_a_terminal_that_stops_background_jobs_does_not_stop_the_server() {
+    let (screen, terminal) = terminal();
+    let port = Port::reserve();
+    let mut command = in_background(&terminal, &verbose(&port, &[]));
+    command.stdout(Stdio::null());
+    let mut server = Server::spawn_without_log(command, &port);
+    let _clients = the_chat_goes_on(&server);
+    server.read_log_from(screen);
+    let mut settings = tcgetattr(&terminal).unwrap();
+    settings.local_modes.remove(LocalModes::TOSTOP);
+    tcsetattr(&terminal, OptionalActions::Now, &settings).unwrap();
+    assert!(lost(&server.wait_for_log(LOST)) >= MESSAGES);
 }
 
 #[test]
@@ -358,7 +432,8 @@ fn d16_by_default_the_log_has_no_text_of_messages() {
 fn d17_a_new_start_appends_to_the_log_file() {
     let folder = Folder::new("d17");
     let log = folder.path("log");
-    fs::write(&log, "from before\n").unwrap();
+    // The disk was full when the server before was killed.
+    fs::write(&log, "from before").unwrap();
     let port = Port::reserve();
     for start in 1..=3 {
         let server = Server::spawn_without_log(logging_to(&log, &port), &port);

@@ -7,9 +7,12 @@ mod common;
 use common::texts::{
     CONNECTION_LOST, LIMIT_TOO_LOW, NO_DESCRIPTOR, NO_MEMORY_FOR_FEED, limit_allows, too_many_from_address,
 };
-use common::{Client, Folder, Server, WELCOME, eventually, run_to_end, with_failing_call};
+use common::{
+    Client, Folder, Server, WELCOME, eventually, expect_little_held, run_to_end, with_failing_call,
+};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// Sets the descriptor limit of a running server.
 #[track_caller]
@@ -192,14 +195,38 @@ fn c6_the_limit_per_address_counts_ipv4_clients_of_an_ipv6_listener_as_ipv4() {
 }
 
 #[test]
+fn c7_the_kernel_holds_at_most_256_kib_of_a_sender_that_the_server_does_not_read() {
+    let server = Server::start(&[]);
+    let (mut sender, mut reader) = (Client::join(&server), Client::join(&server));
+    expect_little_held(&server, &mut sender, &mut reader);
+}
+
+#[test]
 fn c9_lines_beyond_the_rate_limit_arrive_late_and_complete() {
     let server = Server::start(&["--rate", "1000"]);
     let (mut flooder, mut receiver) = (Client::join(&server), Client::join(&server));
-    let flood = (0..10_200).map(|number| format!("line {number}\n")).collect::<String>();
+    let flood = (0..3_000).map(|number| format!("line {number}\n")).collect::<String>();
     flooder.send(&flood);
     flooder.end_input();
     assert!(receiver.read_bytes(flood.len()) == flood.as_bytes());
     flooder.expect_end();
+}
+
+#[test]
+fn c9_a_flooder_that_connects_again_and_again_sends_hardly_more_than_the_rate() {
+    let mut server = Server::start(&["--rate", "1"]);
+    let start = Instant::now();
+    // Some leave with a reset, because they have not read the welcome line.
+    for number in 0..300 {
+        let mut flooder =
+            if number % 2 == 0 { Client::join(&server) } else { Client::connect(server.address()) };
+        flooder.send("a line\n".repeat(20));
+    }
+    let counters = server.counters();
+    let relayed = counters.split_once(" online, ").unwrap().1.split(' ').next().unwrap();
+    // Two seconds' worth, one line a second of the network, and one of the connection that is open.
+    let most = 2 + 2 * (start.elapsed().as_secs() + 1);
+    assert!(relayed.parse::<u64>().unwrap() <= most, "{counters}");
 }
 
 #[test]

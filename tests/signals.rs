@@ -4,10 +4,12 @@
 
 mod common;
 
-use common::{Client, Folder, Port, Server, eventually, program, tcp_table};
-use std::fs;
+use common::{Client, Folder, Namespaces, Port, Server, eventually, program, tcp_table};
+use rustix::fs::{FileType, Mode};
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -257,6 +259,82 @@ fn d6_signals_do_not_disturb_the_chat() {
     server.wait_for_log(" 50 lines (");
     let warnings = server.log_so_far().iter().filter(|line| !line.contains("[INFO]")).collect::<Vec<_>>();
     assert!(warnings.is_empty(), "{warnings:#?}");
+}
+
+/// The server's command, which `shell` starts as `"$@"` with `arguments`.
+fn started_by(shell: &[&str], arguments: &[&str]) -> Command {
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg(env!("CARGO_BIN_EXE_hubbub")).args(["-l", "127.0.0.1:0"]).args(arguments);
+    command
+}
+
+/// Starts the server with all signals blocked, as a program does that blocks them in all of its threads.
+const WITH_SIGNALS_BLOCKED: [&str; 2] = ["env", "--block-signal"];
+
+#[test]
+fn d5_signals_that_were_blocked_at_the_start_arrive() {
+    let folder = Folder::new("blocked");
+    let log = folder.path("a log");
+    let mut server = Server::spawn(started_by(&WITH_SIGNALS_BLOCKED, &["-w", "a  welcome = this"]));
+    server.signal("USR1");
+    server.wait_for_log("0 online");
+    let mut client = Client::connect(server.address());
+    client.expect_line("a  welcome = this");
+    server.signal("TERM");
+    assert_eq!(server.wait().0.code(), Some(0));
+    let port = Port::reserve();
+    let arguments = ["-l", &port.address().to_string(), "--log-file", log.to_str().unwrap()];
+    let server = Server::spawn_without_log(started_by(&WITH_SIGNALS_BLOCKED, &arguments), &port);
+    fs::remove_file(&log).unwrap();
+    server.signal("HUP");
+    eventually("the log is reopened", || fs::read_to_string(&log).ok()?.contains("reopened").then_some(()));
+}
+
+#[test]
+fn d5_an_interrupt_that_was_ignored_at_the_start_stays_ignored_and_a_hangup_reopens_the_log() {
+    // As by nohup(1), and by a shell script for what it starts with `&`.
+    let mut server = Server::spawn(started_by(&["sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"], &[]));
+    server.signal("INT");
+    server.signal("HUP");
+    server.signal("USR1");
+    server.wait_for_log("0 online");
+    Client::join(&server);
+    server.assert_not_logged("stopping");
+    server.signal("TERM");
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+/// The process ids of the children of a process.
+fn children(pid: u32) -> Vec<u32> {
+    let parent = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The fields after the name in parentheses: the state, then the parent.
+        stat.rsplit(") ").next()?.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    let processes = fs::read_dir("/proc").unwrap();
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|&child| parent(child) == Some(pid)).collect()
+}
+
+#[test]
+fn d20_as_the_first_process_of_a_container_it_removes_ended_processes() {
+    let Some(namespaces) = Namespaces::try_new(&["--pid", "--fork", "--kill-child"]) else { return };
+    let folder = Folder::new("init");
+    let pipe = folder.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let mut command = namespaces.unshare();
+    // One child ends before the server starts, and one when the test opens the pipe.
+    command.args(["sh", "-c", "true & cat \"$0\" & exec \"$@\""]).arg(&pipe);
+    command.arg(env!("CARGO_BIN_EXE_hubbub")).args(["-l", "127.0.0.1:0"]);
+    let mut server = Server::spawn(command);
+    let init = children(server.pid());
+    let [init] = init[..] else { panic!("unshare has the children {init:?}") };
+    let one_left = || (children(init).len() == 1).then_some(());
+    eventually("the child that ended before the start is removed", one_left);
+    drop(File::create(&pipe).unwrap());
+    eventually("the child that ended later is removed", || children(init).is_empty().then_some(()));
+    common::signal(init, "TERM");
+    server.wait_for_log("stopped: ");
 }
 
 /// Whether all bytes that the client sent have arrived.

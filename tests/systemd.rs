@@ -6,7 +6,7 @@
 mod common;
 
 use common::texts::given_twice;
-use common::{Client, Folder, Server, WELCOME, program, run_to_end, time_limit};
+use common::{Client, Folder, Server, WELCOME, expect_little_held, program, run_to_end, time_limit};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -81,6 +81,14 @@ impl Supervisor {
             received.push(self.receive());
         }
     }
+}
+
+#[test]
+fn c7_the_kernel_holds_little_of_a_sender_on_an_inherited_socket_too() {
+    let (listener, address) = listener();
+    let server = start(&[listener], &[], &[]);
+    let (mut sender, mut reader) = (join(address), join(address));
+    expect_little_held(&server, &mut sender, &mut reader);
 }
 
 #[test]

@@ -462,3 +462,16 @@ fn a_stale_file_in_a_directory_that_cannot_be_locked_is_an_error() {
     assert!(path.exists());
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
 }
+
+#[test]
+fn c7_the_kernel_holds_at_most_the_send_buffer_of_a_sender_that_is_not_read() {
+    let folder = Folder::new("unix-held");
+    let path = folder.path("room");
+    let server = start(&path, &[]);
+    let sender = Client::connect_to_path(&path);
+    server.pause();
+    let size = fs::read_to_string("/proc/sys/net/core/wmem_default").unwrap();
+    let sent = sender.send_until_full();
+    // The last piece that the kernel takes, of up to 32 KiB, may exceed the size.
+    assert!(sent <= size.trim().parse::<usize>().unwrap() + 32 * 1024, "{sent} bytes");
+}

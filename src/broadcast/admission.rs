@@ -122,6 +122,16 @@ pub struct SendRate {
 }
 
 impl SendRate {
+    /// How far the client is ahead of the rate limit.
+    pub const fn usage(&self) -> RateUsage {
+        self.usage
+    }
+
+    /// Sets how far the client is ahead of the rate limit.
+    pub const fn set_usage(&mut self, usage: RateUsage) {
+        self.usage = usage;
+    }
+
     /// The time since the client sent something, at most 49 days.
     pub fn idle_time(&self, now: Moment) -> Duration {
         self.credit.idle_time(now)
@@ -158,8 +168,14 @@ impl Admission {
         Self { feed, cost, max_line, rate, credit: CreditRules::new(feed / Self::RESERVE) }
     }
 
-    /// The send rate of a client that connects now.
-    pub const fn new_client(&self, now: Moment) -> SendRate {
+    /// The rate limit; `None` = no limit.
+    pub const fn rate_limit(&self) -> Option<RateLimit> {
+        self.rate
+    }
+
+    /// The send rate of a client that connects now. With a rate limit it has no lines yet: see
+    /// [`SendRate::set_usage`].
+    pub fn new_client(&self, now: Moment) -> SendRate {
         SendRate { credit: SendCredit::new(self.credit, now), usage: RateUsage::new(now) }
     }
 

@@ -1,9 +1,15 @@
 //! `--rate`: how many lines per second one client may send.
+//!
+//! Each client earns lines while it is connected. A network, or another origin of clients, has an account too. A new
+//! client starts with what is in that account ([`RateUsage::take_start`]), and a client that leaves pays back what it
+//! has not used ([`RateUsage::give_back`]). Lines that a client leaves behind are taken from the account of its
+//! network. So all clients that a network connects and disconnects, one after the other or many at once, send no more
+//! than the rate, and what each earns while it is connected.
 
 use crate::util::clock::Moment;
 use std::time::Duration;
 
-/// How many lines per second one client may send on average. Ten seconds' worth may come at once.
+/// How many lines per second one client may send on average. Up to ten seconds' worth may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// In ticks of 10 ns, so that even the highest rate is exact to a thousandth.
@@ -15,6 +21,8 @@ impl RateLimit {
     pub const MAX: usize = 100_000;
     const TICKS_PER_SECOND: u32 = 100_000_000;
     const BURST: Duration = Duration::from_secs(10);
+    /// What a new client starts with at most, and the most in the account of a network.
+    const START: Duration = Duration::from_secs(2);
     /// The minimum pause of a rate-limited client; without it the loop would wake once per line.
     const MIN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,19 +45,48 @@ fn duration_to_ticks(span: Duration) -> u32 {
     u32::try_from(span.as_nanos() / 10).unwrap_or(u32::MAX)
 }
 
-/// How far one client is ahead of its rate limit.
-#[derive(Debug, Clone, Copy)]
+/// How far one client, or one network, is ahead of its rate limit.
+#[derive(Debug, Default, Clone, Copy)]
 pub struct RateUsage {
-    /// How far the client was ahead of the limit at `at`, in ticks of 10 ns.
+    /// How far it was ahead of the limit at `at`, in ticks of 10 ns.
     ahead: u32,
     /// When lines were counted last, in milliseconds that wrap after 49 days.
     at: u32,
 }
 
 impl RateUsage {
-    /// The usage of a client that has sent nothing.
-    pub const fn new(now: Moment) -> Self {
-        Self { ahead: 0, at: now.wrapping_millis() }
+    /// The usage of a client that has earned nothing yet.
+    pub fn new(now: Moment) -> Self {
+        Self { ahead: duration_to_ticks(RateLimit::BURST), at: now.wrapping_millis() }
+    }
+
+    /// The same account with at most two seconds' worth in it: the account of a network never has more.
+    #[must_use]
+    pub fn capped(self, now: Moment) -> Self {
+        let ahead = self.ahead(now).max(RateLimit::BURST.saturating_sub(RateLimit::START));
+        Self { ahead: duration_to_ticks(ahead), at: now.wrapping_millis() }
+    }
+
+    /// Takes what is in the account of a network; returns it as the usage of a new client.
+    #[must_use]
+    pub fn take_start(&mut self, now: Moment) -> Self {
+        let start = self.capped(now);
+        if start.ahead(now) > RateLimit::BURST {
+            // The account is in debt: see `give_back`.
+            return Self::new(now);
+        }
+        *self = Self::new(now);
+        start
+    }
+
+    /// Pays what a client has left, or owes, into the account of its network.
+    pub fn give_back(&mut self, client: Self, now: Moment) {
+        let ahead = self.capped(now).ahead(now).saturating_add(client.ahead(now));
+        let paid = Self {
+            ahead: duration_to_ticks(ahead.saturating_sub(RateLimit::BURST)),
+            at: now.wrapping_millis(),
+        };
+        *self = paid.capped(now);
     }
 
     /// Counts `lines` that were just sent.
@@ -87,12 +124,17 @@ mod tests {
         Moment::default().after(Duration::from_millis(millis))
     }
 
+    /// What the first client of a network starts with at the moment 0.
+    fn first_client() -> RateUsage {
+        RateUsage::default().take_start(at(0))
+    }
+
     #[test]
-    fn c9_ten_seconds_of_lines_may_come_at_once_and_then_the_rate_holds() {
+    fn c9_two_seconds_of_lines_may_come_at_once_and_then_the_rate_holds() {
         for lines in [1, 3, 10, 700, 66_667, 90_910, RateLimit::MAX] {
             let limit = RateLimit::new(lines).expect("a limit");
-            let mut usage = RateUsage::new(at(0));
-            let burst = 1_000_000_000 / (100_000_000 / lines);
+            let mut usage = first_client();
+            let burst = 200_000_000 / (100_000_000 / lines);
             assert_eq!(usage.lines_left(limit, at(0)), burst, "{lines} a second");
             usage.count_lines(limit, burst, at(0));
             assert_eq!(usage.lines_left(limit, at(0)), 0, "{lines} a second");
@@ -103,11 +145,9 @@ mod tests {
             let in_a_second = usage.lines_left(limit, at(1000));
             assert!((lines..=lines + lines / 50).contains(&in_a_second), "{in_a_second}, not {lines}");
             let after_a_day = usage.lines_left(limit, at(24 * 3600 * 1000));
-            assert_eq!(
-                after_a_day,
-                usage.lines_left(limit, at(10_000)),
-                "never more than ten seconds' worth"
-            );
+            let in_ten_seconds = usage.lines_left(limit, at(10_000));
+            assert_eq!(after_a_day, in_ten_seconds, "never more than ten seconds' worth");
+            assert_eq!(in_ten_seconds, 1_000_000_000 / (100_000_000 / lines));
         }
         assert_eq!(RateLimit::new(0), None);
     }
@@ -115,10 +155,33 @@ mod tests {
     #[test]
     fn c9_a_client_within_its_rate_never_waits() {
         let limit = RateLimit::new(10).expect("a limit");
-        let mut usage = RateUsage::new(at(0));
+        let mut usage = first_client();
         for tenth in 0..1000 {
-            assert!(usage.lines_left(limit, at(tenth * 100)) >= 99, "after {tenth} tenths of a second");
+            assert!(usage.lines_left(limit, at(tenth * 100)) >= 19, "after {tenth} tenths of a second");
             usage.count_lines(limit, 1, at(tenth * 100));
         }
+    }
+
+    #[test]
+    fn c9_new_clients_share_the_account_of_their_network_and_leave_in_it_what_they_do_not_use() {
+        let limit = RateLimit::new(1).expect("a limit");
+        let mut network = RateUsage::default();
+        let lines = |usage: RateUsage, millis| usage.lines_left(limit, at(millis));
+        let first = network.take_start(at(0));
+        assert_eq!((lines(first, 0), lines(network.take_start(at(0)), 0)), (2, 0), "the first gets all");
+        network.give_back(first, at(0));
+        let mut second = network.take_start(at(0));
+        assert_eq!(lines(second, 0), 2, "the first sent nothing");
+        second.count_lines(limit, 1, at(0));
+        network.give_back(second, at(0));
+        assert_eq!(lines(network.take_start(at(0)), 0), 1, "the second sent one line");
+        assert_eq!(lines(network.take_start(at(1_000)), 1_000), 1, "a second later");
+        network.give_back(RateUsage::default(), at(1_000));
+        assert_eq!(lines(network.take_start(at(1_000)), 1_000), 2, "never more than two seconds' worth");
+        let mut in_debt = RateUsage::new(at(1_000));
+        in_debt.count_lines(limit, 1, at(1_000));
+        network.give_back(in_debt, at(1_000));
+        assert_eq!(lines(network.take_start(at(1_500)), 1_500), 0);
+        assert_eq!(lines(network.take_start(at(3_000)), 3_000), 1, "the debt is paid first");
     }
 }

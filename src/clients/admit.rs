@@ -67,6 +67,9 @@ impl<S: Transport> Clients<S> {
         if let Some(connection) = self.slots.get_mut(id) {
             let (cursor, greeting) = self.room.join(connection.sender(id));
             connection.cursor = cursor;
+            if let Some(usage) = self.network_rates.take_start(peer, now) {
+                connection.rate.set_usage(usage);
+            }
             connection.queue_text(&greeting);
             if connection.is_behind(self.room.feed(connection.view())) {
                 // The history is pending for it.
@@ -108,7 +111,7 @@ impl<S: Transport> Clients<S> {
     }
 
     fn refuse(&self, connection: &mut Connection<S>, refusal: &Refusal) {
-        connection.is_member = false;
+        connection.line_source = None;
         let error = self.room.error(connection.view(), &refusal.text);
         connection.refuse(&error, refusal.reason, self.room.feed(connection.view()));
     }

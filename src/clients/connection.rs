@@ -48,6 +48,17 @@ pub enum ReadState {
     RateLimited,
 }
 
+/// Where a client gets the lines that the rate limit allows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineSource {
+    /// The client earns them.
+    Own,
+    /// Its input has ended: only what it has earned is left.
+    OwnUntilSpent,
+    /// The account of its network: it has left, and its last lines are still to be relayed.
+    Network,
+}
+
 /// Why a client is refused: a reason for the log, and a text for the client.
 #[derive(Debug, Clone)]
 pub struct Refusal {
@@ -78,8 +89,8 @@ pub struct Connection<S> {
     pub(super) rate: SendRate,
     peer: Peer,
     state: State,
-    /// Whether it was admitted to the room.
-    pub(super) is_member: bool,
+    /// Where its lines come from; `None` if it was not admitted to the room.
+    pub(super) line_source: Option<LineSource>,
     /// There may be input: no read has returned `WouldBlock` since the last event.
     pub(super) readable: bool,
     /// The socket may take output: no write has returned `WouldBlock` since the last event.
@@ -100,7 +111,7 @@ impl<S: Transport> Connection<S> {
             rate,
             peer,
             state: State::Open,
-            is_member: true,
+            line_source: Some(LineSource::Own),
             readable: false,
             // A new socket takes bytes at once.
             writable: true,

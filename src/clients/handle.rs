@@ -72,11 +72,11 @@ impl<S: Transport> Clients<S> {
         }
         handled.input = input.len() - rest.len();
         handled.work += handled.input + handled.lines * LINE_COST;
-        if let Some(connection) = self.slots.get_mut(id) {
+        if let Some(connection) = self.slots.get(id) {
             // An unfinished line is counted when it is complete.
             let new_held = connection.decoder.held().saturating_sub(held);
             let bytes = handled.space.max(handled.input.saturating_sub(new_held));
-            self.room.admission().record_sent(&mut connection.rate, handled.lines, bytes, now);
+            self.record_sent(id, handled.lines, bytes, now);
         }
         handled
     }
@@ -169,9 +169,7 @@ impl<S: Transport> Clients<S> {
     pub(super) fn handle_unfinished(&mut self, id: ClientId, decoded: Decoded<'_>, now: Moment) {
         let mut handled = Handled::default();
         self.handle_decoded(id, decoded, &mut handled);
-        if let Some(connection) = self.slots.get_mut(id) {
-            self.room.admission().record_sent(&mut connection.rate, handled.lines, handled.space, now);
-        }
+        self.record_sent(id, handled.lines, handled.space, now);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The read step: each client with input is read once per turn, within the turn's budget.
 
-use super::connection::{Connection, Input, ReadState};
+use super::connection::{Connection, Input, LineSource, ReadState};
 use super::read_queue::ReadTurn;
 use super::{Blocked, ClientTimer, Clients};
 use crate::broadcast::admission::{Admission, ReadBudget, ReadPermit, ReadRequest};
@@ -77,6 +77,18 @@ impl<S: Transport> Clients<S> {
         }
     }
 
+    /// Notes that no more input will arrive from a client: from now on it earns no lines.
+    pub fn mark_input_end(&mut self, id: ClientId, now: Moment) {
+        if let Some(connection) = self.slots.get_mut(id)
+            && connection.line_source == Some(LineSource::Own)
+        {
+            connection.line_source = Some(LineSource::OwnUntilSpent);
+            if connection.read_state == ReadState::RateLimited {
+                self.take_from_network(id, now);
+            }
+        }
+    }
+
     /// Reads once each client that has input, if the room permits it, until the turn's budget is used up.
     pub fn read(&mut self, now: Moment) {
         let mut turn = self.start_read();
@@ -98,6 +110,7 @@ impl<S: Transport> Clients<S> {
     /// Reads one client and handles its input; returns the work, in the unit of [`TURN_BUDGET`].
     fn read_client(&mut self, id: ClientId, now: Moment) -> usize {
         let claimed = self.claimed_space(id);
+        self.load_network_rate(id, now);
         let Some(connection) = self.slots.get_mut(id) else { return 0 };
         let permit = connection.read_permit(&self.room, claimed, now);
         if permit != ReadPermit::AfterSpace {
@@ -117,6 +130,11 @@ impl<S: Transport> Clients<S> {
             ReadPermit::AfterSpace => {
                 self.read_ahead(id, now);
                 return READ_COST;
+            }
+            ReadPermit::At(_) if connection.line_source == Some(LineSource::OwnUntilSpent) => {
+                self.take_from_network(id, now);
+                self.after_read(id, now);
+                return 0;
             }
             ReadPermit::At(moment) => {
                 connection.read_state = ReadState::RateLimited;

@@ -3,24 +3,22 @@
 //! Writing never blocks and never fails. Lines that cannot be written are counted, and the count is written as
 //! soon as lines can be written again.
 
+use super::destination::{Destination, standard_error};
 use crate::util::{clock, os_error};
 use crate::wire::escape;
 use log::LevelFilter;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
-use rustix::net::SendFlags;
+use signal_hook::consts::SIGXFSZ;
 use simplelog::{ConfigBuilder, WriteLogger};
 use std::fmt;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Longer lines are cut. A pipe takes up to this many bytes as a whole or not at all (`PIPE_BUF`, pipe(7)).
 const MAX_LINE: usize = 4096;
 const CUT: &[u8] = b" [cut]\n";
-const NOT_WAITING: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// The log's destination, shared by the logger and the server.
 #[derive(Debug, Clone)]
@@ -35,24 +33,14 @@ struct Inner {
     line: Vec<u8>,
     /// The rest of a line that was written in part.
     rest: Vec<u8>,
+    /// Lines that count as lost if the rest is dropped. The report of lost lines stands for all of them.
+    rest_lines: u64,
+    /// The size of the log file when the line was written in part.
+    torn_at: u64,
     /// Lines that could not be written, since the last report of them.
     lost: u64,
     /// Whether the current line is only an attempt to write again: it does not count as lost.
     is_retry: bool,
-}
-
-#[derive(Debug)]
-enum Destination {
-    /// A file that the server opened, non-blocking.
-    Own(OwnedFd),
-    /// Standard error that could not be reopened and is not a terminal: polled before each line.
-    Shared,
-    /// Standard error on a terminal that could not be reopened, such as another user's. Polling is not enough: a
-    /// terminal that has space for a part of a line still blocks. It is made non-blocking for each write; other
-    /// processes that share it may notice that.
-    Terminal,
-    /// Standard error on a socket, as under systemd.
-    Socket,
 }
 
 /// The log file cannot be opened.
@@ -74,18 +62,23 @@ impl LogFile {
     /// # Errors
     /// The file cannot be opened.
     pub fn open(path: Option<&Path>) -> Result<Self, LogError> {
+        ignore_size_limit();
         let destination = match path {
-            Some(path) => Destination::open(path)?,
+            Some(path) => Destination::open(path).map_err(|why| LogError { path: path.to_owned(), why })?,
             None => Destination::standard_error(),
         };
-        Ok(Self(Arc::new(Mutex::new(Inner {
+        let mut inner = Inner {
             destination,
             path: path.map(Path::to_owned),
             line: Vec::new(),
             rest: Vec::new(),
+            rest_lines: 0,
+            torn_at: 0,
             lost: 0,
             is_retry: false,
-        }))))
+        };
+        inner.start_line(path.is_some_and(ends_mid_line));
+        Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
     /// Reopens the log file, for example after logrotate has moved it. Returns false if the log is standard error.
@@ -95,8 +88,14 @@ impl LogFile {
     pub fn reopen(&self) -> Result<bool, LogError> {
         let mut inner = self.inner();
         let Some(path) = &inner.path else { return Ok(false) };
-        inner.destination = Destination::open(path)?;
-        inner.rest.clear();
+        let destination = Destination::open(path).map_err(|why| LogError { path: path.clone(), why })?;
+        let ends_mid_line = ends_mid_line(path);
+        let is_same_file = destination.is_same_file(&inner.destination);
+        inner.destination = destination;
+        if !is_same_file {
+            inner.drop_rest();
+            inner.start_line(ends_mid_line);
+        }
         Ok(true)
     }
 
@@ -163,13 +162,35 @@ impl Inner {
         }
     }
 
+    /// Makes the next line begin at the start of a line of the file.
+    fn start_line(&mut self, ends_mid_line: bool) {
+        if ends_mid_line && !self.put(b"\n") {
+            self.rest = b"\n".to_vec();
+        }
+        self.rest_lines = 0;
+    }
+
+    /// Drops the rest of an incomplete line, which counts as lost.
+    fn drop_rest(&mut self) {
+        self.rest.clear();
+        self.lost += std::mem::take(&mut self.rest_lines);
+    }
+
     /// Writes the rest of an incomplete line. Returns whether no rest is left.
     fn put_rest(&mut self) -> bool {
-        let rest = std::mem::take(&mut self.rest);
+        if !self.rest.is_empty() && self.destination.file_size().is_some_and(|size| size < self.torn_at) {
+            // The file was truncated, for example by copytruncate of logrotate: the first half is gone.
+            self.drop_rest();
+        }
+        let (rest, lines) = (std::mem::take(&mut self.rest), self.rest_lines);
         if !rest.is_empty() && !self.put(&rest) {
             self.rest = rest;
         }
-        self.rest.is_empty()
+        if self.rest.is_empty() {
+            return true;
+        }
+        self.rest_lines = lines;
+        false
     }
 
     /// Writes how many lines were lost before `line`, with the time of `line` if it has one. Returns whether that
@@ -184,8 +205,12 @@ impl Inner {
         if !self.put(report.as_bytes()) {
             return false;
         }
-        self.lost = 0;
-        self.rest.is_empty()
+        let lost = std::mem::take(&mut self.lost);
+        if self.rest.is_empty() {
+            return true;
+        }
+        self.rest_lines = lost;
+        false
     }
 
     /// Writes `line`, and keeps what was not written as the rest. Returns whether any byte was written.
@@ -193,58 +218,15 @@ impl Inner {
         match self.destination.write(line) {
             Ok(bytes) => {
                 self.rest = line.get(bytes..).unwrap_or_default().to_vec();
+                self.rest_lines = 0;
+                if !self.rest.is_empty() {
+                    self.rest_lines = u64::from(!self.is_retry);
+                    self.torn_at = self.destination.file_size().unwrap_or_default();
+                }
                 bytes > 0
             }
             Err(_) => false,
         }
-    }
-}
-
-impl Destination {
-    fn open(path: &Path) -> Result<Self, LogError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
-        open(path, flags).map(Self::Own).map_err(|why| LogError { path: path.to_owned(), why: why.into() })
-    }
-
-    /// Standard error. Other processes may share it, and O_NONBLOCK would apply to them too: a pipe or a terminal
-    /// is opened a second time instead.
-    fn standard_error() -> Self {
-        let kind = rustix::fs::fstat(standard_error()).map(|stat| FileType::from_raw_mode(stat.st_mode));
-        match kind {
-            Ok(FileType::Socket) => Self::Socket,
-            Ok(FileType::Fifo) => Self::reopen_standard_error().unwrap_or(Self::Shared),
-            Ok(FileType::CharacterDevice) => Self::reopen_standard_error().unwrap_or(Self::Terminal),
-            _ => Self::Shared,
-        }
-    }
-
-    fn reopen_standard_error() -> Option<Self> {
-        open(Path::new("/proc/self/fd/2"), OFlags::WRONLY).map(Self::Own).ok()
-    }
-
-    fn write(&self, line: &[u8]) -> rustix::io::Result<usize> {
-        rustix::io::retry_on_intr(|| match self {
-            Self::Own(file) => rustix::io::write(file, line),
-            Self::Socket => {
-                rustix::net::send(standard_error(), line, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
-            }
-            Self::Shared => {
-                let error = standard_error();
-                let mut ready = [PollFd::from_borrowed_fd(error, PollFlags::OUT)];
-                match rustix::event::poll(&mut ready, Some(&NOT_WAITING))? {
-                    0 => Err(Errno::AGAIN),
-                    _ => rustix::io::write(error, line),
-                }
-            }
-            Self::Terminal => {
-                let error = standard_error();
-                let flags = rustix::fs::fcntl_getfl(error)?;
-                rustix::fs::fcntl_setfl(error, flags | OFlags::NONBLOCK)?;
-                let written = rustix::io::write(error, line);
-                rustix::fs::fcntl_setfl(error, flags)?;
-                written
-            }
-        })
     }
 }
 
@@ -253,15 +235,21 @@ const fn is_inside_character(byte: u8) -> bool {
     byte & 0b1100_0000 == 0b1000_0000
 }
 
-fn open(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let safely = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags | safely, Mode::from_raw_mode(0o644))
+/// Whether a file ends in the middle of a line, for example because the disk was full.
+fn ends_mid_line(path: &Path) -> bool {
+    let last_byte = || {
+        let size = fs::metadata(path).ok().filter(fs::Metadata::is_file)?.len();
+        let mut byte = [0];
+        File::open(path).ok()?.read_exact_at(&mut byte, size.checked_sub(1)?).ok()?;
+        Some(byte[0])
+    };
+    last_byte().is_some_and(|byte| byte != b'\n')
 }
 
-fn standard_error() -> BorrowedFd<'static> {
-    // The descriptor is always open: Rust opens /dev/null for one that is closed at the start.
-    static STANDARD_ERROR: std::sync::LazyLock<io::Stderr> = std::sync::LazyLock::new(io::stderr);
-    STANDARD_ERROR.as_fd()
+/// A write beyond the limit of file sizes then fails. By default SIGXFSZ would end the process.
+fn ignore_size_limit() {
+    // Fails only if the system has no such signal.
+    _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
 /// Whether standard error is the stream that `JOURNAL_STREAM` names as `device:inode`, both in decimal

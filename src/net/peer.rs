@@ -29,7 +29,24 @@ pub enum Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network([u8; 16]);
 
+/// Where a client comes from: all clients of one origin share what `--rate` gives to new clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The network of a TCP peer.
+    Network(Network),
+    /// The user of a local process, if the system says which.
+    User(Option<u32>),
+}
+
 impl Peer {
+    /// Where the peer comes from.
+    pub fn origin(&self) -> Origin {
+        match *self {
+            Self::Unix { uid, .. } => Origin::User(Some(uid)),
+            _ => self.network().map_or(Origin::User(None), Origin::Network),
+        }
+    }
+
     /// The network of a TCP peer. `None` for unix sockets, which file permissions protect.
     pub fn network(&self) -> Option<Network> {
         let Self::Tcp { address: mut network, .. } = *self else { return None };

@@ -1,7 +1,9 @@
 //! Signals as a source of events for the poll.
 
+use super::process_status::SignalStatus;
 use mio::event::Source;
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use rustix::process::{WaitOptions, getpid, wait};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals as Pipe;
 use std::fmt;
 use std::io;
@@ -28,8 +30,21 @@ impl Signals {
     /// # Errors
     /// Those of sigaction(2) and of making a pipe.
     pub(super) fn new() -> io::Result<Self> {
-        // SIGXFSZ is caught and ignored. By default it would end the process when the log file reaches a limit.
-        Pipe::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT, SIGXFSZ]).map(Self)
+        let mut handled = vec![SIGTERM, SIGHUP, SIGUSR1, SIGCONT];
+        // A shell script ignores SIGINT in the programs that it starts with `&`, so that Ctrl-C ends the script
+        // alone. SIGHUP is caught even if nohup(1) ignores it: it reopens the log, and does not end the server.
+        if !SignalStatus::of_this_process().ignores(SIGINT) {
+            handled.push(SIGINT);
+        }
+        if getpid().is_init() {
+            handled.push(SIGCHLD);
+        }
+        let signals = Pipe::new(handled).map(Self)?;
+        if getpid().is_init() {
+            // Some may have ended before SIGCHLD was caught.
+            reap();
+        }
+        Ok(signals)
     }
 
     /// What to register with the poll.
@@ -44,10 +59,20 @@ impl Signals {
             SIGHUP => Some(Signal::ReopenLog),
             SIGUSR1 => Some(Signal::LogStats),
             SIGCONT => Some(Signal::Continued),
+            SIGCHLD => {
+                reap();
+                None
+            }
             _ => None,
         };
         self.0.pending().filter_map(request).collect()
     }
+}
+
+/// Removes the ended processes from the system's table. The first process of a container inherits all processes
+/// whose parents have ended.
+fn reap() {
+    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
 }
 
 impl fmt::Debug for Signals {

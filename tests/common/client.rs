@@ -1,6 +1,6 @@
 //! A client that sends bytes and waits for lines until a deadline.
 
-use super::{Server, WELCOME, time_limit};
+use super::{Server, WELCOME, eventually, time_limit};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -105,6 +105,20 @@ impl Client {
         }
         stream.set_nonblocking(false).unwrap();
         sent
+    }
+
+    /// Sends until the kernel has taken nothing in many attempts, and returns how much it took. The server must be
+    /// paused.
+    #[track_caller]
+    pub fn send_until_full(&self) -> usize {
+        let lines = format!("{}\n", "x".repeat(999)).repeat(64);
+        let (mut sent, mut refused) = (0, 0);
+        eventually("the kernel takes no more", || {
+            let count = self.send_without_blocking(lines.as_bytes());
+            sent += count;
+            refused = if count == 0 { refused + 1 } else { 0 };
+            (refused == 50).then_some(sent)
+        })
     }
 
     /// Asserts that the next line, without its LF, is `line`.

@@ -1,7 +1,9 @@
 //! Processes of a test: how to start them, signal them and wait for them; and their files and ports.
 
-use super::{Server, eventually, time_limit};
+use super::{Client, Server, eventually, time_limit};
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
@@ -46,6 +48,31 @@ pub fn without_capability(name: &str, command: Command) -> Command {
     without.arg(format!("--bounding-set=-{name}")).arg(format!("--inh-caps=-{name}"));
     without.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null()).stdout(Stdio::null());
     without
+}
+
+/// A pseudo-terminal: the controlling side and the side of the programs.
+#[track_caller]
+pub fn terminal() -> (File, OwnedFd) {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    (screen.into(), rustix::fs::open(&*name, flags, Mode::empty()).unwrap())
+}
+
+/// Returns `command` as a job in the background of a terminal on which `stty tostop` is set: it would be stopped if it
+/// wrote there. Standard input and error are the terminal.
+#[track_caller]
+pub fn in_background(terminal: &OwnedFd, command: &Command) -> Command {
+    let mut shell = Command::new("setsid");
+    // A shell with job control. The job dies with the shell.
+    let script = r#"stty tostop; set -m; setpriv --pdeathsig KILL "$@" & wait"#;
+    shell.args(["--ctty", "sh", "-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.stdin(terminal.try_clone().unwrap()).stderr(terminal.try_clone().unwrap());
+    shell
 }
 
 /// Sends a signal by name.
@@ -139,6 +166,8 @@ pub struct TcpEntry {
     pub state: u8,
     /// Bytes that the peer has not acknowledged.
     pub unsent: u32,
+    /// Bytes that have arrived and that the process has not read.
+    pub unread: u32,
 }
 
 /// Returns the kernel's table of TCP connections over IPv4.
@@ -148,14 +177,32 @@ pub fn tcp_table() -> Vec<TcpEntry> {
     let entry = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
         let port = |field: &str| u16::from_str_radix(field.split_once(':')?.1, 16).ok();
-        Some(TcpEntry {
-            local_port: port(fields.next()?)?,
-            peer_port: port(fields.next()?)?,
-            state: u8::from_str_radix(fields.next()?, 16).ok()?,
-            unsent: u32::from_str_radix(fields.next()?.split_once(':')?.0, 16).ok()?,
-        })
+        let (local_port, peer_port) = (port(fields.next()?)?, port(fields.next()?)?);
+        let state = u8::from_str_radix(fields.next()?, 16).ok()?;
+        let (unsent, unread) = fields.next()?.split_once(':')?;
+        let bytes = |field: &str| u32::from_str_radix(field, 16).ok();
+        Some(TcpEntry { local_port, peer_port, state, unsent: bytes(unsent)?, unread: bytes(unread)? })
     };
     table.lines().filter_map(entry).collect()
+}
+
+/// Asserts that the kernel holds little of a fast sender that the server does not read.
+#[track_caller]
+pub fn expect_little_held(server: &Server, sender: &mut Client, reader: &mut Client) {
+    // While the server reads all of this, the kernel would let the receive buffer grow.
+    let lines = format!("{}\n", "x".repeat(999)).repeat(1000);
+    for _ in 0..20 {
+        sender.send(&lines);
+        assert!(reader.read_bytes(lines.len()) == lines.as_bytes());
+    }
+    server.pause();
+    sender.send_until_full();
+    let [client, here] =
+        [sender.stream().local_addr(), sender.stream().peer_addr()].map(|end| end.unwrap().port());
+    let table = tcp_table();
+    let entry = table.iter().find(|entry| entry.local_port == here && entry.peer_port == client).unwrap();
+    server.resume();
+    assert!((1..=256 * 1024).contains(&entry.unread), "{entry:?}");
 }
 
 /// A temporary folder of one test. Drop removes it.

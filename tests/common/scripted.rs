@@ -300,8 +300,12 @@ impl ScriptedServer {
 
     #[track_caller]
     fn join_as(&mut self, view: View, address: IpAddr) -> ScriptedClient {
+        self.join_as_peer(view, Peer::from(SocketAddr::from((address, 1))))
+    }
+
+    #[track_caller]
+    pub fn join_as_peer(&mut self, view: View, peer: Peer) -> ScriptedClient {
         let socket = ScriptedSocket::default();
-        let peer = Peer::from(SocketAddr::from((address, 1)));
         let register = |_: &mut ScriptedSocket, _| Ok(());
         let id = self.clients.admit(socket.clone(), view, peer, self.now, register).unwrap();
         ScriptedClient { id, socket }
@@ -345,6 +349,12 @@ impl ScriptedServer {
 
     pub fn report_readable(&mut self, client: &ScriptedClient) {
         assert!(self.clients.mark_ready(client.id, true, false, self.now));
+    }
+
+    /// Reports that no more input will arrive.
+    pub fn report_end(&mut self, client: &ScriptedClient) {
+        self.report_readable(client);
+        self.clients.mark_input_end(client.id, self.now);
     }
 
     pub fn report_writable(&mut self, client: &ScriptedClient) {

@@ -139,6 +139,9 @@ impl Endpoint {
     pub(crate) fn deliver_events(&mut self, server: &mut ScriptedServer) {
         let (readable, writable) = std::mem::take(&mut self.events);
         assert!(server.clients.mark_ready(self.scripted.id, readable, writable, server.now));
+        if readable && self.has_ended_input {
+            server.clients.mark_input_end(self.scripted.id, server.now);
+        }
     }
 
     /// It sends the end of its input, once.

@@ -10,8 +10,10 @@ use crate::sender::TICK;
 use crate::side_load::{MAX_CHURN_OPEN, SideOptions};
 use crate::target::Target;
 use hubbub::net::fd_limit;
+use hubbub::util::terminal::stops_writers;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::time::Duration;
 
 /// File descriptors of the program itself, in addition to its connections.
@@ -195,9 +197,14 @@ fn resource_use(usages: &[Option<Usage>; 4]) -> Option<ResourceUse> {
     })
 }
 
-/// Creates a progress bar, which is drawn only if standard error is a terminal.
+/// Creates a progress bar, which is drawn only if standard error is a terminal. In the background of a terminal with
+/// `stty tostop` it would stop the run.
 fn progress_bar(label: &'static str, length: u64) -> ProgressBar {
-    let target = ProgressDrawTarget::stderr_with_hz(PROGRESS_DRAWS_PER_SECOND);
+    let target = if stops_writers(io::stderr()) {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr_with_hz(PROGRESS_DRAWS_PER_SECOND)
+    };
     let bar = ProgressBar::with_draw_target(Some(length), target);
     let style = ProgressStyle::with_template("{msg:10} {wide_bar} {human_pos}/{human_len} {elapsed}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -177,6 +177,26 @@ has() {
     grep -aqF -- "$2" "$1" 2>/dev/null
 }
 
+# skip WHAT WHY: reports a check that this machine cannot do. With CI=true it
+# fails instead: a machine for continuous integration must be able to do all.
+skip() {
+    [[ ${CI-} != true ]] || fail "$1: $2 (CI=true allows no skipped check)"
+    echo "skipped: $1: $2"
+    [[ ! ${HUBBUB_SKIPPED-} ]] || echo "skipped: $1: $2" >>"$HUBBUB_SKIPPED"
+}
+
+# find_unshare OPTION...: sets $unshare to a command that creates namespaces,
+# if necessary in a user namespace. Fails if this user cannot create them, and
+# sets $why.
+find_unshare() {
+    unshare=(unshare "$@")
+    ! "${unshare[@]}" true 2>/dev/null || return 0
+    unshare+=(--user --map-root-user)
+    why=$("${unshare[@]}" true 2>&1) && return 0
+    why="this user cannot create namespaces: $why"
+    return 1
+}
+
 # --- The server
 
 # port_of VIEW LOG: waits until the log names the listener of the view on

@@ -7,7 +7,7 @@ mod common;
 use common::texts::{
     CONNECTION_LOST, LIMIT_TOO_LOW, NO_DESCRIPTOR, NO_MEMORY_FOR_FEED, limit_allows, too_many_from_address,
 };
-use common::{Client, Folder, Server, WELCOME, eventually, run_to_end, with_failing_call};
+use common::{Client, Folder, Server, WELCOME, eventually, has_ipv6, run_to_end, with_failing_call};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -178,6 +178,9 @@ fn c5_too_low_a_descriptor_limit_is_raised_or_reported() {
 
 #[test]
 fn c6_the_limit_per_address_counts_ipv4_clients_of_an_ipv6_listener_as_ipv4() {
+    if !has_ipv6() {
+        return;
+    }
     let server = Server::spawn(after("true", "-l :0 --max-per-ip 1"));
     let port = server.address().port();
     let mut ipv4 = Client::connect(([127, 0, 0, 1], port).into());

@@ -8,6 +8,7 @@
 
 mod client;
 pub mod client_group;
+mod machine;
 mod process;
 pub mod random;
 pub mod scripted;
@@ -16,6 +17,7 @@ pub mod texts;
 pub mod twin;
 
 pub use client::Client;
+pub use machine::*;
 pub use process::*;
 pub use server::{Server, address_in};
 pub use texts::WELCOME;

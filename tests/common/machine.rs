@@ -1,5 +1,6 @@
 //! What a machine may lack. A test that needs it is skipped by name, never silently.
 
+use rustix::process::{Resource, getrlimit};
 use std::fs::OpenOptions;
 use std::io::{Write, stderr};
 use std::net::{Ipv6Addr, TcpListener};
@@ -32,6 +33,19 @@ pub fn has_ipv6() -> bool {
         skip(&format!("no IPv6: cannot listen on [::1]: {error}"));
     }
     found.is_ok()
+}
+
+/// Whether a process may have `count` file descriptors. If not, the calling test is skipped.
+#[track_caller]
+#[must_use]
+pub fn has_descriptors(count: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    if limit < count {
+        skip(&format!(
+            "it needs {count} file descriptors, but the limit is {limit}: raise it with ulimit -Hn"
+        ));
+    }
+    limit >= count
 }
 
 /// How this user may create namespaces: directly, or in a user namespace of their own.

@@ -476,14 +476,14 @@ fn each_fault_of_a_server_is_counted_under_its_kind() {
 }
 
 #[test]
-fn the_deliveries_lost_to_disconnected_clients_are_counted() {
+fn the_deliveries_lost_to_or_from_disconnected_clients_are_counted() {
     // Lines 20 to 59 are lost to the disconnected client, and no other is.
     let options = "--verify -c 3 -s 1 -n 60 --rate 300 --timeout 1";
     let start = || TestServer::start_on_port(Protocol::Lines, Fault::Disconnect);
     let (_, result) = run_json(start(), options);
-    assert_eq!((&result["lost"], &result["lost_to_cut"]), (&40.into(), &40.into()), "{result}");
+    assert_eq!((&result["lost"], &result["lost_by_cut"]), (&40.into(), &40.into()), "{result}");
     let (_, table, _) = run(start(), options);
-    assert!(table.contains("1 client; 40 of the lost deliveries were to them\n"), "{table}");
+    assert!(table.contains("1 client; 40 of the lost deliveries were to or from them\n"), "{table}");
 }
 
 #[test]

@@ -32,6 +32,11 @@ impl Evenness {
         }
     }
 
+    /// Returns how many deliveries of a line of `sender` were counted.
+    pub(crate) fn delivered(&self, sender: usize) -> u64 {
+        self.deliveries[sender].0
+    }
+
     /// Returns the share, 0 to 1, that the slowest of several senders had when the first was complete, or when
     /// sending ended.
     pub(crate) fn result(&self) -> Option<f64> {

@@ -51,8 +51,8 @@ pub(crate) struct Report<'a> {
     pub(crate) latency: &'a Histogram<u64>,
     pub(crate) evenness: Option<f64>,
     pub(crate) faults: Faults,
-    /// Lost deliveries to clients that were disconnected.
-    pub(crate) lost_to_disconnected: u64,
+    /// Lost deliveries to or from clients that were disconnected.
+    pub(crate) lost_by_disconnected: u64,
     pub(crate) disconnected: usize,
     pub(crate) foreign: u64,
     pub(crate) outcomes: Outcomes,
@@ -113,7 +113,7 @@ impl Report<'_> {
             "returned": self.faults.returned,
             "unexpected": self.faults.unexpected,
             "cut": self.disconnected,
-            "lost_to_cut": self.lost_to_disconnected,
+            "lost_by_cut": self.lost_by_disconnected,
             "foreign": self.foreign,
             "server_message": self.server_message,
             "stuck": options.stuck,
@@ -258,9 +258,11 @@ impl Report<'_> {
         let clients = count(self.disconnected as u64, "client", "clients");
         rows.push((
             "disconnected",
-            match self.lost_to_disconnected {
+            match self.lost_by_disconnected {
                 0 => clients,
-                lost => format!("{clients}; {} of the lost deliveries were to them", HumanCount(lost)),
+                lost => {
+                    format!("{clients}; {} of the lost deliveries were to or from them", HumanCount(lost))
+                }
             },
         ));
         rows.extend(self.server_message.as_ref().map(|text| ("server message", text.clone())));

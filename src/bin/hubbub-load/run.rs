@@ -76,7 +76,7 @@ pub(crate) fn run(
         latency: recorder.latency(),
         evenness: recorder.evenness(),
         faults,
-        lost_to_disconnected: recorder.lost_to_gone(),
+        lost_by_disconnected: recorder.lost_by_gone(),
         disconnected: clients.disconnected(),
         foreign: recorder.foreign(),
         outcomes: clients.side_load.outcomes(),

@@ -49,6 +49,26 @@ plain_arguments() {
 [[ $deadline =~ ^[1-9][0-9]{0,5}$ ]] ||
     usage_error "HUBBUB_DEADLINE \"$deadline\": must be a number of seconds from 1 to 999999"
 
+# --- The build
+
+# without_paths CARGO...: runs cargo so that the programs contain other paths
+# instead of those of this machine.
+without_paths() {
+    local flags=() part=$'\x1f'
+    read -ra flags <<<"${RUSTFLAGS-}"
+    flags+=(
+        "--remap-path-prefix=$(rustc --print sysroot)=/rust"
+        "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+        "--remap-path-prefix=$root=/hubbub"
+        "--remap-path-prefix=$(realpath -m "$target")=/hubbub/target"
+    )
+    # Unlike RUSTFLAGS, this variable may have paths with blanks in it.
+    CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS:+$CARGO_ENCODED_RUSTFLAGS$part}$(
+        IFS=$part
+        echo "${flags[*]}"
+    ) "$@"
+}
+
 # --- Programs that the scripts need
 
 # Debian's package of a program, if its name differs.

@@ -49,6 +49,26 @@ plain_arguments() {
 [[ $deadline =~ ^[1-9][0-9]{0,5}$ ]] ||
     usage_error "HUBBUB_DEADLINE \"$deadline\": must be a number of seconds from 1 to 999999"
 
+# --- The build
+
+# without_paths CARGO...: runs cargo so that the programs contain other paths
+# instead of those of this machine.
+without_paths() {
+    local flags=() part=$'\x1f'
+    read -ra flags <<<"${RUSTFLAGS-}"
+    flags+=(
+        "--remap-path-prefix=$(rustc --print sysroot)=/rust"
+        "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+        "--remap-path-prefix=$root=/hubbub"
+        "--remap-path-prefix=$(realpath -m "$target")=/hubbub/target"
+    )
+    # Unlike RUSTFLAGS, this variable may have paths with blanks in it.
+    CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS:+$CARGO_ENCODED_RUSTFLAGS$part}$(
+        IFS=$part
+        echo "${flags[*]}"
+    ) "$@"
+}
+
 # --- Programs that the scripts need
 
 # Debian's package of a program, if its name differs.
@@ -175,6 +195,24 @@ must() {
 # has FILE TEXT: the file contains the text.
 has() {
     grep -aqF -- "$2" "$1" 2>/dev/null
+}
+
+# skip WHAT WHY: reports a check that this machine cannot do.
+skip() {
+    echo "skipped: $1: $2"
+    [[ ! ${HUBBUB_SKIPPED-} ]] || echo "skipped: $1: $2" >>"$HUBBUB_SKIPPED"
+}
+
+# find_unshare OPTION...: sets $unshare to a command that creates namespaces,
+# if necessary in a user namespace. Fails if this user cannot create them, and
+# sets $why.
+find_unshare() {
+    unshare=(unshare "$@")
+    ! "${unshare[@]}" true 2>/dev/null || return 0
+    unshare+=(--user --map-root-user)
+    why=$("${unshare[@]}" true 2>&1) && return 0
+    why="this user cannot create namespaces: $why"
+    return 1
 }
 
 # --- The server

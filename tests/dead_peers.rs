@@ -1,14 +1,14 @@
 //! Peers that vanish: the server and a client on two hosts, whose link goes down.
 //!
-//! The hosts are network namespaces. Root may create them, other users in a user namespace of their own.
+//! The hosts are network namespaces.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod common;
 
-use common::{Server, WELCOME};
+use common::{Namespaces, Server, WELCOME};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 const NEAR: &str = "10.77.0.1";
 const FAR: &str = "10.77.0.2";
@@ -16,11 +16,14 @@ const FAR: &str = "10.77.0.2";
 /// The server on the near host, linked to the far host.
 struct Hosts {
     server: Server,
+    namespaces: Namespaces,
 }
 
 impl Hosts {
+    /// Starts the server with `options`. If this machine cannot have such hosts, the calling test is skipped.
     #[track_caller]
-    fn start(options: &str) -> Self {
+    fn start(options: &str) -> Option<Self> {
+        let namespaces = Namespaces::try_new(&["--net", "--mount"])?;
         let script = format!(
             "mount -t tmpfs none /run && ip netns add far && \
              ip link add near type veth peer name far netns far && \
@@ -28,24 +31,15 @@ impl Hosts {
              ip -n far addr add {FAR}/24 dev far && ip -n far link set far up && \
              exec \"$0\" -l {NEAR}:0 {options}"
         );
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--mount"]).args(owner(&["--user", "--map-root-user"]));
+        let mut command = namespaces.unshare();
         command.args(["sh", "-c", &script, env!("CARGO_BIN_EXE_hubbub")]);
-        Self { server: Server::spawn(command) }
-    }
-
-    /// Returns a command that runs on the near host.
-    fn near(&self) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.server.pid())).args(["--net", "--mount"]);
-        command.args(owner(&["--user", "--preserve-credentials"]));
-        command
+        Some(Self { server: Server::spawn(command), namespaces })
     }
 
     /// Joins a client on the far or on the near host.
     #[track_caller]
     fn join(&self, is_far: bool) -> SocatClient {
-        let mut command = self.near();
+        let mut command = self.namespaces.enter(self.server.pid());
         if is_far {
             command.args(["ip", "netns", "exec", "far"]);
         }
@@ -60,7 +54,7 @@ impl Hosts {
     /// Takes the link between the hosts down.
     #[track_caller]
     fn take_link_down(&self) {
-        let mut command = self.near();
+        let mut command = self.namespaces.enter(self.server.pid());
         command.args(["ip", "-n", "far", "link", "set", "far", "down"]);
         assert!(command.status().unwrap().success(), "{command:?}");
     }
@@ -72,11 +66,6 @@ impl Hosts {
         assert!(lost.contains(&format!(" {FAR}:")), "{lost}");
         assert!(lost.ends_with(&format!(", {others} online")), "{lost}");
     }
-}
-
-/// Returns `options`, which create a user namespace, unless the user is root.
-fn owner<'a>(options: &'a [&'a str]) -> &'a [&'a str] {
-    if rustix::process::geteuid().is_root() { &[] } else { options }
 }
 
 /// A client in another process, which can run on the far host.
@@ -108,7 +97,7 @@ impl Drop for SocatClient {
 
 #[test]
 fn b15_keepalive_disconnects_a_silent_peer_whose_host_is_gone() {
-    let mut hosts = Hosts::start("--dead-after 7");
+    let Some(mut hosts) = Hosts::start("--dead-after 7") else { return };
     let (_far, mut one, mut two) = (hosts.join(true), hosts.join(false), hosts.join(false));
     hosts.take_link_down();
     hosts.expect_far_client_lost(2);
@@ -119,7 +108,7 @@ fn b15_keepalive_disconnects_a_silent_peer_whose_host_is_gone() {
 #[test]
 fn b16_a_peer_with_pending_output_whose_host_is_gone_is_disconnected_sooner() {
     // Keepalive starts only after 20 s, the default time limit of a test.
-    let mut hosts = Hosts::start("--dead-after 35");
+    let Some(mut hosts) = Hosts::start("--dead-after 35") else { return };
     let (mut far, mut one, mut two) = (hosts.join(true), hosts.join(false), hosts.join(false));
     one.send("before");
     far.expect_line("before");

@@ -5,9 +5,8 @@
 mod common;
 
 use common::texts::{IN_USE, given_twice, includes, is_included};
-use common::{Client, Folder, Server, program, run, traced};
+use common::{Client, Folder, Namespaces, Server, has_ipv6, program, run, traced};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::process::Command;
 
 const ALL_IPV4: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
@@ -35,6 +34,9 @@ fn refusal(addresses: &[&str], port: u16) -> String {
 
 #[test]
 fn all_interfaces_of_ipv4_and_all_of_ipv6_can_share_a_port_in_either_order() {
+    if !has_ipv6() {
+        return;
+    }
     for addresses in [["0.0.0.0:P", "named:[::]:P"], ["named:[::]:P", "0.0.0.0:P"]] {
         let port = free_port();
         let arguments = listen_on(&addresses, port);
@@ -58,6 +60,9 @@ fn all_interfaces_of_ipv4_and_all_of_ipv6_can_share_a_port_in_either_order() {
 
 #[test]
 fn of_two_addresses_that_overlap_the_error_says_which_one_includes_the_other() {
+    if !has_ipv6() {
+        return;
+    }
     for (addresses, expected) in [
         ([":P", "127.0.0.1:P"], is_included("127.0.0.1:P", "[::]:P")),
         (["127.0.0.1:P", ":P"], includes("[::]:P", "127.0.0.1:P")),
@@ -78,6 +83,9 @@ fn of_two_addresses_that_overlap_the_error_says_which_one_includes_the_other() {
 
 #[test]
 fn d7_the_error_names_the_address_that_another_process_has_taken() {
+    if !has_ipv6() {
+        return;
+    }
     for (taken, addresses, blamed) in [
         ((ALL_IPV4, 0).into(), ["P"], "0.0.0.0:P"),
         ((ALL_IPV4, 0).into(), ["[::]:P"], "0.0.0.0:P"),
@@ -99,6 +107,9 @@ const RESOLVER: [&str; 6] = ["nsswitch.conf", "resolv.conf", "/etc/hosts", "nscd
 
 #[test]
 fn it_listens_on_all_interfaces_an_ip_address_and_localhost_without_asking_a_resolver() {
+    if !has_ipv6() {
+        return;
+    }
     let folder = Folder::new("no-resolver");
     for address in [":0", "0.0.0.0:0", "localhost:0", "[::1]:0", "127.0.0.1:0"] {
         let calls = ["-e", "trace=openat,connect,sendto"];
@@ -123,16 +134,13 @@ fn before_it_asks_for_a_host_name_it_says_so() {
     assert!(lines[1].starts_with(start), "{error}");
 }
 
-/// Runs the server in a network of its own, which `setup` prepares.
-fn in_network(setup: &str, address: &str) -> Server {
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--pid", "--fork", "--kill-child"]);
-    if !rustix::process::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
+/// Runs the server in a network of its own, which `setup` prepares. `None` if this machine cannot.
+#[track_caller]
+fn in_network(setup: &str, address: &str) -> Option<Server> {
+    let mut command = Namespaces::try_new(&["--net", "--pid", "--fork", "--kill-child"])?.unshare();
     let script = format!("ip link set lo up && {setup} exec \"$0\" -l {address}");
     command.args(["sh", "-c", &script, env!("CARGO_BIN_EXE_hubbub")]);
-    Server::spawn(command)
+    Some(Server::spawn(command))
 }
 
 #[test]
@@ -149,7 +157,7 @@ fn on_all_interfaces_the_log_shows_addresses_that_others_can_reach_and_never_a_l
         ("[::]:7000", "other machines can use 198.51.100.7:7000 (lan), [2001:db8::7]:7000 (lan)"),
         ("0.0.0.0:7000", "other machines can use 198.51.100.7:7000 (lan)"),
     ] {
-        let mut server = in_network(setup, address);
+        let Some(mut server) = in_network(setup, address) else { return };
         let line = server.wait_for_log("other machines");
         assert!(line.ends_with(expected), "{address}: {line}");
         server.assert_not_logged("127.");

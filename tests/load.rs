@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod common;
+#[path = "load/ending.rs"]
+mod ending;
+#[path = "load/peers.rs"]
+mod peers;
 
 use common::{Folder, Port, Server, in_background, run_to_end, terminal, wait_for_end};
 use serde_json::Value;
@@ -287,7 +291,7 @@ fn every_line_arrives_and_the_table_has_one_aligned_row_for_each_result() {
     for (label, value) in [
         ("load", "8 clients, 3 senders, 500 lines of 64 bytes"),
         ("connected", "8 connections in "),
-        ("deliveries", "3500 in "),
+        ("deliveries", "3,500 in "),
         ("latency", "p50 "),
         ("evenness", "slowest sender at "),
         ("lost", "0 deliveries"),
@@ -330,6 +334,10 @@ fn if_all_clients_send_verify_adds_a_client_that_only_receives() {
         [("--verify -c 5 -s 5 -n 100", 500, 6), ("--verify -c 1 -n 100", 100, 2)]
     {
         assert_eq!(expect_fine(server.address(), options, deliveries)["clients"], clients);
+        let (_, table, _) = run(server.address(), options);
+        let load =
+            format!("{clients} clients (one added, because --verify needs a client that sends nothing), ");
+        assert!(table.starts_with(&format!("{:<14}  {load}", "load")), "{table}");
     }
 }
 
@@ -469,6 +477,17 @@ fn each_fault_of_a_server_is_counted_under_its_kind() {
 }
 
 #[test]
+fn the_deliveries_lost_to_or_from_disconnected_clients_are_counted() {
+    // Lines 20 to 59 are lost to the disconnected client, and no other is.
+    let options = "--verify -c 3 -s 1 -n 60 --rate 300 --timeout 1";
+    let start = || TestServer::start_on_port(Protocol::Lines, Fault::Disconnect);
+    let (_, result) = run_json(start(), options);
+    assert_eq!((&result["lost"], &result["lost_by_cut"]), (&40.into(), &40.into()), "{result}");
+    let (_, table, _) = run(start(), options);
+    assert!(table.contains("1 client; 40 of the lost deliveries were to or from them\n"), "{table}");
+}
+
+#[test]
 fn a_torn_copy_of_a_line_is_unexpected_unless_others_may_talk() {
     for (options, unexpected) in [("", 1), (" --others", 0)] {
         let address = TestServer::start_on_port(Protocol::Lines, Fault::Tear);
@@ -586,7 +605,7 @@ fn a_wrong_command_line_is_reported_in_one_line() {
 fn the_help_and_the_version_are_printed() {
     let (status, help, errors) = run("", "--help");
     assert_eq!((status, &errors[..]), (Some(0), ""));
-    assert!(help.contains("\nUsage: hubbub-load [OPTIONS] [ADDR]\n"), "{help}");
+    assert!(help.contains("\nUsage: hubbub-load [OPTIONS] [ADDR | HOST PORT]\n"), "{help}");
     let version = format!("hubbub-load {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run("", "--version"), (Some(0), version, String::new()));
 }

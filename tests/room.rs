@@ -3,7 +3,7 @@
 mod common;
 
 use common::texts::room_full;
-use common::{Client, Server, WELCOME, address_in, stop_at_once};
+use common::{Client, Server, WELCOME, address_in, has_ipv6, stop_at_once};
 use std::process::Command;
 
 #[test]
@@ -86,6 +86,9 @@ fn with_flush_after_a_client_without_line_ends_can_send() {
 
 #[test]
 fn several_listeners_lead_to_the_same_room() {
+    if !has_ipv6() {
+        return;
+    }
     let mut server = Server::start(&["-l", "[::1]:0", "-l", "plain:127.0.0.1:0"]);
     let mut clients = vec![Client::join(&server)];
     for place in ["listening on [::1]:", "listening on 127.0.0.1:"] {

@@ -6,7 +6,7 @@
 mod common;
 
 use common::texts::given_twice;
-use common::{Client, Folder, Server, WELCOME, expect_little_held, program, run_to_end, time_limit};
+use common::{Client, Folder, Server, WELCOME, expect_little_held, program, run_to_end, skip, time_limit};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -303,7 +303,10 @@ const MPTCP: i32 = 262;
 
 #[test]
 fn an_inherited_socket_without_an_option_is_one_warning() {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::from(MPTCP))).unwrap();
+    let socket = match Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::from(MPTCP))) {
+        Ok(socket) => socket,
+        Err(error) => return skip(&format!("no Multipath TCP: {error}")),
+    };
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(1).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();

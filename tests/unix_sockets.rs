@@ -77,7 +77,7 @@ fn the_file_has_the_mode_of_the_option_and_is_removed_at_the_stop() {
     let folder = Folder::new("unix-mode");
     let path = folder.path("room");
     for (options, expected) in
-        [(&[][..], 0o660), (&["--unix-mode", "0600"], 0o600), (&["--unix-mode=7"], 0o007)]
+        [(&[][..], 0o660), (&["--unix-mode", "0600"], 0o600), (&["--unix-mode=607"], 0o607)]
     {
         let server = start(&path, options);
         assert!(fs::metadata(&path).unwrap().file_type().is_socket());

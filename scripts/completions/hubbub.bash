@@ -60,7 +60,7 @@ _hubbub_offer_values() {
     --welcome | --history | --max-clients | --max-per-ip | --max-line | --rate | --stall-timeout) ;;
     --idle-timeout | --dead-after | --flush-after | --report-every) ;;
     --send | --count | --timeout | --nick) ;;
-    --clients | --senders | --lines | --bytes | --window | --stuck | --slow | --churn | --idle) ;;
+    --clients | --senders | --lines | --bytes | --window | --stuck | --slow | --churn | --idle | --duration) ;;
     *) return 1 ;;
     esac
     return 0
@@ -96,7 +96,7 @@ _hubbub_offer_options() {
         ;;
     hubbub-load)
         options='-c --clients -s --senders -n --lines -b --bytes --rate --window --stuck --slow --churn
-            --idle --timeout --verify --others --protocol --pid --json --i-own-this-host'
+            --idle --duration --timeout --verify --others --protocol --pid --json --i-own-this-host'
         ;;
     esac
     _hubbub_offer $options -h --help -V --version

@@ -57,6 +57,11 @@ impl Client {
         &mut self.output
     }
 
+    /// Whether output is still to be sent.
+    pub(crate) const fn has_output(&self) -> bool {
+        self.is_connected() && !self.output.is_empty()
+    }
+
     /// Sends as much output as the socket takes; returns whether all is sent.
     pub(crate) fn flush(&mut self) -> bool {
         while self.is_connected() && self.sent < self.output.len() {
@@ -89,7 +94,8 @@ impl Client {
 
     /// Passes each message in `input` to `on_message`, replies to pings, and keeps an incomplete message.
     ///
-    /// An incomplete message of `capacity` bytes or more is dropped: the load sends no message that long.
+    /// An incomplete message of `capacity` bytes or more is dropped: the load sends no message that long. While so much
+    /// output is pending, pings get no reply: the server does not read.
     pub(crate) fn decode(
         &mut self,
         mut input: &[u8],
@@ -98,7 +104,9 @@ impl Client {
         mut on_message: impl FnMut(Received<'_>),
     ) {
         while let Some(message) = protocol.decode(&mut input) {
-            if let Received::Ping(reply) = message {
+            if let Received::Ping(reply) = message
+                && self.output.len() < capacity
+            {
                 self.output.extend_from_slice(reply);
             }
             on_message(message);
@@ -107,5 +115,22 @@ impl Client {
         if input.len() < capacity {
             self.partial.extend_from_slice(input);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_of_a_server_that_does_not_read_get_replies_up_to_a_limit() {
+        let (stream, _server) = mio::net::UnixStream::pair().expect("a pair of sockets");
+        let mut client = Client::new(PlainStream::new(stream), b"");
+        client.state = State::Joined;
+        let (pings, mut pings_seen) = (b"PING\r\n".repeat(100), 0);
+        for _ in 0..1000 {
+            client.decode(&pings, Protocol::Nats, 6000, |_| pings_seen += 1);
+        }
+        assert_eq!((pings_seen, client.output().len()), (100_000, 6000));
     }
 }

@@ -9,6 +9,7 @@ use crate::side_load::{SideLoad, SideOptions};
 use crate::target::{self, Target};
 use hubbub::util::os_error;
 use hubbub::wire::escape;
+use hubbub::wire::view::View;
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 use std::io::ErrorKind;
@@ -148,8 +149,11 @@ impl Clients {
         self.greets.get_or_insert(false);
         let probe = self.recorder.probe();
         for client in self.clients.iter_mut().take(2) {
-            client.output().extend_from_slice(&probe);
-            client.flush();
+            // A server that does not read must not cost memory.
+            if !client.has_output() {
+                client.output().extend_from_slice(&probe);
+                client.flush();
+            }
         }
         true
     }
@@ -159,9 +163,25 @@ impl Clients {
         self.plan.start(self.now());
     }
 
+    /// Ends sending early: only what was sent has to arrive.
+    pub(crate) fn stop_sending(&mut self) {
+        self.plan.stop();
+        self.recorder.stop_sending();
+    }
+
     /// Returns how many lines were sent.
     pub(crate) const fn sent(&self) -> u32 {
         self.plan.sent()
+    }
+
+    /// Whether sending has ended, and no client waits until the server reads.
+    pub(crate) fn have_sent_all(&self) -> bool {
+        self.plan.is_complete() && !self.clients.iter().any(Client::has_output)
+    }
+
+    /// Returns the view of the listener, if it is not the plain view.
+    pub(crate) const fn wrong_view(&self) -> Option<View> {
+        self.recorder.wrong_view()
     }
 
     /// Runs one turn of the loop, which waits for `wait` at most: handles the events, then sends what is due.

@@ -24,7 +24,21 @@ impl Evenness {
         }
     }
 
-    /// Returns the share, 0 to 1, that the slowest of several senders had when the first was complete.
+    /// Sending ends early: compares the slowest sender with the fastest, if none is complete.
+    pub(crate) fn stop(&mut self) {
+        let all = || self.deliveries.iter().map(|&(done, _)| done);
+        if let (None, Some(least), Some(most @ 1..)) = (self.result, all().min(), all().max()) {
+            self.result = Some(least as f64 / most as f64);
+        }
+    }
+
+    /// Returns how many deliveries of a line of `sender` were counted.
+    pub(crate) fn delivered(&self, sender: usize) -> u64 {
+        self.deliveries[sender].0
+    }
+
+    /// Returns the share, 0 to 1, that the slowest of several senders had when the first was complete, or when
+    /// sending ended.
     pub(crate) fn result(&self) -> Option<f64> {
         self.result.filter(|_| self.deliveries.len() > 1)
     }
@@ -41,6 +55,18 @@ mod tests {
             evenness.record(sender);
             assert_eq!(evenness.result(), result);
         }
+    }
+
+    #[test]
+    fn when_sending_ends_early_the_slowest_sender_is_compared_with_the_fastest() {
+        let mut evenness = Evenness::new([4, 4]);
+        evenness.stop();
+        assert_eq!(evenness.result(), None, "without a delivery");
+        for sender in [0, 1, 0, 0] {
+            evenness.record(sender);
+        }
+        evenness.stop();
+        assert_eq!(evenness.result(), Some(1.0 / 3.0));
     }
 
     #[test]

@@ -12,9 +12,13 @@ mod check;
 mod client;
 mod clients;
 mod evenness;
+mod greeting;
+mod interrupt;
 mod line;
 mod options;
+mod per_line;
 mod process;
+mod progress;
 mod protocol;
 mod recorder;
 mod report;
@@ -27,6 +31,7 @@ mod target;
 
 use hubbub::cli::args;
 use hubbub::util::os_error;
+use interrupt::Interrupt;
 use options::{Invocation, Options};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -52,16 +57,22 @@ fn main() -> ExitCode {
         Ok(target) => target,
         Err((why, status)) => return fail(&why, status),
     };
-    match load(&options, target) {
+    let interrupt = match Interrupt::catch() {
+        Ok(interrupt) => interrupt,
+        Err(error) => return fail(&format!("cannot handle signals: {}", os_error::text(&error)), FAILED),
+    };
+    let status = match load(&options, target, &interrupt) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
         Err(why) => fail(&why, FAILED),
-    }
+    };
+    interrupt.end_by_signal();
+    status
 }
 
 /// Runs the load and prints the result; returns whether all is fine.
-fn load(options: &Options, target: Target) -> Result<bool, String> {
-    run::run(options, target, |report| {
+fn load(options: &Options, target: Target, interrupt: &Interrupt) -> Result<bool, String> {
+    run::run(options, target, interrupt, |report| {
         let text = if options.json { format!("{}\n", report.json()) } else { report.to_string() };
         print(&text)
     })

@@ -3,7 +3,7 @@
 use crate::line::LineTemplate;
 use crate::protocol::Protocol;
 use getopts::{Matches, Options as Parser};
-use hubbub::cli::address::Address;
+use hubbub::cli::address::{Address, PLAIN_PORT};
 use hubbub::cli::args::{self, A_MILLISECOND, A_YEAR, parse_count, parse_seconds, value};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -32,8 +32,13 @@ pub(crate) enum Invocation {
 pub(crate) struct Options {
     pub(crate) address: Address,
     pub(crate) clients: usize,
+    /// Clients that `--verify` adds to those of `--clients`; they are counted there.
+    pub(crate) added: usize,
     pub(crate) senders: usize,
+    /// The most lines to send.
     pub(crate) lines: u32,
+    /// How long to send, if that is limited.
+    pub(crate) duration: Option<Duration>,
     pub(crate) bytes: usize,
     /// Lines per second; 0 = as fast as possible.
     pub(crate) rate: u32,
@@ -59,7 +64,7 @@ pub(crate) struct Options {
 /// # Errors
 /// One line that says what is wrong.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
-    let matches = parser().parse(args::texts(arguments)?).map_err(|fail| fail.to_string())?;
+    let matches = args::parse_options(&parser(), arguments)?;
     if matches.opt_present("help") {
         return Ok(Invocation::Print(help()));
     }
@@ -75,7 +80,8 @@ fn parser() -> Parser {
     parser.optopt("s", "senders", "", "N");
     parser.optopt("n", "lines", "", "N");
     parser.optopt("b", "bytes", "", "N");
-    for name in ["rate", "window", "stuck", "slow", "churn", "idle", "timeout", "protocol", "pid"] {
+    for name in ["rate", "window", "stuck", "slow", "churn", "idle", "timeout", "protocol", "pid", "duration"]
+    {
         parser.optopt("", name, "", "VALUE");
     }
     for name in ["verify", "others", "json", "i-own-this-host"] {
@@ -93,7 +99,7 @@ fn help() -> String {
 Measures a chat server under load and checks that every client receives every
 line of the other clients.
 
-Usage: hubbub-load [OPTIONS] [ADDR]
+Usage: hubbub-load [OPTIONS] [ADDR | HOST PORT]
 
 ADDR is HOST:PORT, HOST, PORT, [IPV6]:PORT or unix:PATH. The default is
 {address}. With hubbub, it must be a listener in the plain view.
@@ -102,6 +108,8 @@ Options (default values in brackets):
   -c, --clients N       connections that receive every line [{CLIENTS}]
   -s, --senders N       clients that also send [{SENDERS}, or all if there are fewer]
   -n, --lines N         lines to send in total [{LINES}]
+      --duration SECS   send for SECS seconds; without --lines, as many lines as
+                        possible or as --rate says
   -b, --bytes N         bytes of each line, including the line end [{BYTES}]
       --rate N          lines per second in total, 0 = as fast as possible; with
                         a rate, latency counts from the time when the line
@@ -129,7 +137,8 @@ Options (default values in brackets):
   -V, --version         print the version
 
 Exit status: 0 = every line arrived, 1 = something was lost or wrong,
-2 = wrong command line.
+2 = wrong command line. Ctrl-C stops sending and prints the results so far; the
+program then ends by that signal. A second Ctrl-C ends it at once.
 
 Try it: start hubbub, then run 'hubbub-load --verify' in another terminal.
 "
@@ -137,13 +146,7 @@ Try it: start hubbub, then run 'hubbub-load --verify' in another terminal.
 }
 
 fn options(matches: &Matches) -> Result<Options, String> {
-    if let Some(extra) = matches.free.get(1) {
-        return Err(format!("unexpected argument \"{extra}\": give at most one ADDR"));
-    }
-    let address = match matches.free.first() {
-        Some(text) => Address::parse(text).map_err(|why| format!("ADDR \"{text}\": {why}"))?,
-        None => Address::default(),
-    };
+    let address = Address::from_arguments(&matches.free, PLAIN_PORT)?.unwrap_or_default();
     let count = |name, least, most| value(matches, name, |text| parse_count(text, least, most));
     let number = |name| Ok::<_, String>(count(name, 0, MAX_LINES)?.unwrap_or(0) as u32);
     let seconds = |name, least| value(matches, name, |text| parse_seconds(text, least..=A_YEAR));
@@ -155,15 +158,18 @@ fn options(matches: &Matches) -> Result<Options, String> {
             "--senders \"{senders}\": there are only {clients} clients: add --clients {senders}"
         ));
     }
-    if verify && senders == clients {
-        // The order check needs a client that sends nothing: only that one receives every line.
-        clients += 1;
-    }
+    // The order check needs a client that sends nothing: only that one receives every line.
+    let added = usize::from(verify && senders == clients);
+    clients += added;
+    let duration = seconds("duration", A_MILLISECOND)?;
+    let lines = count("lines", 0, MAX_LINES)?;
     Ok(Options {
         address,
         clients,
+        added,
         senders,
-        lines: count("lines", 0, MAX_LINES)?.unwrap_or(LINES) as u32,
+        lines: lines.unwrap_or(if duration.is_some() { MAX_LINES } else { LINES }) as u32,
+        duration,
         bytes: count("bytes", LineTemplate::MIN_BYTES, MAX_BYTES)?.unwrap_or(BYTES),
         rate: number("rate")?,
         window: number("window")?,

@@ -2,10 +2,13 @@
 
 use crate::check::{OrderCheck, Verdict};
 use crate::evenness::Evenness;
+use crate::greeting;
 use crate::line::{LineKind, LineTemplate};
+use crate::per_line::PerLine;
 use crate::protocol::Protocol;
 use crate::slowest_reader::SlowestReader;
 use hdrhistogram::Histogram;
+use hubbub::wire::view::View;
 use std::time::Duration;
 
 /// The limit of the histogram: a longer latency counts as this long.
@@ -19,6 +22,7 @@ pub(crate) struct Workload {
     /// Clients that receive every line. The first `senders` of them also send.
     pub(crate) readers: usize,
     pub(crate) senders: usize,
+    /// The most lines to send.
     pub(crate) lines: u32,
     pub(crate) bytes: usize,
     pub(crate) verify: bool,
@@ -28,13 +32,13 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// Returns how many lines `reader` has to receive: all but its own.
+    /// Returns how many lines `reader` has to receive if all are sent: all but its own.
     fn expected_by(&self, reader: usize) -> u32 {
-        self.lines - self.sent_by(reader)
+        self.lines - self.planned_by(reader)
     }
 
-    /// Returns how many lines `client` sends.
-    fn sent_by(&self, client: usize) -> u32 {
+    /// Returns how many lines `client` has to send.
+    fn planned_by(&self, client: usize) -> u32 {
         let senders = self.senders as u32;
         let lines = (self.lines + senders).saturating_sub(1 + client as u32) / senders;
         if client < self.senders { lines } else { 0 }
@@ -42,7 +46,7 @@ impl Workload {
 
     /// Returns how many deliveries the lines of `client` need.
     fn deliveries_of(&self, client: usize) -> u64 {
-        u64::from(self.sent_by(client)) * (self.readers as u64 - 1)
+        u64::from(self.planned_by(client)) * (self.readers as u64 - 1)
     }
 }
 
@@ -66,20 +70,31 @@ pub(crate) struct Recorder {
     template: LineTemplate,
     check: Option<OrderCheck>,
     /// When each line was sent, in nanoseconds since the start.
-    sent_at: Vec<u64>,
+    sent_at: PerLine<u64>,
+    /// Lines that each sender has sent.
+    sent_by: Vec<u32>,
+    is_sending_stopped: bool,
+    /// Deliveries that there have to be.
+    expected: u64,
     /// Lines that each reader still has to receive.
     missing: Vec<u32>,
-    /// Readers that still have to receive a line.
+    /// Connected readers that still have to receive a line.
     incomplete: usize,
+    /// Readers that were disconnected.
+    gone: Vec<bool>,
     slowest_reader: SlowestReader,
     evenness: Evenness,
     faults: Faults,
     foreign: u64,
-    /// Readers that received a line from outside this run: their greeting.
-    greeted: Vec<bool>,
+    /// Lines from outside this run that each reader has received.
+    foreign_lines: Vec<usize>,
+    /// The view of the listener, if it is not the plain view.
+    wrong_view: Option<View>,
     /// The first notice of the server.
     notice: Option<Vec<u8>>,
     deliveries: u64,
+    /// Deliveries that nobody waits for any more, because the run was interrupted.
+    in_flight: u64,
     latency: Histogram<u64>,
     is_stopped: bool,
 }
@@ -88,25 +103,30 @@ impl Recorder {
     /// Creates an empty record of the run with number `run`.
     ///
     /// # Errors
-    /// There is not enough memory for the send times of all lines.
+    /// A histogram cannot be created.
     pub(crate) fn new(workload: Workload, run: u16) -> Result<Self, String> {
         let Workload { readers, senders, bytes, verify, .. } = workload;
-        let lines = workload.lines as usize;
         let missing = (0..readers).map(|reader| workload.expected_by(reader)).collect::<Vec<_>>();
         let max_latency = u64::try_from(MAX_LATENCY.as_nanos()).unwrap_or(u64::MAX);
         Ok(Self {
             template: LineTemplate::new(run, bytes),
-            check: verify.then(|| OrderCheck::new(readers, senders, lines, senders)),
-            sent_at: zeros(lines)?,
+            check: verify.then(|| OrderCheck::new(readers, senders, senders)),
+            sent_at: PerLine::new(),
+            sent_by: vec![0; senders],
+            is_sending_stopped: false,
+            expected: missing.iter().copied().map(u64::from).sum(),
             incomplete: missing.iter().filter(|&&missing| missing > 0).count(),
             missing,
+            gone: vec![false; readers],
             slowest_reader: SlowestReader::new(readers),
             evenness: Evenness::new((0..senders).map(|sender| workload.deliveries_of(sender))),
             faults: Faults::default(),
             foreign: 0,
-            greeted: vec![false; readers],
+            foreign_lines: vec![0; readers],
+            wrong_view: None,
             notice: None,
             deliveries: 0,
+            in_flight: 0,
             latency: Histogram::new_with_max(max_latency, LATENCY_DIGITS)
                 .map_err(|error| error.to_string())?,
             is_stopped: false,
@@ -121,8 +141,9 @@ impl Recorder {
 
     /// Appends the message that sends line `number`, and records that it was due at `due` after the start.
     pub(crate) fn write_line(&mut self, number: u32, due: Duration, out: &mut Vec<u8>) {
-        self.sent_at[number as usize] = nanos(due);
+        self.sent_at.set(number, nanos(due));
         let sender = (number as usize % self.workload.senders) as u16;
+        self.sent_by[usize::from(sender)] += 1;
         self.slowest_reader.advance(usize::from(sender));
         let length = self.workload.bytes - 1;
         self.workload.protocol.encode(length, out, |out| self.template.write(sender, number, out));
@@ -146,7 +167,7 @@ impl Recorder {
             LineKind::Foreign => return self.receive_foreign(reader, line),
             LineKind::Ours { sender, number } => (sender, number),
         };
-        if number >= self.workload.lines || number as usize % self.workload.senders != usize::from(sender) {
+        if !self.was_sent(sender, number) {
             self.faults.corrupted += 1;
             return;
         }
@@ -173,12 +194,24 @@ impl Recorder {
         self.deliveries += 1;
         self.slowest_reader.advance(reader);
         self.evenness.record(usize::from(sender));
-        self.latency.saturating_record(nanos(now).saturating_sub(self.sent_at[number as usize]));
+        self.latency.saturating_record(nanos(now).saturating_sub(self.sent_at.get(number)));
+    }
+
+    /// Whether `sender` has sent line `number`: sender n of N sends the lines n, n + N, n + 2 N and so on.
+    fn was_sent(&self, sender: u16, number: u32) -> bool {
+        let (sender, number, senders) = (usize::from(sender), number as usize, self.workload.senders);
+        number % senders == sender && number / senders < self.sent_by[sender] as usize
     }
 
     fn receive_foreign(&mut self, reader: usize, line: &[u8]) {
         self.foreign += 1;
-        let is_greeting = !std::mem::replace(&mut self.greeted[reader], true);
+        let position = self.foreign_lines[reader];
+        self.foreign_lines[reader] += 1;
+        if self.workload.protocol == Protocol::Lines && self.wrong_view.is_none() {
+            self.wrong_view =
+                greeting::view(line, position, |text| self.template.parse(text) != LineKind::Foreign);
+        }
+        let is_greeting = position == 0;
         let is_allowed = !self.workload.verify || self.workload.others || is_greeting;
         self.faults.unexpected += u64::from(!is_allowed);
         if is_notice(line) && self.notice.is_none() {
@@ -190,7 +223,42 @@ impl Recorder {
     pub(crate) fn disconnect(&mut self, reader: usize) {
         self.incomplete -= usize::from(self.missing[reader] > 0);
         self.slowest_reader.remove(reader);
-        self.faults.lost += u64::from(std::mem::take(&mut self.missing[reader]));
+        self.gone[reader] = true;
+    }
+
+    /// Ends sending early: only the lines that were sent have to arrive.
+    pub(crate) fn stop_sending(&mut self) {
+        self.is_sending_stopped = true;
+        let sent = self.sent_by.iter().sum::<u32>();
+        for (reader, missing) in self.missing.iter_mut().enumerate() {
+            let expected = sent - self.sent_by.get(reader).unwrap_or(&0);
+            let received = self.workload.expected_by(reader) - *missing;
+            *missing = expected.saturating_sub(received);
+            // Without the check of the order, a duplicate counted as a line that was still to come.
+            self.faults.duplicated += u64::from(received.saturating_sub(expected));
+        }
+        let incomplete = |&(&missing, &is_gone): &(&u32, &bool)| missing > 0 && !is_gone;
+        self.incomplete = self.missing.iter().zip(&self.gone).filter(incomplete).count();
+        // Each line has to arrive at all readers but its sender.
+        self.expected = u64::from(sent) * (self.workload.readers as u64 - 1);
+        self.evenness.stop();
+    }
+
+    /// Stops waiting for the lines that may still arrive. With the check of the order, a line is lost if a later one of
+    /// the same sender has arrived.
+    pub(crate) fn give_up(&mut self) {
+        for (reader, missing) in self.missing.iter_mut().enumerate() {
+            if !self.gone[reader] {
+                let skipped = self.check.as_ref().map_or(0, |check| check.skipped(reader));
+                self.in_flight += u64::from(*missing - skipped.min(*missing));
+                *missing = skipped.min(*missing);
+            }
+        }
+    }
+
+    /// Returns how many deliveries were still possible when the run was interrupted.
+    pub(crate) const fn in_flight(&self) -> u64 {
+        self.in_flight
     }
 
     /// Stops recording: a line that arrives later counts as lost.
@@ -213,9 +281,9 @@ impl Recorder {
         self.deliveries
     }
 
-    /// Returns how many deliveries the lines need.
-    pub(crate) fn expected(&self) -> u64 {
-        (0..self.workload.readers).map(|reader| u64::from(self.workload.expected_by(reader))).sum()
+    /// Returns how many deliveries there have to be.
+    pub(crate) const fn expected(&self) -> u64 {
+        self.expected
     }
 
     /// Returns the share, 0 to 1, that the slowest of several senders had when the first was complete.
@@ -225,13 +293,39 @@ impl Recorder {
 
     /// Returns the wrong deliveries, once no more lines can arrive.
     pub(crate) fn faults(&mut self) -> Faults {
-        let missing = self.missing.iter().map(|&missing| u64::from(missing)).sum::<u64>();
         let misplaced = self.check.as_mut().map_or(0, OrderCheck::misplaced);
         Faults {
-            lost: self.faults.lost + missing,
+            lost: self.missing.iter().copied().map(u64::from).sum(),
             out_of_order: self.faults.out_of_order + misplaced,
             ..self.faults
         }
+    }
+
+    /// Returns how many of the lost deliveries are explained by readers that were disconnected: deliveries to them, and
+    /// deliveries of lines that they had sent and the server had not read.
+    pub(crate) fn lost_by_gone(&self) -> u64 {
+        let (mut to_gone, mut to_others, mut from_gone) = (0, 0, 0);
+        for (reader, &is_gone) in self.gone.iter().enumerate() {
+            let missing = u64::from(self.missing[reader]);
+            *(if is_gone { &mut to_gone } else { &mut to_others }) += missing;
+            if is_gone && reader < self.workload.senders {
+                // Without the check of the order, duplicates count as deliveries.
+                from_gone += self.deliveries_of(reader).saturating_sub(self.evenness.delivered(reader));
+            }
+        }
+        to_gone + to_others.min(from_gone)
+    }
+
+    /// Returns how many deliveries the lines of `sender` need.
+    fn deliveries_of(&self, sender: usize) -> u64 {
+        let sent = self.sent_by[sender];
+        let lines = if self.is_sending_stopped { sent } else { self.workload.planned_by(sender) };
+        u64::from(lines) * (self.workload.readers as u64 - 1)
+    }
+
+    /// Returns the view of the listener, if it is not the plain view.
+    pub(crate) const fn wrong_view(&self) -> Option<View> {
+        self.wrong_view
     }
 
     /// Returns how many lines came from outside this run, greetings included.
@@ -253,15 +347,6 @@ impl Recorder {
 /// Whether a line is a notice that hubbub sends itself, such as a refusal.
 pub(crate) fn is_notice(line: &[u8]) -> bool {
     line.starts_with(b"* ")
-}
-
-/// Returns `count` zeros, which take memory only when they are overwritten.
-fn zeros(count: usize) -> Result<Vec<u64>, String> {
-    // `vec!` below would abort the program if there is not enough memory.
-    Vec::<u64>::new().try_reserve_exact(count).map_err(|_| {
-        format!("not enough memory to record the send times of {count} lines: choose fewer with --lines")
-    })?;
-    Ok(vec![0; count])
 }
 
 fn nanos(span: Duration) -> u64 {
@@ -330,8 +415,38 @@ mod tests {
         let none = Faults::default();
         let faults =
             Faults { lost: 2 + 3 + 2, out_of_order: 1, duplicated: 1, corrupted: 1, returned: 1, ..none };
-        assert_eq!(recorder.faults(), faults);
+        // Sender 0 is disconnected: two lines to it, and three deliveries of its own lines.
+        assert_eq!((recorder.faults(), recorder.lost_by_gone()), (faults, 2 + 3));
         assert!(!recorder.is_complete());
+    }
+
+    #[test]
+    fn when_sending_ends_early_only_the_lines_that_were_sent_have_to_arrive() {
+        let mut recorder = recorder(false);
+        let mut line = Vec::new();
+        // Two of the three lines of sender 0, and none of sender 1.
+        let lines = [0, 2].map(|number| {
+            line.clear();
+            recorder.write_line(number, Duration::ZERO, &mut line);
+            line[..63].to_vec()
+        });
+        for (reader, number) in [(1, 0), (1, 1), (2, 0), (2, 0), (2, 1)] {
+            recorder.receive(reader, &lines[number], RECEIVED_AT);
+        }
+        recorder.disconnect(0);
+        assert!(!recorder.is_complete());
+        recorder.stop_sending();
+        assert!(recorder.is_complete());
+        assert_eq!((recorder.expected(), recorder.lost_by_gone()), (4, 0));
+        assert_eq!(recorder.faults(), Faults { duplicated: 1, ..Faults::default() });
+    }
+
+    #[test]
+    fn a_line_that_was_not_sent_yet_is_corrupted() {
+        let (mut recorder, mut other) = (recorder(true), recorder(true));
+        let lines = send_all(&mut other);
+        recorder.receive(2, &lines[3], RECEIVED_AT);
+        assert_eq!(recorder.faults().corrupted, 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::process::Usage;
 use crate::recorder::Faults;
 use crate::side_load::Outcomes;
 use hdrhistogram::Histogram;
+use indicatif::HumanCount;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::time::Duration;
@@ -36,14 +37,22 @@ pub(crate) struct Report<'a> {
     pub(crate) connections: usize,
     pub(crate) connecting: Duration,
     pub(crate) sending: Duration,
-    /// Lines sent: fewer than requested if the server stopped reading.
+    /// Lines sent: fewer than requested if the server stopped reading, or if sending ended early.
     pub(crate) sent: u32,
+    /// Whether sending has ended and the server has read every line.
+    pub(crate) has_sent_all: bool,
+    /// Whether a signal ended the run.
+    pub(crate) is_interrupted: bool,
     pub(crate) deliveries: u64,
+    /// Deliveries that were still possible when the run was interrupted.
+    pub(crate) in_flight: u64,
     /// Deliveries that there had to be.
     pub(crate) expected: u64,
     pub(crate) latency: &'a Histogram<u64>,
     pub(crate) evenness: Option<f64>,
     pub(crate) faults: Faults,
+    /// Lost deliveries to or from clients that were disconnected.
+    pub(crate) lost_by_disconnected: u64,
     pub(crate) disconnected: usize,
     pub(crate) foreign: u64,
     pub(crate) outcomes: Outcomes,
@@ -55,7 +64,15 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// Whether every line was sent, and every client received every line unchanged.
     pub(crate) fn is_fine(&self) -> bool {
-        self.faults == Faults::default() && self.disconnected == 0 && self.sent == self.options.lines
+        self.faults == Faults::default()
+            && self.disconnected == 0
+            && self.has_sent_all
+            && !self.is_interrupted
+    }
+
+    /// Whether fewer lines had to be sent than `--lines` says.
+    const fn ends_early(&self) -> bool {
+        self.options.duration.is_some() || self.is_interrupted
     }
 
     fn deliveries_per_second(&self) -> f64 {
@@ -69,7 +86,8 @@ impl Report<'_> {
             "protocol": options.protocol.name(),
             "clients": options.clients,
             "senders": options.senders,
-            "lines": options.lines,
+            "lines": if options.duration.is_some() { self.sent } else { options.lines },
+            "duration_seconds": options.duration.map(|duration| duration.as_secs_f64()),
             "bytes": options.bytes,
             "rate": options.rate,
             "window": options.window,
@@ -86,6 +104,8 @@ impl Report<'_> {
             "evenness": self.evenness,
             "verified": options.verify,
             "fine": self.is_fine(),
+            "interrupted": self.is_interrupted,
+            "in_flight": self.in_flight,
             "lost": self.faults.lost,
             "out_of_order": self.faults.out_of_order,
             "doubled": self.faults.duplicated,
@@ -93,6 +113,7 @@ impl Report<'_> {
             "returned": self.faults.returned,
             "unexpected": self.faults.unexpected,
             "cut": self.disconnected,
+            "lost_by_cut": self.lost_by_disconnected,
             "foreign": self.foreign,
             "server_message": self.server_message,
             "stuck": options.stuck,
@@ -146,20 +167,35 @@ impl Report<'_> {
 
     fn delivery_rows(&self) -> Vec<Row> {
         let options = self.options;
+        let added = match options.added {
+            0 => "",
+            _ => " (one added, because --verify needs a client that sends nothing)",
+        };
+        let lines = match options.duration {
+            Some(duration) => format!(
+                "lines of {} bytes for {} s",
+                HumanCount(options.bytes as u64),
+                duration.as_secs_f64()
+            ),
+            None => format!(
+                "{} of {} bytes",
+                count(options.lines.into(), "line", "lines"),
+                HumanCount(options.bytes as u64)
+            ),
+        };
         let load = format!(
-            "{}, {}, {} of {} bytes",
+            "{}{added}, {}, {lines}",
             count(options.clients as u64, "client", "clients"),
             count(options.senders as u64, "sender", "senders"),
-            count(u64::from(options.lines), "line", "lines"),
-            options.bytes,
         );
         let connections = count(self.connections as u64, "connection", "connections");
         let (connecting, sending) = (self.connecting.as_secs_f64(), self.sending.as_secs_f64());
-        let (deliveries, per_second) = (self.deliveries, self.deliveries_per_second());
+        let (deliveries, per_second) =
+            (HumanCount(self.deliveries), HumanCount(self.deliveries_per_second().round() as u64));
         let mut rows = vec![
             ("load", load),
             ("connected", format!("{connections} in {connecting:.3} s")),
-            ("deliveries", format!("{deliveries} in {sending:.3} s, {per_second:.0} per second")),
+            ("deliveries", format!("{deliveries} in {sending:.3} s, {per_second} per second")),
         ];
         if !self.latency.is_empty() {
             let part = |(name, part)| format!("{name} {}", time(self.latency.value_at_quantile(part)));
@@ -179,12 +215,12 @@ impl Report<'_> {
     fn resource_rows(&self, used: &ResourceUse) -> Vec<Row> {
         let connections = self.connections.max(1) as u64;
         let micros = used.connecting.cpu.as_secs_f64() * 1e6 / connections as f64;
-        let bytes = used.grown * 1024 / connections;
+        let bytes = HumanCount(used.grown * 1024 / connections);
         let mut rows =
             vec![("per connection", format!("{micros:.1} µs server CPU, {bytes} bytes server memory"))];
         if !self.options.idle.is_zero() {
             let (millis, seconds) = (used.idle.cpu.as_millis(), self.options.idle.as_secs_f64());
-            let memory = used.idle.resident;
+            let memory = HumanCount(used.idle.resident);
             rows.push(("idle", format!("{millis} ms server CPU in {seconds} s, {memory} KiB server memory")));
         }
         let cpu = match nanos_each(used.sending.cpu, self.deliveries) {
@@ -193,7 +229,7 @@ impl Report<'_> {
         };
         let user = 100.0 * used.sending.user_share();
         rows.push(("server CPU", format!("{cpu}, {user:.0} % in user mode")));
-        let Usage { resident, peak, .. } = used.sending;
+        let (resident, peak) = (HumanCount(used.sending.resident), HumanCount(used.sending.peak));
         rows.push(("server memory", format!("{resident} KiB at the end, {peak} KiB peak")));
         rows
     }
@@ -203,9 +239,9 @@ impl Report<'_> {
         let deliveries = |number| count(number, "delivery", "deliveries");
         let verified = self.options.verify;
         let mut rows = Vec::new();
-        if self.sent < self.options.lines {
-            let (sent, lines) = (self.sent, self.options.lines);
-            rows.push(("sent", format!("{sent} of {lines} lines: the server read no more")));
+        rows.extend(self.sent_row());
+        if self.in_flight > 0 {
+            rows.push(("in flight", format!("{}: not awaited", deliveries(self.in_flight))));
         }
         rows.push(("lost", deliveries(lost)));
         let not_checked = || "not checked: add --verify".to_owned();
@@ -219,9 +255,37 @@ impl Report<'_> {
                 rows.push((label, count(number, "line", "lines")));
             }
         }
-        rows.push(("disconnected", count(self.disconnected as u64, "client", "clients")));
+        let clients = count(self.disconnected as u64, "client", "clients");
+        rows.push((
+            "disconnected",
+            match self.lost_by_disconnected {
+                0 => clients,
+                lost => {
+                    format!("{clients}; {} of the lost deliveries were to or from them", HumanCount(lost))
+                }
+            },
+        ));
         rows.extend(self.server_message.as_ref().map(|text| ("server message", text.clone())));
         rows
+    }
+
+    /// Says how many lines were sent, if that was not known before or went wrong.
+    fn sent_row(&self) -> Option<Row> {
+        let sent = if self.options.duration.is_some() {
+            count(self.sent.into(), "line", "lines")
+        } else {
+            format!(
+                "{} of {}",
+                HumanCount(self.sent.into()),
+                count(self.options.lines.into(), "line", "lines")
+            )
+        };
+        let why = match (self.is_interrupted, self.has_sent_all) {
+            (true, _) => ", then interrupted",
+            (false, false) => ": the server read no more",
+            (false, true) => "",
+        };
+        (self.ends_early() || !self.has_sent_all).then(|| ("sent", format!("{sent}{why}")))
     }
 
     fn side_load_rows(&self) -> Vec<Row> {
@@ -229,14 +293,20 @@ impl Report<'_> {
         let mut rows = Vec::new();
         if self.options.stuck > 0 {
             let connections = count(self.options.stuck as u64, "connection", "connections");
-            rows.push(("stuck", format!("{connections}, {stuck_disconnected} disconnected")));
+            rows.push((
+                "stuck",
+                format!("{connections}, {} disconnected", HumanCount(stuck_disconnected as u64)),
+            ));
         }
         if let Some(bytes) = slow_read {
             let end = if slow_disconnected { "disconnected" } else { "not disconnected" };
-            rows.push(("slow", format!("{bytes} bytes read, {end}")));
+            rows.push(("slow", format!("{} bytes read, {end}", HumanCount(bytes))));
         }
         if self.options.churn > 0 {
-            rows.push(("churn", format!("{accepted} accepted, {refused} refused")));
+            rows.push((
+                "churn",
+                format!("{} accepted, {} refused", HumanCount(accepted), HumanCount(refused)),
+            ));
         }
         rows
     }
@@ -253,8 +323,9 @@ fn nanos_each(span: Duration, count: u64) -> Option<f64> {
     (count > 0).then(|| span.as_nanos() as f64 / count as f64)
 }
 
+/// A number with its noun: `1 line`, `1,234 lines`.
 fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+    format!("{} {}", HumanCount(number), if number == 1 { one } else { many })
 }
 
 /// Formats a time in s, ms or µs.

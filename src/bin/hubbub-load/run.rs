@@ -1,28 +1,30 @@
 //! One run: connect all clients, stay idle, send and receive, report.
 
 use crate::clients::Clients;
+use crate::interrupt::Interrupt;
 use crate::options::Options;
 use crate::process::{Process, Usage};
+use crate::progress::Progress;
 use crate::recorder::{Recorder, Workload};
 use crate::report::{Report, ResourceUse};
 use crate::schedule::Schedule;
 use crate::sender::TICK;
 use crate::side_load::{MAX_CHURN_OPEN, SideOptions};
 use crate::target::Target;
+use hubbub::cli::address::PLAIN_PORT;
 use hubbub::net::fd_limit;
-use hubbub::util::terminal::stops_writers;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
 use std::time::Duration;
 
 /// File descriptors of the program itself, in addition to its connections.
 const OWN_DESCRIPTORS: usize = 16;
-const PROGRESS_DRAWS_PER_SECOND: u8 = 10;
 /// After the last line, duplicates are awaited for this time.
 const DUPLICATE_WAIT: Duration = Duration::from_millis(50);
 /// At the end, the stuck readers are read until nothing comes for this time. A disconnect shows by then.
 const DRAIN_QUIET: Duration = Duration::from_millis(300);
+
+/// After an interrupt, lines that were sent are awaited for this time.
+const INTERRUPTED_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs the load and passes the result to `print`; returns whether all is fine.
 ///
@@ -31,26 +33,32 @@ const DRAIN_QUIET: Duration = Duration::from_millis(300);
 pub(crate) fn run(
     options: &Options,
     target: Target,
+    interrupt: &Interrupt,
     print: impl FnOnce(&Report<'_>) -> Result<(), String>,
 ) -> Result<bool, String> {
     let connections = options.clients + options.stuck + usize::from(options.slow.is_some());
     check_fd_limit(connections, options.churn)?;
+    check_memory(options)?;
     let process = options.pid.map(Process::new);
     let usage = || process.as_ref().map(Process::usage).transpose();
 
     let at_start = usage()?;
-    let mut clients = connect_all(options, target)?;
+    let mut clients = connect_all(options, target, interrupt)?;
     let connecting = clients.now();
     let when_connected = usage()?;
     let until = clients.now() + options.idle;
-    while clients.now() < until {
+    while clients.now() < until && !interrupt.is_caught() {
         clients.turn(until.saturating_sub(clients.now()))?;
     }
     // From here on, lost lines show it if the server has ended.
     let when_idle = usage().unwrap_or_default();
-    let sending = send_and_receive(&mut clients, options)?;
+    let sending = send_and_receive(&mut clients, options, interrupt)?;
     let at_end = usage().unwrap_or_default();
-    wait_for_more(&mut clients, options.timeout)?;
+    let longest = if interrupt.is_caught() { INTERRUPTED_WAIT } else { options.timeout };
+    wait_for_more(&mut clients, longest)?;
+    if interrupt.is_caught() {
+        clients.recorder.give_up();
+    }
 
     let faults = clients.recorder.faults();
     let recorder = &clients.recorder;
@@ -60,11 +68,15 @@ pub(crate) fn run(
         connecting,
         sending,
         sent: clients.sent(),
+        has_sent_all: clients.have_sent_all(),
+        is_interrupted: interrupt.is_caught(),
         deliveries: recorder.deliveries(),
+        in_flight: recorder.in_flight(),
         expected: recorder.expected(),
         latency: recorder.latency(),
         evenness: recorder.evenness(),
         faults,
+        lost_by_disconnected: recorder.lost_by_gone(),
         disconnected: clients.disconnected(),
         foreign: recorder.foreign(),
         outcomes: clients.side_load.outcomes(),
@@ -88,8 +100,17 @@ fn check_fd_limit(connections: usize, churn: u32) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks that there is memory for the send times of a number of lines that was chosen.
+fn check_memory(options: &Options) -> Result<(), String> {
+    let lines = if options.duration.is_some() { 0 } else { options.lines };
+    // Without this, the program would abort in the middle of the run.
+    Vec::<u64>::new().try_reserve_exact(lines as usize).map_err(|_| {
+        format!("not enough memory to record the send times of {lines} lines: choose fewer with --lines")
+    })
+}
+
 /// Connects all clients, and waits until each is known to receive lines.
-fn connect_all(options: &Options, target: Target) -> Result<Clients, String> {
+fn connect_all(options: &Options, target: Target, interrupt: &Interrupt) -> Result<Clients, String> {
     let Options { senders, lines, bytes, verify, others, protocol, .. } = *options;
     let workload = Workload { readers: options.clients, senders, lines, bytes, verify, others, protocol };
     let recorder = Recorder::new(workload, run_number())?;
@@ -97,26 +118,41 @@ fn connect_all(options: &Options, target: Target) -> Result<Clients, String> {
     let side_options = SideOptions { stuck: options.stuck, slow: options.slow, churn: options.churn };
     let cannot_connect = |why| format!("cannot connect to \"{}\": {why}", options.address);
     let mut clients = Clients::new(target, recorder, schedule, side_options).map_err(cannot_connect)?;
-    wait_until_joined(&mut clients, options).map_err(cannot_connect)?;
+    wait_until_joined(&mut clients, options, interrupt)
+        .map_err(|why| if clients.wrong_view().is_some() { why } else { cannot_connect(why) })?;
     Ok(clients)
 }
 
-fn wait_until_joined(clients: &mut Clients, options: &Options) -> Result<(), String> {
+/// Returns an error if the listener is in another view, where every line would count as lost.
+fn check_view(clients: &Clients, options: &Options) -> Result<(), String> {
+    let Some(view) = clients.wrong_view() else { return Ok(()) };
+    Err(format!(
+        "\"{}\" is a listener in the {} view: hubbub-load needs one in the plain view, by default port {PLAIN_PORT}",
+        options.address,
+        view.name()
+    ))
+}
+
+fn wait_until_joined(clients: &mut Clients, options: &Options, interrupt: &Interrupt) -> Result<(), String> {
     let count = options.clients;
-    let bar = progress_bar("joined", count as u64);
+    let bar = Progress::count("joined", count as u64);
     let (mut joined, mut joined_at) = (0, clients.now());
     let mut probed_at = joined_at;
     // A single client only has to be connected: no other client could send it a line.
     while clients.joined() < count && count > 1 || !clients.are_connected(count) {
         clients.connect(count)?;
         clients.turn(TICK / 10)?;
+        check_view(clients, options)?;
+        if interrupt.is_caught() {
+            return Err(format!("interrupted when {joined} of {count} clients received lines"));
+        }
         if clients.disconnected() > 0 {
             return Err(with_message(clients, "the server closed the connection", " and sent"));
         }
         let now = clients.now();
         if clients.joined() > joined {
             (joined, joined_at) = (clients.joined(), now);
-            bar.set_position(joined as u64);
+            bar.show(joined as u64, now);
         }
         if clients.joined() < count && clients.probe(joined_at.max(probed_at)) {
             probed_at = clients.now();
@@ -126,7 +162,7 @@ fn wait_until_joined(clients: &mut Clients, options: &Options) -> Result<(), Str
             return Err(with_message(clients, &why, "; the server sent"));
         }
     }
-    bar.finish_and_clear();
+    bar.end();
     Ok(())
 }
 
@@ -136,30 +172,48 @@ fn with_message(clients: &Clients, why: &str, before: &str) -> String {
     format!("{why}{}", message.unwrap_or_default())
 }
 
-/// Sends all lines and waits for their deliveries; returns the time until the last delivery.
-fn send_and_receive(clients: &mut Clients, options: &Options) -> Result<Duration, String> {
-    let expected = clients.recorder.expected();
-    let bar = progress_bar("delivered", expected);
+/// Sends all lines, or until the time is over or the run is interrupted, and waits for the deliveries. Returns the
+/// time until the last delivery.
+fn send_and_receive(
+    clients: &mut Clients,
+    options: &Options,
+    interrupt: &Interrupt,
+) -> Result<Duration, String> {
+    let bar = match options.duration {
+        Some(duration) => Progress::time(duration),
+        None => Progress::count("delivered", clients.recorder.expected()),
+    };
     let started = clients.now();
-    let (mut done, mut done_at) = (0, started);
+    let until = options.duration.map_or(Duration::MAX, |duration| started + duration);
+    let (mut done, mut done_at, mut active_at) = (0, started, started);
     // At a low rate nothing is delivered between two lines.
     let pause = Duration::from_secs(1).checked_div(options.rate).unwrap_or_default();
-    let timeout = options.timeout + pause;
+    let (mut is_stopped, mut interrupted_at) = (false, None);
     clients.start_sending();
-    while !(clients.recorder.is_complete() && clients.sent() == options.lines) {
-        clients.turn(TICK)?;
+    while !(clients.recorder.is_complete() && clients.have_sent_all()) {
+        let now = clients.now();
+        if interrupt.is_caught() && now > *interrupted_at.get_or_insert(now) + INTERRUPTED_WAIT {
+            break;
+        }
+        if !is_stopped && (interrupt.is_caught() || now >= until) {
+            clients.stop_sending();
+            (is_stopped, active_at) = (true, now);
+        }
+        clients.turn(if is_stopped { TICK } else { until.saturating_sub(now).min(TICK) })?;
+        check_view(clients, options)?;
         let now = clients.now();
         // A single client receives nothing: then the lines sent show that the run goes on.
-        let progress = if expected == 0 { u64::from(clients.sent()) } else { clients.recorder.deliveries() };
+        let is_alone = clients.recorder.expected() == 0;
+        let progress = if is_alone { u64::from(clients.sent()) } else { clients.recorder.deliveries() };
         if progress != done {
-            (done, done_at) = (progress, now);
-            bar.set_position(done);
+            (done, done_at, active_at) = (progress, now, now);
         }
-        if now.saturating_sub(done_at) > timeout || clients.are_all_disconnected() {
+        bar.show(done, now.saturating_sub(started));
+        if now.saturating_sub(active_at) > options.timeout + pause || clients.are_all_disconnected() {
             break;
         }
     }
-    bar.finish_and_clear();
+    bar.end();
     Ok(done_at.saturating_sub(started))
 }
 
@@ -195,20 +249,6 @@ fn resource_use(usages: &[Option<Usage>; 4]) -> Option<ResourceUse> {
         idle: idle.since(connected),
         sending: at_end.since(idle),
     })
-}
-
-/// Creates a progress bar, which is drawn only if standard error is a terminal. In the background of a terminal with
-/// `stty tostop` it would stop the run.
-fn progress_bar(label: &'static str, length: u64) -> ProgressBar {
-    let target = if stops_writers(io::stderr()) {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr_with_hz(PROGRESS_DRAWS_PER_SECOND)
-    };
-    let bar = ProgressBar::with_draw_target(Some(length), target);
-    let style = ProgressStyle::with_template("{msg:10} {wide_bar} {human_pos}/{human_len} {elapsed}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.with_message(label)
 }
 
 /// Returns a random number that distinguishes this run's lines from those of another run on the same server.

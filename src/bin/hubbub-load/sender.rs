@@ -59,6 +59,16 @@ impl SendPlan {
         self.sent
     }
 
+    /// Sends no more lines.
+    pub(crate) const fn stop(&mut self) {
+        self.schedule.lines = 0;
+    }
+
+    /// Whether all lines were sent, or sending was stopped.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.sent >= self.schedule.lines
+    }
+
     /// Notes that `client` has no pending output: an unlimited sender can go on.
     pub(crate) fn on_flushed(&mut self, client: usize) {
         let is_sender = self.started.is_some() && client < self.next.len();

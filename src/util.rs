@@ -5,6 +5,7 @@ pub mod clock;
 pub mod id_slab;
 pub mod os_error;
 pub mod plural;
+pub mod seconds;
 pub mod terminal;
 pub mod timers;
 pub mod trim;

@@ -1,5 +1,6 @@
 //! What the command lines of all programs share: running a program, values of options, errors.
 
+use crate::util::seconds::{self, Seconds};
 use crate::wire::escape;
 use getopts::{Fail, Matches, Options};
 use std::ffi::OsString;
@@ -163,17 +164,12 @@ pub fn parse_count_of(unit: &str, text: &str, least: usize, most: usize) -> Resu
 /// # Errors
 /// What the value must be.
 pub fn parse_seconds(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
-    let (least, most) = (range.start().as_secs_f64(), range.end().as_secs_f64());
+    let (least, most) = (Seconds(*range.start()), Seconds(*range.end()));
     let wrong = || match range.contains(&Duration::ZERO) {
         true => format!("must be 0 or a number of seconds from 0.001 to {most}"),
         false => format!("must be a number of seconds from {least} to {most}"),
     };
-    // The standard parser would also accept exponents, signs and "inf".
-    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(wrong());
-    }
-    let seconds = text.parse::<f64>().map_err(|_| wrong())?;
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    let duration = seconds::parse(text).ok_or_else(wrong)?;
     let is_too_short = !duration.is_zero() && duration < A_MILLISECOND;
     if range.contains(&duration) && !is_too_short { Ok(duration) } else { Err(wrong()) }
 }

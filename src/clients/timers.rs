@@ -9,6 +9,7 @@ use crate::net::transport::Transport;
 use crate::util::buffer::Buffer;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
+use crate::util::seconds::Seconds;
 use std::time::Duration;
 
 /// What a deadline of one client is for.
@@ -93,7 +94,7 @@ impl<S: Transport> Clients<S> {
         if !left.is_zero() {
             return self.timers.set((id, ClientTimer::Idle), now.after(left));
         }
-        let text = format!("{DISCONNECTED}nothing sent for {} s", idle_timeout.as_secs_f64());
+        let text = format!("{DISCONNECTED}nothing sent for {} s", Seconds(idle_timeout));
         let error = self.room.error(connection.view(), &text);
         let feed = self.room.feed(connection.view());
         connection.refuse(&error, CloseReason::IdleTimeout, feed);

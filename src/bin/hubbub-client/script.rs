@@ -12,6 +12,7 @@ use crate::send::SendBuffer;
 use crate::style::Style;
 use hubbub::cli::address::Address;
 use hubbub::cli::args;
+use hubbub::util::seconds::Seconds;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, IsTerminal};
 use std::time::Instant;
@@ -125,6 +126,6 @@ impl<'a> Script<'a> {
     pub(crate) fn timed_out(&self) -> Failure {
         let timeout = self.options.timeout.unwrap_or_default();
         let option = if timeout == SEND_TIMEOUT { "--timeout changes this" } else { "--timeout" };
-        Failure::Other(format!("timed out after {} s ({option})", timeout.as_secs_f64()))
+        Failure::Other(format!("timed out after {} s ({option})", Seconds(timeout)))
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn room(columns: u16) -> Room {
     let mut other = Client::connect(server.address());
     other.expect_line("Welcome.");
     let terminal = Terminal::start(&client(server.address(), &[]), columns);
-    terminal.expect_screen_and_cursor(&["Welcome.", ":"], (1, 1));
+    terminal.expect_screen_and_cursor(&["Welcome.", ">"], (1, 2));
     Room { terminal, other, _server: server }
 }
 
@@ -69,7 +69,7 @@ impl Host {
     pub(crate) fn start(options: &[&str]) -> Self {
         let host = Self::start_with(options, |_| ());
         // Keys that are pressed before the prompt are echoed by the terminal, not by the editing library.
-        host.terminal.expect_screen(&[":"]);
+        host.terminal.expect_screen(&[">"]);
         host
     }
 
@@ -92,7 +92,7 @@ impl Host {
         let mut host = Self::start(&[]);
         host.type_keys("sent\r");
         host.expect_line("sent");
-        host.terminal.expect_screen(&[":sent", ":"]);
+        host.terminal.expect_screen(&["> sent", ">"]);
         host
     }
 
@@ -101,7 +101,7 @@ impl Host {
     pub(crate) fn with_half_a_line() -> Self {
         let mut host = Self::start(&[]);
         host.type_keys("half a li");
-        host.terminal.expect_screen(&[":half a li"]);
+        host.terminal.expect_screen(&["> half a li"]);
         host
     }
 

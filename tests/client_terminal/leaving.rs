@@ -14,12 +14,12 @@ use std::time::Duration;
 fn ctrl_c_clears_the_line_and_leaves_if_it_is_empty() {
     let Room { mut terminal, mut other, _server } = room(COLUMNS);
     terminal.type_keys(&format!("not this{LEFT}{LEFT}"));
-    terminal.expect_screen_and_cursor(&["Welcome.", ":not this"], (1, 7));
+    terminal.expect_screen_and_cursor(&["Welcome.", "> not this"], (1, 8));
     terminal.type_keys(CTRL_C);
-    terminal.expect_screen_and_cursor(&["Welcome.", ":"], (1, 1));
+    terminal.expect_screen_and_cursor(&["Welcome.", ">"], (1, 2));
     terminal.type_keys(&format!("this{ENTER}"));
     other.expect_line("this");
-    terminal.expect_screen(&["Welcome.", ":this", ":"]);
+    terminal.expect_screen(&["Welcome.", "> this", ">"]);
     terminal.type_keys(CTRL_C);
     assert_eq!(terminal.wait().code(), Some(0));
 }
@@ -37,7 +37,7 @@ fn ctrl_d_and_exit_leave_unsent_and_quit_is_sent_first() {
     ] {
         let mut host = Host::start(&[]);
         host.send("Welcome.\n");
-        host.terminal.expect_screen(&["Welcome.", ":"]);
+        host.terminal.expect_screen(&["Welcome.", ">"]);
         host.type_keys(keys);
         sent.iter().for_each(|line| host.expect_line(line));
         host.expect_end();
@@ -58,7 +58,7 @@ fn leaving_waits_until_a_slow_server_has_read_everything() {
     let server = Server::start(&["--rate", "5"]);
     let mut other = Client::join(&server);
     let mut terminal = Terminal::start(&client(server.address(), &[]), COLUMNS);
-    terminal.expect_screen(&[WELCOME, ":"]);
+    terminal.expect_screen(&[WELCOME, ">"]);
     let lines = (0..65).map(|number| format!("line {number}")).collect::<Vec<_>>();
     terminal.type_keys(&format!("{}\rexit\r", lines.join("\r")));
     for (number, line) in lines.iter().enumerate() {
@@ -137,14 +137,14 @@ fn a_stopped_client_continues_with_its_line() {
     shell.arg(listener.local_addr().unwrap().to_string());
     let mut terminal = Terminal::start(&shell, COLUMNS);
     let mut stream = listener.accept().unwrap().0;
-    terminal.expect_screen(&[":"]);
+    terminal.expect_screen(&[">"]);
     terminal.type_keys("half a li");
-    terminal.expect_screen(&[":half a li"]);
+    terminal.expect_screen(&["> half a li"]);
     terminal.type_keys(CTRL_Z);
     eventually("the terminal is restored", || terminal.is_restored().then_some(()));
     stream.write_all(b"received meanwhile\n").unwrap();
     terminal.type_keys("again\n");
-    terminal.expect_last_rows(&["received meanwhile", ":half a li"]);
+    terminal.expect_last_rows(&["received meanwhile", "> half a li"]);
     terminal.type_keys("ne\r");
     let mut received = String::new();
     BufReader::new(&stream).read_line(&mut received).unwrap();
@@ -161,7 +161,7 @@ fn a_lost_connection_is_reported_below_the_last_received_line() {
     for _ in 0..20 {
         let mut host = Host::with_half_a_line();
         host.send("* the room is full");
-        host.close(1).expect_screen(&["* the room is full", ":half a li", LOST]);
+        host.close(1).expect_screen(&["* the room is full", "> half a li", LOST]);
     }
 }
 
@@ -170,7 +170,7 @@ fn no_key_hides_the_last_lines_and_the_lost_connection() {
     for keys in PREFIX_KEYS {
         let mut host = Host::with_history();
         host.type_keys("half");
-        host.terminal.expect_screen(&[":sent", ":half"]);
+        host.terminal.expect_screen(&["> sent", "> half"]);
         host.type_keys(keys);
         host.send("one\ntwo\n");
         host.send("* last words\n");
@@ -184,7 +184,7 @@ fn no_key_hides_the_last_lines_and_the_lost_connection() {
 fn the_last_line_is_shown_even_during_a_history_search() {
     let mut host = Host::with_history();
     host.type_keys(CTRL_R);
-    host.terminal.expect_screen(&[":sent", SEARCH]);
+    host.terminal.expect_screen(&["> sent", SEARCH]);
     host.send("* the room closes\n");
     host.close(1).expect_last_rows(&["* the room closes", LOST]);
 }
@@ -194,7 +194,7 @@ fn a_refusal_at_once_is_shown() {
     for _ in 0..20 {
         let mut host = Host::start_with(&[], |_| ());
         host.send("* the room is full\n");
-        host.close(1).expect_screen(&["* the room is full", ":", LOST]);
+        host.close(1).expect_screen(&["* the room is full", ">", LOST]);
     }
 }
 
@@ -204,17 +204,17 @@ fn reconnect_reports_the_loss_and_keeps_the_typed_line() {
     let server = quiet_server(&port);
     let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 80);
     terminal.type_keys("half a li");
-    terminal.expect_screen(&["Welcome.", ":half a li"]);
+    terminal.expect_screen(&["Welcome.", "> half a li"]);
     server.signal("TERM");
     let lost = format!("{LOST}; connecting again in 1 s");
-    terminal.expect_screen_and_cursor(&["Welcome.", &lost, ":half a li"], (2, 10));
+    terminal.expect_screen_and_cursor(&["Welcome.", &lost, "> half a li"], (2, 11));
     // Without a connection, Enter keeps the line.
     terminal.type_keys(ENTER);
-    let unsent = [":half a li", "hubbub-client: not connected: the line was not sent", ":half a li"];
+    let unsent = ["> half a li", "hubbub-client: not connected: the line was not sent", "> half a li"];
     terminal.expect_screen(&[&["Welcome.", &lost], &unsent[..]].concat());
     server.wait();
     let _server = quiet_server(&port);
-    terminal.expect_last_rows(&["hubbub-client: connected again", "Welcome.", ":half a li"]);
+    terminal.expect_last_rows(&["hubbub-client: connected again", "Welcome.", "> half a li"]);
     let mut other = Client::connect(port.address());
     other.expect_line("Welcome.");
     terminal.type_keys("ne\r");
@@ -227,10 +227,10 @@ fn reconnect_tries_with_growing_pauses_until_there_is_a_server() {
     let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 100);
     let error = format!("hubbub-client: cannot connect to \"{}\": Connection refused", port.address());
     let [first, second] = [1, 2].map(|seconds| format!("{error}; connecting again in {seconds} s"));
-    terminal.expect_screen(&[&first, ":"]);
-    terminal.expect_screen(&[&first, &second, ":"]);
+    terminal.expect_screen(&[&first, ">"]);
+    terminal.expect_screen(&[&first, &second, ">"]);
     let _server = quiet_server(&port);
-    terminal.expect_screen(&[&first, &second, "hubbub-client: connected", "Welcome.", ":"]);
+    terminal.expect_screen(&[&first, &second, "hubbub-client: connected", "Welcome.", ">"]);
     terminal.type_keys(CTRL_D);
     assert_eq!(terminal.wait().code(), Some(0));
 }
@@ -247,7 +247,7 @@ fn a_signal_ends_the_client_while_it_connects_again() {
     let (stream, _) = socket.accept().unwrap();
     // A connection that is not accepted fills the queue, so the next connect blocks.
     let _first = UnixStream::connect(&path).unwrap();
-    terminal.expect_screen(&[":"]);
+    terminal.expect_screen(&[">"]);
     let before = terminal.threads();
     drop(stream);
     eventually("the client connects again", || (terminal.threads() > before).then_some(()));

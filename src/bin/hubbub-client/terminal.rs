@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-const PROMPT: &str = ":";
+const PROMPT: &str = "> ";
 /// Sent lines that the arrow keys bring back.
 const HISTORY_LINES: usize = 1000;
 /// After this time, a note explains why the client has not ended yet.

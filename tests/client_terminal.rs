@@ -9,12 +9,14 @@ mod connecting;
 mod host;
 #[path = "client_terminal/leaving.rs"]
 mod leaving;
+#[path = "client_terminal/resizing.rs"]
+mod resizing;
 #[path = "client_terminal/screen.rs"]
 mod screen;
 
 use common::{Folder, Server, WELCOME};
 use host::*;
-use screen::Terminal;
+use screen::{Terminal, Wrapping};
 use std::io::Write;
 use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -173,16 +175,38 @@ fn a_line_that_is_too_long_is_reported() {
 }
 
 #[test]
-fn timestamps_start_each_line() {
+fn timestamps_start_each_line_also_the_own_ones() {
     let mut host = Host::start(&["--timestamps"]);
     host.send("one\n");
     host.terminal.expect_output(" one");
-    let written = host.terminal.output();
-    let (before, _) = written.split_once(" one").unwrap();
-    let time = &before[before.len() - 8..];
-    let is_time =
-        |(at, letter): (usize, char)| if at % 3 == 2 { letter == ':' } else { letter.is_ascii_digit() };
-    assert!(time.chars().enumerate().all(is_time), "{time:?}");
+    host.type_keys("two");
+    host.terminal.expect_rows("no time before the line is entered", |rows| rows.ends_with(&["> two".into()]));
+    host.type_keys(ENTER);
+    host.expect_line("two");
+    host.type_keys("three");
+    host.terminal.expect_rows("a time before each line", |rows| {
+        let without_time = rows.iter().filter_map(|row| row.split_at_checked("00:00:00 ".len()));
+        let is_time = |time: &str| time.replace(|c: char| c.is_ascii_digit(), "0") == "00:00:00 ";
+        let without_time = without_time.filter(|(time, _)| is_time(time)).map(|(_, text)| text);
+        without_time.eq(["one", "> two"]) && rows[2..] == ["> three"]
+    });
+}
+
+#[test]
+fn an_entered_line_that_fills_its_rows_is_not_followed_by_an_empty_row() {
+    let mut host = Host::start(&[]);
+    host.send("Welcome.\n");
+    host.terminal.expect_screen(&["Welcome.", ">"]);
+    let columns = usize::from(COLUMNS);
+    for (typed, rows) in [
+        ("x".repeat(columns - 2), &[&format!("> {}", "x".repeat(columns - 2))[..]][..]),
+        ("y".repeat(2 * columns - 2), &[&format!("> {}", "y".repeat(columns - 2)), &"y".repeat(columns)]),
+        ("z".to_owned(), &["> z"]),
+    ] {
+        host.type_keys(&format!("{typed}{ENTER}"));
+        host.expect_line(&typed);
+        host.terminal.expect_last_rows(&[rows, &[">"]].concat());
+    }
 }
 
 #[test]
@@ -293,7 +317,7 @@ fn received_lines_keep_their_order_while_lines_are_sent() {
     expect_in_order(&written, received);
     // No received line starts within or behind the edited line.
     for line in written.split('\n').filter(|line| line.contains("received")) {
-        let line = line.rsplit("\x1b[K").next().unwrap().trim_start_matches(UP);
+        let line = line.rsplit(['K', 'J']).next().unwrap();
         assert!(line.starts_with("received"), "{line:?}");
     }
 }
@@ -323,7 +347,7 @@ fn a_resized_window_is_redrawn_and_never_ends_the_client() {
         host.type_keys("twelve chars");
         host.terminal.expect_screen(&["> sent", "> twelve chars"]);
         host.type_keys(keys);
-        host.terminal.resize(10);
+        host.terminal.resize(10, Wrapping::Cut);
         host.send("* others go on\n");
         host.type_keys(&format!("{CTRL_G}!\r"));
         host.expect_line("twelve chars!");

@@ -1,62 +1,121 @@
 //! The hooks of the editing library (rustyline): what it asks for while it draws, and the key bindings.
 
 use crate::screen::Screen;
+use crate::style::time_of_day;
 use rustyline::completion::Completer;
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
-use rustyline::{Cmd, ConditionalEventHandler, Editor, Event, EventContext, EventHandler, Helper, KeyEvent};
-use rustyline::{Modifiers, Movement, RepeatCount};
+use rustyline::{Cmd, ConditionalEventHandler, Editor, Event, EventContext, EventHandler, Helper};
+use rustyline::{KeyCode, KeyEvent, Modifiers, Movement, Prompt, RepeatCount};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+pub(crate) const PROMPT: &str = "> ";
+/// Keys that follow each other faster than this come from a paste, or have waited together.
+const KEY_INTERVAL: Duration = Duration::from_millis(30);
 /// After this time, ESC is a key of its own and not the start of a key sequence; the default of bash.
 pub(crate) const SEQUENCE_TIMEOUT_MS: u16 = 500;
 
-/// Writes received lines before the prompt. Completion, hints and syntax colours are unused.
+/// Draws the line and what is above it. Completion, hints and syntax colours of rustyline are unused.
 #[derive(Debug)]
 pub(crate) struct EditorHelper {
     screen: Arc<Screen>,
-    /// The edited line and the byte offset of its cursor.
-    line: Mutex<(String, usize)>,
+    /// Starts each entered line with the local time of day.
+    timestamps: bool,
+    edited: Arc<Mutex<Edited>>,
+}
+
+/// The edited line.
+#[derive(Debug, Default)]
+struct Edited {
+    line: String,
+    /// Byte offset.
+    cursor: usize,
+    /// Whether the line is drawn for the last time, because it is entered.
+    is_entered: bool,
+    last_key: Option<Instant>,
+    /// Whether some time passed before the last key.
+    was_idle: bool,
+}
+
+/// The prompt. rustyline asks for its raw form only when it has just asked for the width of the window.
+#[derive(Debug)]
+pub(crate) struct MeasuringPrompt<'a>(pub(crate) &'a Screen);
+
+impl Prompt for MeasuringPrompt<'_> {
+    fn raw(&self) -> &str {
+        self.0.rows().measure();
+        PROMPT
+    }
+
+    fn styled(&self) -> &str {
+        PROMPT
+    }
 }
 
 impl EditorHelper {
-    pub(crate) const fn new(screen: Arc<Screen>) -> Self {
-        Self { screen, line: Mutex::new((String::new(), 0)) }
+    pub(crate) fn new(screen: Arc<Screen>, timestamps: bool) -> Self {
+        Self { screen, timestamps, edited: Arc::default() }
+    }
+
+    /// Prepares for a new line.
+    pub(crate) fn start_line(&self) {
+        *self.lock() = Edited::default();
     }
 
     /// Returns whether the edited line is empty.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().0.is_empty()
+        self.lock().line.is_empty()
     }
 
     /// Returns the edited line, before and after its cursor.
     pub(crate) fn line(&self) -> (String, String) {
-        let line = self.lock();
-        let (before, after) = line.0.split_at_checked(line.1).unwrap_or((&line.0, ""));
+        let edited = self.lock();
+        let (before, after) = edited.line.split_at_checked(edited.cursor).unwrap_or((&edited.line, ""));
         (before.to_owned(), after.to_owned())
     }
 
-    fn lock(&self) -> MutexGuard<'_, (String, usize)> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Edited> {
+        lock(&self.edited)
     }
+}
+
+fn lock(edited: &Mutex<Edited>) -> MutexGuard<'_, Edited> {
+    edited.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Highlighter for EditorHelper {
     /// Called for each drawing of the line.
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
         let mut before = self.screen.draw();
-        before.push_str(prompt);
+        if self.timestamps && self.lock().is_entered {
+            before.push_str(&time_of_day());
+        }
+        before.push_str(&self.screen.rows().prompt(prompt));
         Cow::Owned(before)
     }
 
-    /// Called after each change of the line or its cursor, before the line is drawn. Not called for the
-    /// external printer.
-    fn highlight_char(&self, line: &str, cursor: usize, _: CmdKind) -> bool {
-        *self.lock() = (line.to_owned(), cursor);
-        self.screen.announce_draw();
+    /// Called after `highlight_prompt`.
+    fn highlight<'l>(&self, line: &'l str, cursor: usize) -> Cow<'l, str> {
+        let mut rows = self.screen.rows();
+        Cow::Owned(if self.lock().is_entered { rows.entered_line(line) } else { rows.line(line, cursor) })
+    }
+
+    /// Called after each change of the line or its cursor, or of the window, before the line is drawn. Not called
+    /// for the external printer.
+    fn highlight_char(&self, line: &str, cursor: usize, kind: CmdKind) -> bool {
+        let was_idle = {
+            let mut edited = self.lock();
+            (edited.line, edited.cursor) = (line.to_owned(), cursor);
+            // A cursor that is not at the end leads to one more drawing.
+            let is_entered = kind == CmdKind::ForcedRefresh && cursor == line.len();
+            edited.is_entered = is_entered && !line.trim().is_empty();
+            std::mem::take(&mut edited.was_idle)
+        };
+        self.screen.prepare_draw(was_idle);
         // Forces the drawing that was announced.
         true
     }
@@ -76,20 +135,36 @@ impl Helper for EditorHelper {}
 
 /// Binds the keys that differ from rustyline's defaults.
 pub(crate) fn bind(editor: &mut Editor<EditorHelper, DefaultHistory>) {
-    editor.bind_sequence(KeyEvent::ctrl('c'), EventHandler::Conditional(Box::new(ClearLine)));
-    // After these keys rustyline waits for another key, and shows no received line until it comes.
-    for key in ['v', 'q', 'x', ']'] {
-        editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
-    }
-    editor.bind_sequence(KeyEvent::new(']', Modifiers::CTRL_ALT), Cmd::Noop);
+    let Some(edited) = editor.helper().map(|helper| Arc::clone(&helper.edited)) else { return };
+    editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(Keys { edited })));
 }
 
-/// Ctrl-C: clears the line. If the line is empty, rustyline's default applies, which is to interrupt.
+/// The keys that differ from rustyline's defaults.
 #[derive(Debug)]
-struct ClearLine;
+struct Keys {
+    edited: Arc<Mutex<Edited>>,
+}
 
-impl ConditionalEventHandler for ClearLine {
-    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
-        (!context.line().is_empty()).then_some(Cmd::Kill(Movement::WholeBuffer))
+impl Keys {
+    fn record_key(&self) {
+        let mut edited = lock(&self.edited);
+        edited.was_idle = edited.last_key.is_none_or(|last| last.elapsed() >= KEY_INTERVAL);
+        edited.last_key = Some(Instant::now());
+    }
+}
+
+impl ConditionalEventHandler for Keys {
+    fn handle(&self, event: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
+        self.record_key();
+        match *event.get(0)? {
+            // Clears the line. If it is empty, rustyline's default applies, which is to interrupt.
+            KeyEvent(KeyCode::Char('C'), Modifiers::CTRL) => {
+                (!context.line().is_empty()).then_some(Cmd::Kill(Movement::WholeBuffer))
+            }
+            // After these keys rustyline waits for another key, and shows no received line until it comes.
+            KeyEvent(KeyCode::Char('V' | 'Q' | 'X' | ']'), Modifiers::CTRL)
+            | KeyEvent(KeyCode::Char(']'), Modifiers::CTRL_ALT) => Some(Cmd::Noop),
+            _ => None,
+        }
     }
 }

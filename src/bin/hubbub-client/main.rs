@@ -26,6 +26,7 @@ mod origin;
 mod output;
 mod poll;
 mod receive;
+mod rows;
 mod screen;
 mod script;
 mod script_connection;

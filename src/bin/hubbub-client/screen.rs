@@ -5,8 +5,9 @@
 //! text for rustyline's external printer triggers a drawing. The external printer may block while rustyline is
 //! busy, so it has a thread of its own, the redraw thread.
 
-use rustyline::ExternalPrinter;
-use std::io::Write;
+use crate::rows::Rows;
+use rustyline::{ExternalPrinter, GraphemeClusterMode};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,12 +19,15 @@ const DRAW_TIME: Duration = Duration::from_millis(100);
 /// Moves the cursor up one row. The external printer moves it down after a text without a line end, and the
 /// text of the redraw thread is empty.
 const CURSOR_UP: &str = "\x1b[A";
+/// Clears the rest of the screen. Below the line there can only be rows of an older drawing.
+const CLEAR_BELOW: &str = "\x1b[J";
 
 /// The lines that are to be shown above the edited line.
 #[derive(Debug)]
 pub(crate) struct Screen {
     state: Mutex<State>,
     changed: Condvar,
+    rows: Mutex<Rows>,
     /// A byte here wakes the connection thread.
     waker: UnixStream,
 }
@@ -34,15 +38,21 @@ struct State {
     pending: String,
     /// Whether the redraw thread is to trigger a drawing.
     needs_redraw: bool,
-    /// Whether the next drawing is for a key, not for the redraw thread.
+    /// Whether the next drawing is not for the redraw thread.
     is_draw_announced: bool,
     /// Whether line editing has ended.
     is_closed: bool,
 }
 
 impl Screen {
-    pub(crate) fn new(waker: UnixStream) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), waker }
+    pub(crate) fn new(waker: UnixStream, widths: GraphemeClusterMode) -> Self {
+        let rows = Mutex::new(Rows::new(widths));
+        Self { state: Mutex::default(), changed: Condvar::new(), rows, waker }
+    }
+
+    /// Returns the rows of the typed line.
+    pub(crate) fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows complete lines at the next drawing, and triggers one.
@@ -71,6 +81,7 @@ impl Screen {
             }
             state.needs_redraw = false;
             drop(state);
+            print(&self.rows().prepare(false));
             // Does nothing between two lines, and the next line is drawn anyway. Fails if the editor is gone.
             if printer.print(String::new()).is_err() {
                 return;
@@ -78,9 +89,10 @@ impl Screen {
         }
     }
 
-    /// Announces that the next drawing is for a key.
-    pub(crate) fn announce_draw(&self) {
+    /// Announces that the next drawing is not for the redraw thread, but for a key or for another reason.
+    pub(crate) fn prepare_draw(&self, was_idle: bool) {
         self.change(|state| state.is_draw_announced = true);
+        print(&self.rows().prepare(was_idle));
     }
 
     /// Returns the text to write before the prompt, because the line is being drawn.
@@ -88,10 +100,9 @@ impl Screen {
         let mut before = String::new();
         self.change(|state| {
             if !std::mem::take(&mut state.is_draw_announced) {
-                // If a key has drawn the pending lines first, and the line is at the bottom of the screen, an
-                // empty row stays below it until the next text.
                 before.push_str(CURSOR_UP);
             }
+            before.push_str(CLEAR_BELOW);
             before.push_str(&state.take_pending());
         });
         if before.len() >= MAX_PENDING {
@@ -134,6 +145,13 @@ impl Screen {
         let waited = self.changed.wait_timeout_while(self.state(), timeout, |state| condition(state));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
+}
+
+/// Writes to the terminal.
+pub(crate) fn print(text: &str) {
+    let mut out = io::stdout();
+    // If the terminal is gone, the next read fails too.
+    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 impl State {

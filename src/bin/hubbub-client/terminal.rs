@@ -3,9 +3,10 @@
 use crate::NAME;
 use crate::connect::{Target, with_advice};
 use crate::connection_thread::{ConnectionThread, SharedState};
-use crate::keys::{self, EditorHelper};
+use crate::keys::{self, EditorHelper, MeasuringPrompt};
 use crate::options::Options;
-use crate::screen::Screen;
+use crate::rows;
+use crate::screen::{Screen, print};
 use crate::send::{SendBuffer, is_quit};
 use crate::signals::Signals;
 use crate::style::Style;
@@ -13,16 +14,15 @@ use hubbub::cli::address::Address;
 use hubbub::util::os_error;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{ColorMode, Config, Editor};
+use rustyline::{ColorMode, Config, Editor, GraphemeClusterMode};
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-const PROMPT: &str = "> ";
 /// Sent lines that the arrow keys bring back.
 const HISTORY_LINES: usize = 1000;
 /// After this time, a note explains why the client has not ended yet.
@@ -50,8 +50,9 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
     }
     let (waker, wake) = wake_pair().map_err(|error| terminal_error(&error))?;
     let signals = Signals::watch(&waker).map_err(|error| terminal_error(&error))?;
-    let screen = Arc::new(Screen::new(waker.try_clone().map_err(|error| terminal_error(&error))?));
-    let mut editor = new_editor(&screen).map_err(editor_error)?;
+    let widths = GraphemeClusterMode::from_env();
+    let screen = Arc::new(Screen::new(waker.try_clone().map_err(|error| terminal_error(&error))?, widths));
+    let mut editor = new_editor(&screen, widths, style.timestamps).map_err(editor_error)?;
     let mut printer = editor.create_external_printer().map_err(editor_error)?;
     let shared = Arc::new(SharedState::new(waker, connected.is_ok()));
     let connection = ConnectionThread {
@@ -115,16 +116,22 @@ fn wake_pair() -> io::Result<(UnixStream, UnixStream)> {
     Ok((waker, wake))
 }
 
-fn new_editor(screen: &Arc<Screen>) -> rustyline::Result<LineEditor> {
+fn new_editor(
+    screen: &Arc<Screen>,
+    widths: GraphemeClusterMode,
+    timestamps: bool,
+) -> rustyline::Result<LineEditor> {
     // Forced: rustyline calls the highlighter, which writes the received lines, only with colours on.
     let config = Config::builder().color_mode(ColorMode::Forced);
     let config = config
         .keyseq_timeout(Some(keys::SEQUENCE_TIMEOUT_MS))
         .auto_add_history(true)
         .max_history_size(HISTORY_LINES)?
+        .grapheme_cluster_mode(widths)
+        .tab_stop(rows::TAB_STOP)
         .build();
     let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(EditorHelper::new(Arc::clone(screen))));
+    editor.set_helper(Some(EditorHelper::new(Arc::clone(screen), timestamps)));
     keys::bind(&mut editor);
     Ok(editor)
 }
@@ -139,7 +146,10 @@ fn edit_lines(
     // The text to edit next, before and after the cursor.
     let mut kept = (String::new(), String::new());
     loop {
-        let read = editor.readline_with_initial(PROMPT, (&kept.0, &kept.1));
+        if let Some(helper) = editor.helper() {
+            helper.start_line();
+        }
+        let read = editor.readline_with_initial(&MeasuringPrompt(screen), (&kept.0, &kept.1));
         if let Some(why) = shared.lost() {
             print(&screen.take_pending());
             return Err(why);
@@ -179,11 +189,4 @@ fn edit_lines(
             Err(error) => return Err(format!("cannot read the terminal: {error}")),
         }
     }
-}
-
-/// Writes to the terminal while no line is edited.
-fn print(text: &str) {
-    let mut out = io::stdout();
-    // If the terminal is gone, the next read fails too.
-    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

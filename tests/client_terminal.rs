@@ -237,6 +237,18 @@ fn a_paste_is_sent_line_by_line() {
 }
 
 #[test]
+fn nothing_empty_is_said_not_even_as_a_part_of_a_paste() {
+    let mut host = Host::start(&[]);
+    // Enter alone, blanks alone, a line pasted with its line end, and a paste with empty lines.
+    host.type_keys("\r  \r\x1b[200~one\r\n\x1b[201~\r\x1b[200~\n\ntwo\n\t\n\nthree\n\n\x1b[201~\rfour\r");
+    ["one", "two", "three", "four"].iter().for_each(|line| host.expect_line(line));
+    // Nor is an empty row shown below the line.
+    host.terminal.expect_rows("the paste and the next line", |rows| {
+        rows.windows(2).any(|pair| pair == ["three", "> four"])
+    });
+}
+
+#[test]
 fn a_paste_is_sent_at_once_while_lines_arrive() {
     let mut host = Host::start(&[]);
     let lines = (0..2000).map(|number| format!("line {number} of a paste")).collect::<Vec<_>>();

@@ -25,15 +25,17 @@ fn ctrl_c_clears_the_line_and_leaves_if_it_is_empty() {
 }
 
 #[test]
-fn ctrl_d_and_exit_leave_unsent_and_quit_is_sent_first() {
+fn ctrl_d_exit_and_quit_leave_with_and_without_a_slash_and_are_not_sent() {
     for (keys, sent) in [
         (CTRL_D, &[][..]),
         ("exit\r", &[]),
+        ("quit\r", &[]),
+        ("/quit\r", &[]),
+        ("/exit\r", &[]),
         ("first\rexit\r", &["first"]),
-        ("/quit\r", &["/quit"]),
-        ("/quit now\r", &["/quit now"]),
+        ("/quit now\r", &[]),
         // A paste, as terminals mark it.
-        ("\x1B[200~one\n/quit\x1B[201~\r", &["one", "/quit"]),
+        ("\x1B[200~one\n/quit\x1B[201~\r", &["one"]),
     ] {
         let mut host = Host::start(&[]);
         host.send("Welcome.\n");
@@ -46,10 +48,10 @@ fn ctrl_d_and_exit_leave_unsent_and_quit_is_sent_first() {
 }
 
 #[test]
-fn exit_before_other_words_is_sent() {
+fn exit_and_quit_among_other_text_are_sent() {
     let mut host = Host::start(&[]);
-    host.type_keys("exit now\r");
-    host.expect_line("exit now");
+    host.type_keys("exit now\r//quit\r\x1B[200~if true\nexit\x1B[201~\r");
+    ["exit now", "//quit", "if true", "exit"].iter().for_each(|line| host.expect_line(line));
 }
 
 #[test]
@@ -202,17 +204,19 @@ fn a_refusal_at_once_is_shown() {
 fn reconnect_reports_the_loss_and_keeps_the_typed_line() {
     let port = Port::reserve();
     let server = quiet_server(&port);
-    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 80);
+    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 140);
     terminal.type_keys("half a li");
     terminal.expect_screen(&["Welcome.", "> half a li"]);
     server.signal("TERM");
-    let lost = format!("{LOST}; connecting again in 1 s");
+    let pause = "connecting again in 1 s, or when you press Enter";
+    let lost = format!("{LOST}; {pause}");
     terminal.expect_screen_and_cursor(&["Welcome.", &lost, "> half a li"], (2, 11));
+    server.wait();
     // Without a connection, Enter keeps the line.
     terminal.type_keys(ENTER);
-    let unsent = ["> half a li", "hubbub-client: not connected: the line was not sent", "> half a li"];
-    terminal.expect_screen(&[&["Welcome.", &lost], &unsent[..]].concat());
-    server.wait();
+    let unsent = ["> half a li", "hubbub-client: not connected: the line was not sent"];
+    let refused = format!("{}; {pause}", refused(&port));
+    terminal.expect_screen(&[&["Welcome.", &lost], &unsent[..], &[&refused, "> half a li"]].concat());
     let _server = quiet_server(&port);
     terminal.expect_last_rows(&["hubbub-client: connected again", "Welcome.", "> half a li"]);
     let mut other = Client::connect(port.address());
@@ -224,15 +228,35 @@ fn reconnect_reports_the_loss_and_keeps_the_typed_line() {
 #[test]
 fn reconnect_tries_with_growing_pauses_until_there_is_a_server() {
     let port = Port::reserve();
-    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 100);
-    let error = format!("hubbub-client: cannot connect to \"{}\": Connection refused", port.address());
-    let [first, second] = [1, 2].map(|seconds| format!("{error}; connecting again in {seconds} s"));
+    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 140);
+    let [first, second] = [1, 2].map(|seconds| pause_of(&port, seconds));
     terminal.expect_screen(&[&first, ">"]);
     terminal.expect_screen(&[&first, &second, ">"]);
     let _server = quiet_server(&port);
     terminal.expect_screen(&[&first, &second, "hubbub-client: connected", "Welcome.", ">"]);
     terminal.type_keys(CTRL_D);
     assert_eq!(terminal.wait().code(), Some(0));
+}
+
+#[test]
+fn enter_ends_the_pause_before_the_next_attempt_and_later_pauses_are_short_again() {
+    for keys in [ENTER, "a line\r"] {
+        let port = Port::reserve();
+        let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 140);
+        // The pause of 4 s is long enough to press Enter in it.
+        let pauses = [1, 2, 4].map(|seconds| pause_of(&port, seconds));
+        terminal.expect_last_rows(&[&pauses[0], &pauses[1], &pauses[2], ">"]);
+        terminal.type_keys(keys);
+        terminal.expect_rows("a pause of 1 s again", |rows| rows.iter().rev().nth(1) == Some(&pauses[0]));
+    }
+}
+
+fn refused(port: &Port) -> String {
+    format!("hubbub-client: cannot connect to \"{}\": Connection refused", port.address())
+}
+
+fn pause_of(port: &Port, seconds: u64) -> String {
+    format!("{}; connecting again in {seconds} s, or when you press Enter", refused(port))
 }
 
 #[test]

@@ -42,6 +42,8 @@ struct State {
     /// Typed lines that the connection thread has not taken yet. It takes them at once, so only what the user
     /// types or pastes limits the size.
     typed: Vec<u8>,
+    /// Whether the user has pressed Enter without a connection.
+    wants_connection: bool,
     is_leaving: bool,
     /// Why the connection is lost for good, or empty if a signal ends the client.
     lost: Option<String>,
@@ -52,14 +54,18 @@ impl SharedState {
         Self { state: Mutex::new(State { is_connected, ..State::default() }), waker }
     }
 
-    /// Queues one or more typed lines; returns false if there is no connection.
-    pub(crate) fn send(&self, lines: &str) -> bool {
+    /// Queues lines that the user has entered. If there is no connection, asks for one at once and returns false.
+    pub(crate) fn send(&self, lines: &[&str]) -> bool {
         let mut state = self.lock();
         if state.is_connected {
-            state.typed.extend_from_slice(lines.as_bytes());
-            state.typed.push(b'\n');
-            self.wake();
+            for line in lines {
+                state.typed.extend_from_slice(line.as_bytes());
+                state.typed.push(b'\n');
+            }
+        } else {
+            state.wants_connection = true;
         }
+        self.wake();
         state.is_connected
     }
 
@@ -90,6 +96,14 @@ enum End {
     /// The client left; an error says why the last lines may not have arrived.
     Left(Result<(), String>),
     Lost(String),
+}
+
+/// How a pause between two attempts to connect ended.
+#[derive(Debug)]
+enum PauseEnd {
+    Over,
+    Enter,
+    Leave,
 }
 
 /// The connection thread.
@@ -132,9 +146,11 @@ impl ConnectionThread {
                 return Err(why);
             }
             let pause = backoff.next(since.elapsed());
-            self.note(&format!("{why}; connecting again in {} s", pause.as_secs()));
-            if self.wait_to_leave(Instant::now() + pause) {
-                return self.leave_unconnected();
+            self.note(&format!("{why}; connecting again in {} s, or when you press Enter", pause.as_secs()));
+            match self.pause(Instant::now() + pause) {
+                PauseEnd::Over => {}
+                PauseEnd::Enter => backoff = Backoff::new(),
+                PauseEnd::Leave => return self.leave_unconnected(),
             }
             next = match self.connect() {
                 Some(connected) => connected,
@@ -249,14 +265,18 @@ impl ConnectionThread {
         state.is_leaving || self.signals.has_fatal()
     }
 
-    /// Waits until `end`; returns true as soon as the client must leave.
-    fn wait_to_leave(&mut self, end: Instant) -> bool {
+    /// Waits until `end`, or until the user presses Enter or leaves.
+    fn pause(&mut self, end: Instant) -> PauseEnd {
+        self.shared.lock().wants_connection = false;
         while poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(end)) == Ok(true) {
             if self.must_leave_unconnected() {
-                return true;
+                return PauseEnd::Leave;
+            }
+            if self.shared.lock().wants_connection {
+                return PauseEnd::Enter;
             }
         }
-        false
+        PauseEnd::Over
     }
 
     /// Connects; returns `None` if the client must leave before it is connected.

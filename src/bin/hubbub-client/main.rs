@@ -17,6 +17,7 @@
 mod backoff;
 mod connect;
 mod connection_thread;
+mod entered;
 mod input;
 mod keys;
 mod leave;

@@ -3,11 +3,12 @@
 use crate::NAME;
 use crate::connect::{Target, with_advice};
 use crate::connection_thread::{ConnectionThread, SharedState};
+use crate::entered::Entered;
 use crate::keys::{self, EditorHelper, MeasuringPrompt};
 use crate::options::Options;
 use crate::rows;
 use crate::screen::{Screen, print};
-use crate::send::{SendBuffer, is_quit};
+use crate::send::SendBuffer;
 use crate::signals::Signals;
 use crate::style::Style;
 use hubbub::cli::address::Address;
@@ -156,17 +157,13 @@ fn edit_lines(
         }
         kept = (String::new(), String::new());
         match read {
-            Ok(line) if line.trim() == "exit" => return Ok(()),
-            // In the plain view, an empty line would be a message to everyone.
-            Ok(line) if line.is_empty() => {}
             Ok(line) => {
-                let is_sent = shared.send(&line);
-                if line.lines().any(|line| is_quit(line.as_bytes())) {
-                    return Ok(());
-                }
-                if !is_sent {
+                let entered = Entered::parse(&line);
+                if !shared.send(&entered.lines) && !entered.lines.is_empty() {
                     print("hubbub-client: not connected: the line was not sent\n");
                     kept.0 = line;
+                } else if entered.leaves {
+                    return Ok(());
                 }
             }
             Err(ReadlineError::Eof) => return Ok(()),

@@ -236,6 +236,56 @@ fn a_paste_is_sent_line_by_line() {
     lines.iter().for_each(|line| host.expect_line(line));
 }
 
+/// Types keys, and then TAB as a user does: after what was typed is shown.
+#[track_caller]
+fn type_and_press_tab(host: &mut Host, keys: &str, shown: &str) {
+    host.type_keys(keys);
+    host.terminal.expect_last_rows(&[shown]);
+    // This line is drawn only when no key waits.
+    let tick = format!("* no key waits after {shown}");
+    host.send(&format!("{tick}\n"));
+    host.terminal.expect_last_rows(&[&tick, shown]);
+    host.type_keys(TAB);
+}
+
+#[test]
+fn tab_completes_commands_and_the_names_that_were_seen() {
+    let mut host = Host::start(&[]);
+    host.send("* you are anon4 (4 here: anon1, anon4, bob, carol); /help lists the commands\n<dave> hi\n");
+    type_and_press_tab(&mut host, "/ms", "> /ms");
+    type_and_press_tab(&mut host, "D", "> /msg D");
+    host.type_keys("psst\r");
+    host.expect_line("/msg Dave psst");
+    // As far as it is certain; then the possible names are shown.
+    type_and_press_tab(&mut host, "hi a", "> hi a");
+    type_and_press_tab(&mut host, "", "> hi anon");
+    host.terminal.expect_last_rows(&["anon1  anon4", "> hi anon"]);
+    host.type_keys("4!\r");
+    host.expect_line("hi anon4!");
+    host.send("* dave left\n");
+    type_and_press_tab(&mut host, "d", "> d");
+    host.type_keys("\r");
+    host.expect_line("d\t");
+}
+
+#[test]
+fn a_tab_stays_a_tab_in_a_paste_and_after_what_cannot_be_completed() {
+    let mut host = Host::start(&[]);
+    host.send("<bob> hi\n");
+    host.terminal.expect_screen(&["<bob> hi", ">"]);
+    host.type_keys("\x1b[200~b\tc\x1b[201~\r");
+    host.expect_line("b\tc");
+    // A paste that the terminal does not mark.
+    host.type_keys("d\tb\tc\r");
+    host.expect_line("d\tb\tc");
+    type_and_press_tab(&mut host, "", ">");
+    host.type_keys("x\r");
+    host.expect_line("\tx");
+    type_and_press_tab(&mut host, "y", "> y");
+    host.type_keys("\r");
+    host.expect_line("y\t");
+}
+
 #[test]
 fn nothing_empty_is_said_not_even_as_a_part_of_a_paste() {
     let mut host = Host::start(&[]);

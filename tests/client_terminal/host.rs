@@ -21,6 +21,7 @@ pub(crate) const CTRL_X: &str = "\x18";
 pub(crate) const CTRL_Z: &str = "\x1a";
 pub(crate) const ESC: &str = "\x1b";
 pub(crate) const LEFT: &str = "\x1b[D";
+pub(crate) const TAB: &str = "\t";
 pub(crate) const UP: &str = "\x1b[A";
 /// Keys after which the editing library may wait for another key.
 pub(crate) const PREFIX_KEYS: [&str; 6] = [ESC, CTRL_R, CTRL_X, CTRL_V, "\x1d", "\x1b3"];

@@ -3,6 +3,7 @@
 
 use crate::NAME;
 use crate::backoff::Backoff;
+use crate::completion::Names;
 use crate::connect::{Connected, QUIET_CONNECT, Target};
 use crate::leave::{self, AbortWatch, MAY_BE_LOST};
 use crate::nick::{Nick, NickError};
@@ -118,6 +119,7 @@ pub(crate) struct ConnectionThread {
     pub(crate) style: Style,
     pub(crate) shared: Arc<SharedState>,
     pub(crate) screen: Arc<Screen>,
+    pub(crate) names: Arc<Names>,
     pub(crate) signals: Signals,
     pub(crate) wake: UnixStream,
     pub(crate) buffer: SendBuffer,
@@ -166,7 +168,7 @@ impl ConnectionThread {
     fn serve(&mut self, mut stream: PlainStream) -> End {
         self.shared.lock().is_connected = true;
         let nick = self.nick.as_deref().map(Nick::new);
-        let mut receiver = LineReceiver::new(self.style, None, nick);
+        let mut receiver = LineReceiver::new(self.style, None, nick).with_names(Arc::clone(&self.names));
         let mut has_write_failed = false;
         let why = loop {
             self.check_nick(&mut receiver);

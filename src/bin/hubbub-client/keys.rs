@@ -1,5 +1,6 @@
 //! The hooks of the editing library (rustyline): what it asks for while it draws, and the key bindings.
 
+use crate::completion::{Completion, Names};
 use crate::screen::Screen;
 use crate::style::time_of_day;
 use rustyline::completion::Completer;
@@ -14,8 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) const PROMPT: &str = "> ";
-/// Keys that follow each other faster than this come from a paste, or have waited together.
-const KEY_INTERVAL: Duration = Duration::from_millis(30);
+/// Keys that follow each other faster than this come from a paste, or have waited together. Nobody types so fast.
+const KEY_INTERVAL: Duration = Duration::from_millis(50);
+/// The most candidates that TAB shows.
+const MAX_SHOWN: usize = 100;
 /// After this time, ESC is a key of its own and not the start of a key sequence; the default of bash.
 pub(crate) const SEQUENCE_TIMEOUT_MS: u16 = 500;
 
@@ -23,6 +26,7 @@ pub(crate) const SEQUENCE_TIMEOUT_MS: u16 = 500;
 #[derive(Debug)]
 pub(crate) struct EditorHelper {
     screen: Arc<Screen>,
+    names: Arc<Names>,
     /// Starts each entered line with the local time of day.
     timestamps: bool,
     edited: Arc<Mutex<Edited>>,
@@ -37,7 +41,7 @@ struct Edited {
     /// Whether the line is drawn for the last time, because it is entered.
     is_entered: bool,
     last_key: Option<Instant>,
-    /// Whether some time passed before the last key.
+    /// Whether rustyline had to wait for the last key.
     was_idle: bool,
 }
 
@@ -57,13 +61,14 @@ impl Prompt for MeasuringPrompt<'_> {
 }
 
 impl EditorHelper {
-    pub(crate) fn new(screen: Arc<Screen>, timestamps: bool) -> Self {
-        Self { screen, timestamps, edited: Arc::default() }
+    pub(crate) fn new(screen: Arc<Screen>, names: Arc<Names>, timestamps: bool) -> Self {
+        Self { screen, names, timestamps, edited: Arc::default() }
     }
 
     /// Prepares for a new line.
     pub(crate) fn start_line(&self) {
-        *self.lock() = Edited::default();
+        let mut edited = self.lock();
+        *edited = Edited { last_key: edited.last_key, ..Edited::default() };
     }
 
     /// Returns whether the edited line is empty.
@@ -134,37 +139,68 @@ impl Completer for EditorHelper {
 impl Helper for EditorHelper {}
 
 /// Binds the keys that differ from rustyline's defaults.
-pub(crate) fn bind(editor: &mut Editor<EditorHelper, DefaultHistory>) {
-    let Some(edited) = editor.helper().map(|helper| Arc::clone(&helper.edited)) else { return };
-    editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(Keys { edited })));
+pub(crate) fn bind(editor: &mut Editor<EditorHelper, DefaultHistory>, helper: &EditorHelper) {
+    let keys = Keys {
+        screen: Arc::clone(&helper.screen),
+        names: Arc::clone(&helper.names),
+        edited: Arc::clone(&helper.edited),
+    };
+    editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(keys)));
 }
 
 /// The keys that differ from rustyline's defaults.
 #[derive(Debug)]
 struct Keys {
+    screen: Arc<Screen>,
+    names: Arc<Names>,
     edited: Arc<Mutex<Edited>>,
 }
 
 impl Keys {
-    fn record_key(&self) {
+    /// Returns whether rustyline had to wait for this key.
+    fn record_key(&self) -> bool {
         let mut edited = lock(&self.edited);
-        edited.was_idle = edited.last_key.is_none_or(|last| last.elapsed() >= KEY_INTERVAL);
+        let is_slow = edited.last_key.is_none_or(|last| last.elapsed() >= KEY_INTERVAL);
+        edited.was_idle = is_slow || self.screen.is_idle();
         edited.last_key = Some(Instant::now());
+        edited.was_idle
+    }
+
+    fn complete(&self, context: &EventContext<'_>) -> Cmd {
+        match self.names.complete(context.line(), context.pos()) {
+            Completion::Insert(text) => Cmd::Insert(1, text),
+            Completion::Show(mut candidates) => {
+                let hidden = candidates.len().saturating_sub(MAX_SHOWN);
+                candidates.truncate(MAX_SHOWN);
+                let more = if hidden > 0 { format!("  and {hidden} more") } else { String::new() };
+                self.screen.show(&format!("{}{more}\n", candidates.join("  ")));
+                Cmd::Noop
+            }
+            Completion::Nothing => insert_tab(),
+        }
     }
 }
 
 impl ConditionalEventHandler for Keys {
     fn handle(&self, event: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
-        self.record_key();
+        let was_idle = self.record_key();
         match *event.get(0)? {
+            // rustyline's own completion would wait for another key, and show no received line until it comes.
+            KeyEvent(KeyCode::Tab, Modifiers::NONE) if was_idle => Some(self.complete(context)),
+            KeyEvent(KeyCode::Tab, Modifiers::NONE) => Some(insert_tab()),
             // Clears the line. If it is empty, rustyline's default applies, which is to interrupt.
             KeyEvent(KeyCode::Char('C'), Modifiers::CTRL) => {
                 (!context.line().is_empty()).then_some(Cmd::Kill(Movement::WholeBuffer))
             }
-            // After these keys rustyline waits for another key, and shows no received line until it comes.
+            // After these keys rustyline waits for another key, too.
             KeyEvent(KeyCode::Char('V' | 'Q' | 'X' | ']'), Modifiers::CTRL)
             | KeyEvent(KeyCode::Char(']'), Modifiers::CTRL_ALT) => Some(Cmd::Noop),
             _ => None,
         }
     }
+}
+
+/// Not `SelfInsert`: rustyline replaces it by what was inserted before.
+fn insert_tab() -> Cmd {
+    Cmd::Insert(1, "\t".to_owned())
 }

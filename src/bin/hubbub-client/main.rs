@@ -15,6 +15,7 @@
 //! Both use `connect` and `nick` at the start, `leave` at the end and `backoff` between two connections.
 
 mod backoff;
+mod completion;
 mod connect;
 mod connection_thread;
 mod entered;

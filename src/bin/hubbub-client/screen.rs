@@ -40,6 +40,8 @@ struct State {
     needs_redraw: bool,
     /// Whether the next drawing is not for the redraw thread.
     is_draw_announced: bool,
+    /// Whether the last drawing was for the redraw thread. rustyline makes it only if no key waits.
+    is_idle: bool,
     /// Whether line editing has ended.
     is_closed: bool,
 }
@@ -95,11 +97,17 @@ impl Screen {
         print(&self.rows().prepare(was_idle));
     }
 
+    /// Returns whether no key has waited to be read since the last drawing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().is_idle
+    }
+
     /// Returns the text to write before the prompt, because the line is being drawn.
     pub(crate) fn draw(&self) -> String {
         let mut before = String::new();
         self.change(|state| {
-            if !std::mem::take(&mut state.is_draw_announced) {
+            state.is_idle = !std::mem::take(&mut state.is_draw_announced);
+            if state.is_idle {
                 before.push_str(CURSOR_UP);
             }
             before.push_str(CLEAR_BELOW);

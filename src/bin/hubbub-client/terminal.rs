@@ -1,6 +1,7 @@
 //! The interactive client: the user edits a line below the received lines.
 
 use crate::NAME;
+use crate::completion::Names;
 use crate::connect::{Target, with_advice};
 use crate::connection_thread::{ConnectionThread, SharedState};
 use crate::entered::Entered;
@@ -53,7 +54,9 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
     let signals = Signals::watch(&waker).map_err(|error| terminal_error(&error))?;
     let widths = GraphemeClusterMode::from_env();
     let screen = Arc::new(Screen::new(waker.try_clone().map_err(|error| terminal_error(&error))?, widths));
-    let mut editor = new_editor(&screen, widths, style.timestamps).map_err(editor_error)?;
+    let names = Arc::<Names>::default();
+    let helper = EditorHelper::new(Arc::clone(&screen), Arc::clone(&names), style.timestamps);
+    let mut editor = new_editor(helper, widths).map_err(editor_error)?;
     let mut printer = editor.create_external_printer().map_err(editor_error)?;
     let shared = Arc::new(SharedState::new(waker, connected.is_ok()));
     let connection = ConnectionThread {
@@ -64,6 +67,7 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
         style,
         shared: Arc::clone(&shared),
         screen: Arc::clone(&screen),
+        names,
         signals: signals.clone(),
         wake,
         buffer: SendBuffer::default(),
@@ -117,11 +121,7 @@ fn wake_pair() -> io::Result<(UnixStream, UnixStream)> {
     Ok((waker, wake))
 }
 
-fn new_editor(
-    screen: &Arc<Screen>,
-    widths: GraphemeClusterMode,
-    timestamps: bool,
-) -> rustyline::Result<LineEditor> {
+fn new_editor(helper: EditorHelper, widths: GraphemeClusterMode) -> rustyline::Result<LineEditor> {
     // Forced: rustyline calls the highlighter, which writes the received lines, only with colours on.
     let config = Config::builder().color_mode(ColorMode::Forced);
     let config = config
@@ -132,8 +132,8 @@ fn new_editor(
         .tab_stop(rows::TAB_STOP)
         .build();
     let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(EditorHelper::new(Arc::clone(screen), timestamps)));
-    keys::bind(&mut editor);
+    keys::bind(&mut editor, &helper);
+    editor.set_helper(Some(helper));
     Ok(editor)
 }
 

@@ -7,6 +7,8 @@ mod common;
 mod connecting;
 #[path = "client_terminal/host.rs"]
 mod host;
+#[path = "client_terminal/job_control.rs"]
+mod job_control;
 #[path = "client_terminal/leaving.rs"]
 mod leaving;
 #[path = "client_terminal/resizing.rs"]

@@ -3,11 +3,8 @@
 use crate::common::{Client, Folder, Port, Server, WELCOME, eventually};
 use crate::host::*;
 use crate::screen::Terminal;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 use std::time::Duration;
 
 #[test]
@@ -128,33 +125,6 @@ fn no_key_delays_a_signal_while_lines_arrive() {
             assert_eq!(host.terminal.wait().signal(), Some(number), "{keys:?}");
         }
     }
-}
-
-#[test]
-fn a_stopped_client_continues_with_its_line() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // A shell with job control: without one, the kernel ignores the stop signal of a terminal.
-    let mut shell = Command::new("sh");
-    shell.args(["-mc", "\"$0\" \"$1\"; read again; fg", CLIENT]);
-    shell.arg(listener.local_addr().unwrap().to_string());
-    let mut terminal = Terminal::start(&shell, COLUMNS);
-    let mut stream = listener.accept().unwrap().0;
-    terminal.expect_screen(&[">"]);
-    terminal.type_keys("half a li");
-    terminal.expect_screen(&["> half a li"]);
-    terminal.type_keys(CTRL_Z);
-    eventually("the terminal is restored", || terminal.is_restored().then_some(()));
-    stream.write_all(b"received meanwhile\n").unwrap();
-    terminal.type_keys("again\n");
-    terminal.expect_last_rows(&["received meanwhile", "> half a li"]);
-    terminal.type_keys("ne\r");
-    let mut received = String::new();
-    BufReader::new(&stream).read_line(&mut received).unwrap();
-    assert_eq!(received, "half a line\n");
-    terminal.type_keys(CTRL_D);
-    stream.read_to_end(&mut Vec::new()).unwrap();
-    drop(stream);
-    assert_eq!(terminal.wait().code(), Some(0));
 }
 
 #[test]

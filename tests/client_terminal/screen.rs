@@ -163,6 +163,14 @@ impl Terminal {
         std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
+    /// The process that the program, a shell, has started.
+    #[track_caller]
+    pub(crate) fn job(&self) -> u32 {
+        let shell = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        children.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Sends the program a signal.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {

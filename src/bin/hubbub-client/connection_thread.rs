@@ -5,6 +5,7 @@ use crate::NAME;
 use crate::backoff::Backoff;
 use crate::completion::Names;
 use crate::connect::{Connected, QUIET_CONNECT, Target};
+use crate::job::{Continued, Job};
 use crate::leave::{self, AbortWatch, MAY_BE_LOST};
 use crate::nick::{Nick, NickError};
 use crate::poll::{self, is_retryable};
@@ -120,6 +121,7 @@ pub(crate) struct ConnectionThread {
     pub(crate) shared: Arc<SharedState>,
     pub(crate) screen: Arc<Screen>,
     pub(crate) names: Arc<Names>,
+    pub(crate) job: Arc<Job>,
     pub(crate) signals: Signals,
     pub(crate) wake: UnixStream,
     pub(crate) buffer: SendBuffer,
@@ -261,10 +263,29 @@ impl ConnectionThread {
     /// Takes the typed lines; returns whether the user leaves or a signal ends the client.
     fn must_leave(&mut self) -> bool {
         while matches!(self.wake.read(&mut [0; 64]), Ok(1..)) {}
+        if self.signals.take_continued() {
+            self.go_on_after_stop();
+        }
         // Under one lock, so that a line typed just before the user leaves is not missed.
         let mut state = self.shared.lock();
         self.buffer.push(&std::mem::take(&mut state.typed));
         state.is_leaving || self.signals.has_fatal()
+    }
+
+    /// Goes on after the client was stopped.
+    fn go_on_after_stop(&self) {
+        match self.job.go_on() {
+            Continued::WithoutLine => {}
+            Continued::InForeground => self.screen.draw_below(),
+            Continued::InBackground => {
+                while self.job.is_detached() {
+                    self.signals.interrupt_editor();
+                    if self.screen.is_closed_within(INTERRUPT_INTERVAL) {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Waits until `end`, or until the user presses Enter or leaves.

@@ -1,6 +1,7 @@
 //! The hooks of the editing library (rustyline): what it asks for while it draws, and the key bindings.
 
 use crate::completion::{Completion, Names};
+use crate::job::Job;
 use crate::screen::Screen;
 use crate::style::time_of_day;
 use rustyline::completion::Completer;
@@ -27,6 +28,7 @@ pub(crate) const SEQUENCE_TIMEOUT_MS: u16 = 500;
 pub(crate) struct EditorHelper {
     screen: Arc<Screen>,
     names: Arc<Names>,
+    job: Arc<Job>,
     /// Starts each entered line with the local time of day.
     timestamps: bool,
     edited: Arc<Mutex<Edited>>,
@@ -61,8 +63,8 @@ impl Prompt for MeasuringPrompt<'_> {
 }
 
 impl EditorHelper {
-    pub(crate) fn new(screen: Arc<Screen>, names: Arc<Names>, timestamps: bool) -> Self {
-        Self { screen, names, timestamps, edited: Arc::default() }
+    pub(crate) fn new(screen: Arc<Screen>, names: Arc<Names>, job: Arc<Job>, timestamps: bool) -> Self {
+        Self { screen, names, job, timestamps, edited: Arc::default() }
     }
 
     /// Prepares for a new line.
@@ -120,6 +122,7 @@ impl Highlighter for EditorHelper {
             edited.is_entered = is_entered && !line.trim().is_empty();
             std::mem::take(&mut edited.was_idle)
         };
+        self.job.line_begins();
         self.screen.prepare_draw(was_idle);
         // Forces the drawing that was announced.
         true
@@ -143,6 +146,7 @@ pub(crate) fn bind(editor: &mut Editor<EditorHelper, DefaultHistory>, helper: &E
     let keys = Keys {
         screen: Arc::clone(&helper.screen),
         names: Arc::clone(&helper.names),
+        job: Arc::clone(&helper.job),
         edited: Arc::clone(&helper.edited),
     };
     editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(keys)));
@@ -153,6 +157,7 @@ pub(crate) fn bind(editor: &mut Editor<EditorHelper, DefaultHistory>, helper: &E
 struct Keys {
     screen: Arc<Screen>,
     names: Arc<Names>,
+    job: Arc<Job>,
     edited: Arc<Mutex<Edited>>,
 }
 
@@ -191,6 +196,11 @@ impl ConditionalEventHandler for Keys {
             // Clears the line. If it is empty, rustyline's default applies, which is to interrupt.
             KeyEvent(KeyCode::Char('C'), Modifiers::CTRL) => {
                 (!context.line().is_empty()).then_some(Cmd::Kill(Movement::WholeBuffer))
+            }
+            // rustyline would set its modes again as soon as the client goes on, also in the background.
+            KeyEvent(KeyCode::Char('Z'), Modifiers::CTRL) => {
+                self.job.ask_to_stop();
+                Some(Cmd::Interrupt)
             }
             // After these keys rustyline waits for another key, too.
             KeyEvent(KeyCode::Char('V' | 'Q' | 'X' | ']'), Modifiers::CTRL)

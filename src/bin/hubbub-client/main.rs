@@ -20,6 +20,7 @@ mod connect;
 mod connection_thread;
 mod entered;
 mod input;
+mod job;
 mod keys;
 mod leave;
 mod nick;

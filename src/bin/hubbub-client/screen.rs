@@ -22,6 +22,9 @@ const CURSOR_UP: &str = "\x1b[A";
 /// Clears the rest of the screen. Below the line there can only be rows of an older drawing.
 const CLEAR_BELOW: &str = "\x1b[J";
 
+/// As rustyline does for each line: the terminal then marks pastes.
+const BRACKETED_PASTE_ON: &str = "\x1b[?2004h";
+
 /// The lines that are to be shown above the edited line.
 #[derive(Debug)]
 pub(crate) struct Screen {
@@ -89,6 +92,12 @@ impl Screen {
                 return;
             }
         }
+    }
+
+    /// Draws the line anew, below what others have written to the terminal while the client was stopped.
+    pub(crate) fn draw_below(&self) {
+        print(&format!("{BRACKETED_PASTE_ON}{}", self.rows().move_below()));
+        self.change(|state| state.needs_redraw = true);
     }
 
     /// Announces that the next drawing is not for the redraw thread, but for a key or for another reason.

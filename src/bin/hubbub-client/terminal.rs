@@ -5,6 +5,7 @@ use crate::completion::Names;
 use crate::connect::{Target, with_advice};
 use crate::connection_thread::{ConnectionThread, SharedState};
 use crate::entered::Entered;
+use crate::job::{self, Job};
 use crate::keys::{self, EditorHelper, MeasuringPrompt};
 use crate::options::Options;
 use crate::rows;
@@ -55,7 +56,9 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
     let widths = GraphemeClusterMode::from_env();
     let screen = Arc::new(Screen::new(waker.try_clone().map_err(|error| terminal_error(&error))?, widths));
     let names = Arc::<Names>::default();
-    let helper = EditorHelper::new(Arc::clone(&screen), Arc::clone(&names), style.timestamps);
+    let job = Arc::<Job>::default();
+    let helper =
+        EditorHelper::new(Arc::clone(&screen), Arc::clone(&names), Arc::clone(&job), style.timestamps);
     let mut editor = new_editor(helper, widths).map_err(editor_error)?;
     let mut printer = editor.create_external_printer().map_err(editor_error)?;
     let shared = Arc::new(SharedState::new(waker, connected.is_ok()));
@@ -68,6 +71,7 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
         shared: Arc::clone(&shared),
         screen: Arc::clone(&screen),
         names,
+        job: Arc::clone(&job),
         signals: signals.clone(),
         wake,
         buffer: SendBuffer::default(),
@@ -76,7 +80,7 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
     let redraw_screen = Arc::clone(&screen);
     spawn(move || redraw_screen.redraw_loop(&mut printer))?;
     spawn(move || _ = sender.send(connection.run(connected)))?;
-    let edited = edit_lines(&mut editor, &shared, &screen, &signals);
+    let edited = edit_lines(&mut editor, &shared, &screen, &job, &signals);
     screen.close();
     // Ends a print of the redraw thread that waits for the editor.
     drop(editor);
@@ -142,18 +146,27 @@ fn edit_lines(
     editor: &mut LineEditor,
     shared: &SharedState,
     screen: &Screen,
+    job: &Job,
     signals: &Signals,
 ) -> Result<(), String> {
     // The text to edit next, before and after the cursor.
     let mut kept = (String::new(), String::new());
     loop {
+        if !job::wait_for_foreground(|| shared.lost().is_some()) {
+            return Err(shared.lost().unwrap_or_default());
+        }
         if let Some(helper) = editor.helper() {
             helper.start_line();
         }
         let read = editor.readline_with_initial(&MeasuringPrompt(screen), (&kept.0, &kept.1));
+        let had_no_terminal = job.line_ends();
         if let Some(why) = shared.lost() {
             print(&screen.take_pending());
             return Err(why);
+        }
+        if had_no_terminal || job.stop_if_asked() {
+            kept = editor.helper().map(EditorHelper::line).unwrap_or_default();
+            continue;
         }
         kept = (String::new(), String::new());
         match read {

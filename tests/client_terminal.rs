@@ -11,6 +11,8 @@ mod host;
 mod job_control;
 #[path = "client_terminal/leaving.rs"]
 mod leaving;
+#[path = "client_terminal/plain.rs"]
+mod plain;
 #[path = "client_terminal/resizing.rs"]
 mod resizing;
 #[path = "client_terminal/screen.rs"]
@@ -419,15 +421,14 @@ fn a_resized_window_is_redrawn_and_never_ends_the_client() {
 }
 
 #[test]
-fn a_terminal_without_editing_has_neither_prompt_nor_colour() {
-    let mut host = Host::start_with(&[], |command| _ = command.env("TERM", "dumb"));
-    host.send("<alice> hi\n");
-    host.terminal.expect_screen(&["<alice> hi"]);
-    host.type_keys("hello\n");
-    host.expect_line("hello");
-    host.type_keys("exit\n");
-    host.expect_end();
-    assert!(!host.close(0).output().contains('\x1b'));
+fn a_user_leaves_with_a_word_and_sends_nothing_empty_without_the_prompt_too() {
+    for word in ["exit", "quit", "/exit", "/quit"] {
+        let mut host = Host::start_with(&["--timeout", "600"], |_| ());
+        host.type_keys(&format!("\n  \nhi\n{word}\n"));
+        host.expect_line("hi");
+        host.expect_end();
+        host.close(0);
+    }
 }
 
 #[test]

@@ -15,21 +15,33 @@ struct Shell {
 }
 
 impl Shell {
-    /// The user has typed a part of a line. When the client stops, the shell sets its own modes and runs `script`.
+    /// The same on a terminal that cannot move its cursor, where there is no prompt.
+    #[track_caller]
+    fn start_plain(script: &str) -> Self {
+        Self::start_with("dumb", "", script)
+    }
+
     #[track_caller]
     fn start(script: &str) -> Self {
+        Self::start_with("xterm-256color", "> ", script)
+    }
+
+    /// The user has typed a part of a line. When the client stops, the shell sets its own modes and runs `script`.
+    #[track_caller]
+    fn start_with(term: &str, prompt: &str, script: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         // With job control: without it, the kernel ignores the stop signal of a terminal.
         let mut shell = Command::new("sh");
         shell.args(["-mc", &format!("\"$0\" \"$1\"; stty sane; echo stopped; {script}"), CLIENT]);
-        shell.arg(listener.local_addr().unwrap().to_string());
+        shell.arg(listener.local_addr().unwrap().to_string()).env("TERM", term);
         let mut terminal = Terminal::start(&shell, COLUMNS);
-        let stream = listener.accept().unwrap().0;
+        let mut stream = listener.accept().unwrap().0;
         stream.set_read_timeout(Some(time_limit())).unwrap();
         let lines = BufReader::new(stream.try_clone().unwrap());
-        terminal.expect_screen(&[">"]);
+        stream.write_all(b"Welcome.\n").unwrap();
+        terminal.expect_last_rows(&[&["Welcome."], &[prompt.trim_end()][..prompt.len() / 2]].concat());
         terminal.type_keys("half a li");
-        terminal.expect_screen(&["> half a li"]);
+        terminal.expect_screen(&["Welcome.", &format!("{prompt}half a li")]);
         Self { terminal, stream, lines }
     }
 
@@ -90,6 +102,23 @@ fn in_the_background_a_client_stays_connected_and_leaves_the_terminal_alone() {
         assert!(shell.terminal.is_restored());
         shell.terminal.type_keys("again\n");
         shell.expect_editing();
+    }
+}
+
+#[test]
+fn a_plain_terminal_is_left_and_taken_again_in_the_same_way() {
+    for key in [Some(CTRL_Z), None] {
+        let mut shell = Shell::start_plain("bg; read again; echo \"read $again\"; read again; fg");
+        shell.stop(key);
+        shell.stream.write_all(b"received meanwhile\n").unwrap();
+        shell.terminal.type_keys("for the shell\n");
+        shell.terminal.expect_output("read for the shell");
+        assert!(shell.terminal.is_restored());
+        shell.terminal.type_keys("again\n");
+        shell.terminal.expect_last_rows(&["half a li"]);
+        shell.terminal.type_keys("ne\r");
+        shell.expect_line("half a line");
+        shell.terminal.expect_last_rows(&["half a line", "received meanwhile"]);
     }
 }
 

@@ -139,7 +139,8 @@ pub(crate) fn wait_for_foreground(is_over: impl Fn() -> bool) -> bool {
     true
 }
 
-fn is_foreground() -> bool {
+/// Returns whether the client is in the foreground of its terminal.
+pub(crate) fn is_foreground() -> bool {
     // It fails without job control; then there is no background.
     tcgetpgrp(stdin()).map_or(true, |foreground| foreground == getpgrp())
 }

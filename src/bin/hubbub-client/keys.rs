@@ -4,6 +4,7 @@ use crate::completion::{Completion, Names};
 use crate::job::Job;
 use crate::screen::Screen;
 use crate::style::time_of_day;
+use crate::terminal::Session;
 use rustyline::completion::Completer;
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -63,8 +64,15 @@ impl Prompt for MeasuringPrompt<'_> {
 }
 
 impl EditorHelper {
-    pub(crate) fn new(screen: Arc<Screen>, names: Arc<Names>, job: Arc<Job>, timestamps: bool) -> Self {
-        Self { screen, names, job, timestamps, edited: Arc::default() }
+    pub(crate) fn new(session: &Session, timestamps: bool) -> Self {
+        let (screen, names, job) = (&session.screen, &session.names, &session.job);
+        Self {
+            screen: Arc::clone(screen),
+            names: Arc::clone(names),
+            job: Arc::clone(job),
+            timestamps,
+            edited: Arc::default(),
+        }
     }
 
     /// Prepares for a new line.

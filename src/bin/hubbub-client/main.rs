@@ -23,10 +23,12 @@ mod input;
 mod job;
 mod keys;
 mod leave;
+mod line_editor;
 mod nick;
 mod options;
 mod origin;
 mod output;
+mod plain_editor;
 mod poll;
 mod receive;
 mod rows;
@@ -66,8 +68,8 @@ fn run(options: &Options) -> Result<(), String> {
         colour: is_output_terminal && wants_colour(std::env::var_os("NO_COLOR"), term),
     };
     let address = options.address_or_default(is_interactive);
-    if is_interactive && can_edit {
-        terminal::run(options, address, style)
+    if is_interactive {
+        terminal::run(options, address, style, can_edit)
     } else {
         script::run(options, address, style)
     }

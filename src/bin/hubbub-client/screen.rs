@@ -6,7 +6,7 @@
 //! busy, so it has a thread of its own, the redraw thread.
 
 use crate::rows::Rows;
-use rustyline::{ExternalPrinter, GraphemeClusterMode};
+use rustyline::GraphemeClusterMode;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -66,6 +66,8 @@ impl Screen {
             // If lines are pending already, a drawing was triggered for these.
             state.needs_redraw |= state.pending.is_empty();
             state.pending.push_str(lines);
+            // An editor that holds lines back must show them now.
+            state.needs_redraw |= state.pending.len() >= MAX_PENDING;
         });
     }
 
@@ -75,8 +77,9 @@ impl Screen {
         self.state().pending.len() >= MAX_PENDING
     }
 
-    /// Triggers drawings until the screen is closed. Runs on the redraw thread.
-    pub(crate) fn redraw_loop(&self, printer: &mut impl ExternalPrinter) {
+    /// Triggers drawings with `redraw` until the screen is closed, or until `redraw` returns false because the editor
+    /// is gone. Runs on the redraw thread.
+    pub(crate) fn redraw_loop(&self, mut redraw: impl FnMut() -> bool) {
         loop {
             let state =
                 self.changed.wait_while(self.state(), |state| !state.needs_redraw && !state.is_closed);
@@ -87,8 +90,7 @@ impl Screen {
             state.needs_redraw = false;
             drop(state);
             print(&self.rows().prepare(false));
-            // Does nothing between two lines, and the next line is drawn anyway. Fails if the editor is gone.
-            if printer.print(String::new()).is_err() {
+            if !redraw() {
                 return;
             }
         }
@@ -122,11 +124,16 @@ impl Screen {
             before.push_str(CLEAR_BELOW);
             before.push_str(&state.take_pending());
         });
-        if before.len() >= MAX_PENDING {
+        self.report_space(&before);
+        before
+    }
+
+    /// Wakes the connection thread if it waits for space, because `shown` is no longer pending.
+    fn report_space(&self, shown: &str) {
+        if shown.len() >= MAX_PENDING {
             // Fails only if the socket is full; then the connection thread wakes anyway.
             _ = (&self.waker).write(b"w");
         }
-        before
     }
 
     /// Waits until everything is shown, for [`DRAW_TIME`] at most.
@@ -134,9 +141,12 @@ impl Screen {
         drop(self.wait_while(DRAW_TIME, |state| !state.pending.is_empty()));
     }
 
-    /// Returns the lines that were not shown, and forgets them.
+    /// Returns the lines that were not shown, because they are shown now.
     pub(crate) fn take_pending(&self) -> String {
-        self.state().take_pending()
+        let mut pending = String::new();
+        self.change(|state| pending = state.take_pending());
+        self.report_space(&pending);
+        pending
     }
 
     /// Records that line editing has ended.

@@ -33,6 +33,14 @@ impl Signals {
         Ok(signals)
     }
 
+    /// Also writes a byte to `waker` for each SIGINT and SIGCONT.
+    pub(crate) fn wake(&self, waker: &UnixStream) -> io::Result<()> {
+        for signal in [SIGINT, SIGCONT] {
+            low_level::pipe::register(signal, waker.try_clone()?)?;
+        }
+        Ok(())
+    }
+
     /// Returns whether a signal that is to end the process has arrived.
     pub(crate) fn has_fatal(&self) -> bool {
         self.fatal.load(Ordering::Relaxed) != 0

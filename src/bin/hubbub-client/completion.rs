@@ -133,6 +133,8 @@ fn common_chars(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hubbub::chat::event::Event;
+    use hubbub::wire::view::View;
 
     fn names(lines: &[&str]) -> Names {
         let names = Names::default();
@@ -168,6 +170,22 @@ mod tests {
         ] {
             let names = names(&["* 2 here: anon1, bob", line]);
             assert_eq!(known(&names), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_names_are_found_in_what_the_server_writes() {
+        for (event, expected) in [
+            (Event::Joined { name: "bob", here: 2 }, &["alice", "bob"][..]),
+            (Event::Message { from: "bob", text: b"hi", is_action: false }, &["alice", "bob"]),
+            (Event::Message { from: "bob", text: b"waves", is_action: true }, &["alice", "bob"]),
+            (Event::Private { from: "bob", to: "me", text: b"hi", is_echo: false }, &["alice", "bob"]),
+            (Event::Renamed { old: "alice", new: "bob" }, &["bob"]),
+            (Event::Left { name: "alice" }, &[]),
+        ] {
+            let names = names(&["<alice> hi"]);
+            names.observe(&View::Named.render(&event, "").unwrap());
+            assert_eq!(known(&names), expected, "{event:?}");
         }
     }
 

@@ -12,16 +12,17 @@ use crate::poll::{self, is_retryable};
 use crate::receive::{LineReceiver, TOO_LONG};
 use crate::screen::Screen;
 use crate::send::SendBuffer;
+use crate::shared_state::SharedState;
 use crate::signals::Signals;
 use crate::style::Style;
 use hubbub::net::transport::PlainStream;
 use hubbub::util::os_error;
 use hubbub::wire::escape;
 use rustix::event::{PollFd, PollFlags};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes per read: lines that arrive together need one drawing.
@@ -29,68 +30,6 @@ const READ_SIZE: usize = 64 * 1024;
 /// Interval between interrupts of the editor. An interrupt just before the editor waits for a key has no effect,
 /// so it is repeated.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(20);
-
-/// The state that the main thread and the connection thread share.
-#[derive(Debug)]
-pub(crate) struct SharedState {
-    state: Mutex<State>,
-    /// A byte here wakes the connection thread.
-    waker: UnixStream,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    is_connected: bool,
-    /// Typed lines that the connection thread has not taken yet. It takes them at once, so only what the user
-    /// types or pastes limits the size.
-    typed: Vec<u8>,
-    /// Whether the user has pressed Enter without a connection.
-    wants_connection: bool,
-    is_leaving: bool,
-    /// Why the connection is lost for good, or empty if a signal ends the client.
-    lost: Option<String>,
-}
-
-impl SharedState {
-    pub(crate) fn new(waker: UnixStream, is_connected: bool) -> Self {
-        Self { state: Mutex::new(State { is_connected, ..State::default() }), waker }
-    }
-
-    /// Queues lines that the user has entered. If there is no connection, asks for one at once and returns false.
-    pub(crate) fn send(&self, lines: &[&str]) -> bool {
-        let mut state = self.lock();
-        if state.is_connected {
-            for line in lines {
-                state.typed.extend_from_slice(line.as_bytes());
-                state.typed.push(b'\n');
-            }
-        } else {
-            state.wants_connection = true;
-        }
-        self.wake();
-        state.is_connected
-    }
-
-    /// Asks the connection thread to leave.
-    pub(crate) fn leave(&self) {
-        self.lock().is_leaving = true;
-        self.wake();
-    }
-
-    /// Returns why the connection is lost for good, if it is.
-    pub(crate) fn lost(&self) -> Option<String> {
-        self.lock().lost.clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake(&self) {
-        // Fails only if the socket is full; then the thread wakes anyway.
-        _ = (&self.waker).write(b"w");
-    }
-}
 
 /// How a connection ended.
 #[derive(Debug)]

@@ -6,10 +6,11 @@
 //!   standard output ◄── output ◄── style ◄── receive (LineReceiver) ◄──┘
 //!
 //! terminal (three threads)
-//!   main thread:        rustyline with keys ──► SharedState
+//!   main thread:        line_editor (rustyline with keys, completion and rows)
+//!                       or plain_editor ──► entered ──► SharedState
 //!   connection_thread:  SharedState ──► send ─────────────────────► server
 //!                       screen ◄── style ◄── receive ◄─────────────────┘
-//!   redraw thread:      makes rustyline draw the lines in screen
+//!   redraw thread:      makes the editor show the lines in screen
 //! ```
 //!
 //! Both use `connect` and `nick` at the start, `leave` at the end and `backoff` between two connections.
@@ -36,6 +37,7 @@ mod screen;
 mod script;
 mod script_connection;
 mod send;
+mod shared_state;
 mod signals;
 mod style;
 mod terminal;

@@ -3,7 +3,7 @@
 use crate::NAME;
 use crate::completion::Names;
 use crate::connect::{Target, with_advice};
-use crate::connection_thread::{ConnectionThread, SharedState};
+use crate::connection_thread::ConnectionThread;
 use crate::entered::Entered;
 use crate::job::Job;
 use crate::line_editor;
@@ -11,6 +11,7 @@ use crate::options::Options;
 use crate::plain_editor;
 use crate::screen::{Screen, print};
 use crate::send::SendBuffer;
+use crate::shared_state::SharedState;
 use crate::signals::Signals;
 use crate::style::Style;
 use hubbub::cli::address::Address;

@@ -7,14 +7,20 @@ mod common;
 mod connecting;
 #[path = "client_terminal/host.rs"]
 mod host;
+#[path = "client_terminal/job_control.rs"]
+mod job_control;
 #[path = "client_terminal/leaving.rs"]
 mod leaving;
+#[path = "client_terminal/plain.rs"]
+mod plain;
+#[path = "client_terminal/resizing.rs"]
+mod resizing;
 #[path = "client_terminal/screen.rs"]
 mod screen;
 
 use common::{Folder, Server, WELCOME};
 use host::*;
-use screen::Terminal;
+use screen::{Terminal, Wrapping};
 use std::io::Write;
 use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -27,22 +33,22 @@ fn a_typed_line_is_sent_and_stays_on_the_screen() {
     terminal.type_keys("hello");
     terminal.type_keys(ENTER);
     other.expect_line("hello");
-    terminal.expect_screen_and_cursor(&["Welcome.", ":hello", ":"], (2, 1));
+    terminal.expect_screen_and_cursor(&["Welcome.", "> hello", ">"], (2, 2));
     other.send("hello yourself\n");
-    terminal.expect_screen_and_cursor(&["Welcome.", ":hello", "hello yourself", ":"], (3, 1));
+    terminal.expect_screen_and_cursor(&["Welcome.", "> hello", "hello yourself", ">"], (3, 2));
 }
 
 #[test]
 fn a_half_typed_line_stays_below_the_received_lines() {
     let Room { mut terminal, mut other, _server } = room(COLUMNS);
     terminal.type_keys(&format!("hello world{}", LEFT.repeat(5)));
-    terminal.expect_screen_and_cursor(&["Welcome.", ":hello world"], (1, 7));
+    terminal.expect_screen_and_cursor(&["Welcome.", "> hello world"], (1, 8));
     other.send("one\n");
-    terminal.expect_screen_and_cursor(&["Welcome.", "one", ":hello world"], (2, 7));
+    terminal.expect_screen_and_cursor(&["Welcome.", "one", "> hello world"], (2, 8));
     other.send("two\nthree\n");
-    terminal.expect_screen_and_cursor(&["Welcome.", "one", "two", "three", ":hello world"], (4, 7));
+    terminal.expect_screen_and_cursor(&["Welcome.", "one", "two", "three", "> hello world"], (4, 8));
     terminal.type_keys("whole ");
-    terminal.expect_screen_and_cursor(&["Welcome.", "one", "two", "three", ":hello whole world"], (4, 13));
+    terminal.expect_screen_and_cursor(&["Welcome.", "one", "two", "three", "> hello whole world"], (4, 14));
     terminal.type_keys(ENTER);
     other.expect_line("hello whole world");
 }
@@ -51,12 +57,12 @@ fn a_half_typed_line_stays_below_the_received_lines() {
 fn no_row_is_empty_or_missing_at_the_bottom_of_the_screen() {
     let mut host = Host::start(&[]);
     let received = (0..30).map(|number| format!("received {number}")).collect::<Vec<_>>();
-    let mut typed = ":".to_owned();
+    let mut typed = "> ".to_owned();
     for (number, line) in received.iter().enumerate() {
         let first = (number + 1).saturating_sub(usize::from(screen::ROWS) - 1);
         let rows = received[first..=number].iter().map(String::as_str).collect::<Vec<_>>();
         host.send(&format!("{line}\n"));
-        host.terminal.expect_screen(&[&rows[..], &[&typed]].concat());
+        host.terminal.expect_screen(&[&rows[..], &[typed.trim_end()]].concat());
         host.type_keys("x");
         typed.push('x');
         host.terminal.expect_screen(&[&rows[..], &[&typed]].concat());
@@ -67,11 +73,11 @@ fn no_row_is_empty_or_missing_at_the_bottom_of_the_screen() {
 fn the_cursor_is_right_between_wide_characters() {
     let Room { mut terminal, mut other, _server } = room(COLUMNS);
     terminal.type_keys(&format!("名前は漢字{}", LEFT.repeat(2)));
-    terminal.expect_screen_and_cursor(&["Welcome.", ":名前は漢字"], (1, 7));
+    terminal.expect_screen_and_cursor(&["Welcome.", "> 名前は漢字"], (1, 8));
     other.send("割り込み\n");
-    terminal.expect_screen_and_cursor(&["Welcome.", "割り込み", ":名前は漢字"], (2, 7));
+    terminal.expect_screen_and_cursor(&["Welcome.", "割り込み", "> 名前は漢字"], (2, 8));
     terminal.type_keys("é");
-    terminal.expect_screen_and_cursor(&["Welcome.", "割り込み", ":名前はé漢字"], (2, 8));
+    terminal.expect_screen_and_cursor(&["Welcome.", "割り込み", "> 名前はé漢字"], (2, 9));
     terminal.type_keys(ENTER);
     other.expect_line("名前はé漢字");
 }
@@ -79,27 +85,27 @@ fn the_cursor_is_right_between_wide_characters() {
 #[test]
 fn a_line_over_several_rows_is_redrawn_whole() {
     let Room { mut terminal, mut other, _server } = room(20);
-    // The prompt and 19 columns, then 20, then 5; and a wide character that does not fit into its row.
-    terminal.type_keys("first row is full..second row, also full.rest");
-    let rows = [":first row is full..", "second row, also ful", "l.rest"];
+    // The prompt and 18 columns, then 20, then 5; and a wide character that does not fit into its row.
+    terminal.type_keys("first row is full.second row, also full.rest");
+    let rows = ["> first row is full.", "second row, also ful", "l.rest"];
     terminal.expect_screen_and_cursor(&[&["Welcome."], &rows[..]].concat(), (3, 6));
     other.send("interrupted by a line that is long itself\n");
     let before = ["Welcome.", "interrupted by a lin", "e that is long itsel", "f"];
     terminal.expect_screen_and_cursor(&[&before[..], &rows].concat(), (6, 6));
     terminal.type_keys(CTRL_A);
-    terminal.expect_screen_and_cursor(&[&before[..], &rows].concat(), (4, 1));
+    terminal.expect_screen_and_cursor(&[&before[..], &rows].concat(), (4, 2));
     other.send("again\n");
-    terminal.expect_screen_and_cursor(&[&before[..], &["again"], &rows].concat(), (5, 1));
+    terminal.expect_screen_and_cursor(&[&before[..], &["again"], &rows].concat(), (5, 2));
     terminal.type_keys(&format!("x{ENTER}"));
-    other.expect_line("xfirst row is full..second row, also full.rest");
+    other.expect_line("xfirst row is full.second row, also full.rest");
 }
 
 #[test]
 fn a_line_that_exactly_fills_its_row_or_ends_in_a_wide_character_is_redrawn_whole() {
     for (typed, rows, column) in [
-        ("123456789", &[":123456789"][..], 0),
-        ("12345678名", &[":12345678", "名"], 2),
-        ("1234567名", &[":1234567名"], 0),
+        ("12345678", &["> 12345678"][..], 0),
+        ("1234567名", &["> 1234567", "名"], 2),
+        ("123456名", &["> 123456名"], 0),
     ] {
         let Room { mut terminal, mut other, _server } = room(10);
         terminal.type_keys(typed);
@@ -132,7 +138,7 @@ fn without_an_address_a_user_connects_to_the_named_view() {
 
 #[test]
 fn names_and_notices_have_colour_unless_no_color_is_set() {
-    let rows = ["* bob joined (2 here)", "<名前> hi <bob>", "plain", ":"];
+    let rows = ["* bob joined (2 here)", "<名前> hi <bob>", "plain", ">"];
     for (no_color, has_colour) in [(None, true), (Some("1"), false)] {
         let mut host = Host::start_with(&[], |command| {
             no_color.map(|value| command.env("NO_COLOR", value));
@@ -157,7 +163,7 @@ fn names_and_notices_have_colour_unless_no_color_is_set() {
 fn control_characters_from_the_server_are_escaped_even_with_raw() {
     let mut host = Host::start(&["--raw"]);
     host.send("\x1b[2J\x1b]0;owned\x07 \u{9b}1m\rx\x08y\n");
-    host.terminal.expect_screen(&["\\x1B[2J\\x1B]0;owned\\x07 \\x9B1m\\x0Dx\\x08y", ":"]);
+    host.terminal.expect_screen(&["\\x1B[2J\\x1B]0;owned\\x07 \\x9B1m\\x0Dx\\x08y", ">"]);
     host.stream.write_all(b"\xFF\xC0\x80\n").unwrap();
     host.terminal.expect_output("\\xFF\\xC0\\x80");
     let written = host.terminal.output();
@@ -169,20 +175,42 @@ fn a_line_that_is_too_long_is_reported() {
     let mut host = Host::start(&[]);
     host.send(&"x".repeat(17 * 1024 * 1024));
     host.send("\nnext\n");
-    host.terminal.expect_screen(&["hubbub-client: a line longer than 16 MiB was not shown", "next", ":"]);
+    host.terminal.expect_screen(&["hubbub-client: a line longer than 16 MiB was not shown", "next", ">"]);
 }
 
 #[test]
-fn timestamps_start_each_line() {
+fn timestamps_start_each_line_also_the_own_ones() {
     let mut host = Host::start(&["--timestamps"]);
     host.send("one\n");
     host.terminal.expect_output(" one");
-    let written = host.terminal.output();
-    let (before, _) = written.split_once(" one").unwrap();
-    let time = &before[before.len() - 8..];
-    let is_time =
-        |(at, letter): (usize, char)| if at % 3 == 2 { letter == ':' } else { letter.is_ascii_digit() };
-    assert!(time.chars().enumerate().all(is_time), "{time:?}");
+    host.type_keys("two");
+    host.terminal.expect_rows("no time before the line is entered", |rows| rows.ends_with(&["> two".into()]));
+    host.type_keys(ENTER);
+    host.expect_line("two");
+    host.type_keys("three");
+    host.terminal.expect_rows("a time before each line", |rows| {
+        let without_time = rows.iter().filter_map(|row| row.split_at_checked("00:00:00 ".len()));
+        let is_time = |time: &str| time.replace(|c: char| c.is_ascii_digit(), "0") == "00:00:00 ";
+        let without_time = without_time.filter(|(time, _)| is_time(time)).map(|(_, text)| text);
+        without_time.eq(["one", "> two"]) && rows[2..] == ["> three"]
+    });
+}
+
+#[test]
+fn an_entered_line_that_fills_its_rows_is_not_followed_by_an_empty_row() {
+    let mut host = Host::start(&[]);
+    host.send("Welcome.\n");
+    host.terminal.expect_screen(&["Welcome.", ">"]);
+    let columns = usize::from(COLUMNS);
+    for (typed, rows) in [
+        ("x".repeat(columns - 2), &[&format!("> {}", "x".repeat(columns - 2))[..]][..]),
+        ("y".repeat(2 * columns - 2), &[&format!("> {}", "y".repeat(columns - 2)), &"y".repeat(columns)]),
+        ("z".to_owned(), &["> z"]),
+    ] {
+        host.type_keys(&format!("{typed}{ENTER}"));
+        host.expect_line(&typed);
+        host.terminal.expect_last_rows(&[rows, &[">"]].concat());
+    }
 }
 
 #[test]
@@ -191,9 +219,9 @@ fn the_arrow_keys_bring_back_sent_lines() {
     host.type_keys("one\rtwo\r");
     host.expect_line("one");
     host.expect_line("two");
-    host.terminal.expect_screen(&[":one", ":two", ":"]);
+    host.terminal.expect_screen(&["> one", "> two", ">"]);
     host.type_keys(&format!("{UP}{UP}"));
-    host.terminal.expect_screen_and_cursor(&[":one", ":two", ":one"], (2, 4));
+    host.terminal.expect_screen_and_cursor(&["> one", "> two", "> one"], (2, 5));
     host.type_keys("!\r");
     host.expect_line("one!");
 }
@@ -203,13 +231,75 @@ fn a_paste_is_sent_line_by_line() {
     let mut host = Host::start(&[]);
     // A paste that the terminal marks is sent with Enter.
     host.type_keys("\x1b[200~one\ntwo\r\nthree\x1b[201~");
-    host.terminal.expect_screen(&[":one", "two", "three"]);
+    host.terminal.expect_screen(&["> one", "two", "three"]);
     host.type_keys(ENTER);
     ["one", "two", "three"].iter().for_each(|line| host.expect_line(line));
     // A paste that the terminal does not mark is like typed keys.
     let lines = (0..500).map(|number| format!("line {number}")).collect::<Vec<_>>();
     host.type_keys(&format!("{}\r", lines.join("\r")));
     lines.iter().for_each(|line| host.expect_line(line));
+}
+
+/// Types keys, and then TAB as a user does: after what was typed is shown.
+#[track_caller]
+fn type_and_press_tab(host: &mut Host, keys: &str, shown: &str) {
+    host.type_keys(keys);
+    host.terminal.expect_last_rows(&[shown]);
+    // This line is drawn only when no key waits.
+    let tick = format!("* no key waits after {shown}");
+    host.send(&format!("{tick}\n"));
+    host.terminal.expect_last_rows(&[&tick, shown]);
+    host.type_keys(TAB);
+}
+
+#[test]
+fn tab_completes_commands_and_the_names_that_were_seen() {
+    let mut host = Host::start(&[]);
+    host.send("* you are anon4 (4 here: anon1, anon4, bob, carol); /help lists the commands\n<dave> hi\n");
+    type_and_press_tab(&mut host, "/ms", "> /ms");
+    type_and_press_tab(&mut host, "D", "> /msg D");
+    host.type_keys("psst\r");
+    host.expect_line("/msg Dave psst");
+    // As far as it is certain; then the possible names are shown.
+    type_and_press_tab(&mut host, "hi a", "> hi a");
+    type_and_press_tab(&mut host, "", "> hi anon");
+    host.terminal.expect_last_rows(&["anon1  anon4", "> hi anon"]);
+    host.type_keys("4!\r");
+    host.expect_line("hi anon4!");
+    host.send("* dave left\n");
+    type_and_press_tab(&mut host, "d", "> d");
+    host.type_keys("\r");
+    host.expect_line("d\t");
+}
+
+#[test]
+fn a_tab_stays_a_tab_in_a_paste_and_after_what_cannot_be_completed() {
+    let mut host = Host::start(&[]);
+    host.send("<bob> hi\n");
+    host.terminal.expect_screen(&["<bob> hi", ">"]);
+    host.type_keys("\x1b[200~b\tc\x1b[201~\r");
+    host.expect_line("b\tc");
+    // A paste that the terminal does not mark.
+    host.type_keys("d\tb\tc\r");
+    host.expect_line("d\tb\tc");
+    type_and_press_tab(&mut host, "", ">");
+    host.type_keys("x\r");
+    host.expect_line("\tx");
+    type_and_press_tab(&mut host, "y", "> y");
+    host.type_keys("\r");
+    host.expect_line("y\t");
+}
+
+#[test]
+fn nothing_empty_is_said_not_even_as_a_part_of_a_paste() {
+    let mut host = Host::start(&[]);
+    // Enter alone, blanks alone, a line pasted with its line end, and a paste with empty lines.
+    host.type_keys("\r  \r\x1b[200~one\r\n\x1b[201~\r\x1b[200~\n\ntwo\n\t\n\nthree\n\n\x1b[201~\rfour\r");
+    ["one", "two", "three", "four"].iter().for_each(|line| host.expect_line(line));
+    // Nor is an empty row shown below the line.
+    host.terminal.expect_rows("the paste and the next line", |rows| {
+        rows.windows(2).any(|pair| pair == ["three", "> four"])
+    });
 }
 
 #[test]
@@ -244,7 +334,7 @@ fn a_paste_is_sent_at_once_while_lines_arrive() {
 fn lines_beyond_the_buffer_are_shown_after_a_history_search() {
     let mut host = Host::with_history();
     host.type_keys(CTRL_R);
-    host.terminal.expect_screen(&[":sent", SEARCH]);
+    host.terminal.expect_screen(&["> sent", SEARCH]);
     let lines = (0..30_000).map(|number| format!("received {number} {}.", "x".repeat(40)));
     let lines = lines.collect::<Vec<_>>();
     let mut sender = host.stream.try_clone().unwrap();
@@ -254,7 +344,7 @@ fn lines_beyond_the_buffer_are_shown_after_a_history_search() {
     let rest = thread::spawn(move || sender.write_all(&text.as_bytes()[512 * 1024..]).unwrap());
     host.type_keys(&format!("{CTRL_G}half"));
     rest.join().unwrap();
-    host.terminal.expect_last_rows(&[":half"]);
+    host.terminal.expect_last_rows(&["> half"]);
     host.terminal.expect_output(lines.last().unwrap());
     expect_in_order(&host.terminal.output(), lines);
     host.type_keys("\r");
@@ -266,12 +356,12 @@ fn received_lines_are_shown_after_a_single_prefix_key() {
     for keys in [ESC, CTRL_X, CTRL_V] {
         let mut host = Host::start(&[]);
         host.type_keys("half");
-        host.terminal.expect_screen(&[":half"]);
+        host.terminal.expect_screen(&["> half"]);
         host.type_keys(keys);
         host.send("one\n");
-        host.terminal.expect_screen_and_cursor(&["one", ":half"], (1, 5));
+        host.terminal.expect_screen_and_cursor(&["one", "> half"], (1, 6));
         host.send("two\n");
-        host.terminal.expect_screen_and_cursor(&["one", "two", ":half"], (2, 5));
+        host.terminal.expect_screen_and_cursor(&["one", "two", "> half"], (2, 6));
     }
 }
 
@@ -293,7 +383,7 @@ fn received_lines_keep_their_order_while_lines_are_sent() {
     expect_in_order(&written, received);
     // No received line starts within or behind the edited line.
     for line in written.split('\n').filter(|line| line.contains("received")) {
-        let line = line.rsplit("\x1b[K").next().unwrap().trim_start_matches(UP);
+        let line = line.rsplit(['K', 'J']).next().unwrap();
         assert!(line.starts_with("received"), "{line:?}");
     }
 }
@@ -304,7 +394,7 @@ fn a_key_that_is_not_utf8_is_reported_and_keeps_the_line_and_the_cursor() {
     const NOTE: [&str; 2] =
         ["hubbub-client: dropped a key that is not UTF-8, and the keys", " right after it"];
     for (typed, line, column, next, sent) in
-        [("caf", ":caf", 4, "e\r", "cafe"), ("abc\x1b[D\x1b[D", ":abc", 2, "X\r", "aXbc")]
+        [("caf", "> caf", 5, "e\r", "cafe"), ("abc\x1b[D\x1b[D", "> abc", 3, "X\r", "aXbc")]
     {
         let mut host = Host::start(&[]);
         host.type_keys(typed);
@@ -321,9 +411,9 @@ fn a_resized_window_is_redrawn_and_never_ends_the_client() {
     for keys in ["", CTRL_V, CTRL_R, CTRL_X, ESC, "\x1b3"] {
         let mut host = Host::with_history();
         host.type_keys("twelve chars");
-        host.terminal.expect_screen(&[":sent", ":twelve chars"]);
+        host.terminal.expect_screen(&["> sent", "> twelve chars"]);
         host.type_keys(keys);
-        host.terminal.resize(10);
+        host.terminal.resize(10, Wrapping::Cut);
         host.send("* others go on\n");
         host.type_keys(&format!("{CTRL_G}!\r"));
         host.expect_line("twelve chars!");
@@ -331,15 +421,14 @@ fn a_resized_window_is_redrawn_and_never_ends_the_client() {
 }
 
 #[test]
-fn a_terminal_without_editing_has_neither_prompt_nor_colour() {
-    let mut host = Host::start_with(&[], |command| _ = command.env("TERM", "dumb"));
-    host.send("<alice> hi\n");
-    host.terminal.expect_screen(&["<alice> hi"]);
-    host.type_keys("hello\n");
-    host.expect_line("hello");
-    host.type_keys("exit\n");
-    host.expect_end();
-    assert!(!host.close(0).output().contains('\x1b'));
+fn a_user_leaves_with_a_word_and_sends_nothing_empty_without_the_prompt_too() {
+    for word in ["exit", "quit", "/exit", "/quit"] {
+        let mut host = Host::start_with(&["--timeout", "600"], |_| ());
+        host.type_keys(&format!("\n  \nhi\n{word}\n"));
+        host.expect_line("hi");
+        host.expect_end();
+        host.close(0);
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(crate) const CTRL_X: &str = "\x18";
 pub(crate) const CTRL_Z: &str = "\x1a";
 pub(crate) const ESC: &str = "\x1b";
 pub(crate) const LEFT: &str = "\x1b[D";
+pub(crate) const TAB: &str = "\t";
 pub(crate) const UP: &str = "\x1b[A";
 /// Keys after which the editing library may wait for another key.
 pub(crate) const PREFIX_KEYS: [&str; 6] = [ESC, CTRL_R, CTRL_X, CTRL_V, "\x1d", "\x1b3"];
@@ -53,7 +54,7 @@ pub(crate) fn room(columns: u16) -> Room {
     let mut other = Client::connect(server.address());
     other.expect_line("Welcome.");
     let terminal = Terminal::start(&client(server.address(), &[]), columns);
-    terminal.expect_screen_and_cursor(&["Welcome.", ":"], (1, 1));
+    terminal.expect_screen_and_cursor(&["Welcome.", ">"], (1, 2));
     Room { terminal, other, _server: server }
 }
 
@@ -69,7 +70,7 @@ impl Host {
     pub(crate) fn start(options: &[&str]) -> Self {
         let host = Self::start_with(options, |_| ());
         // Keys that are pressed before the prompt are echoed by the terminal, not by the editing library.
-        host.terminal.expect_screen(&[":"]);
+        host.terminal.expect_screen(&[">"]);
         host
     }
 
@@ -92,7 +93,7 @@ impl Host {
         let mut host = Self::start(&[]);
         host.type_keys("sent\r");
         host.expect_line("sent");
-        host.terminal.expect_screen(&[":sent", ":"]);
+        host.terminal.expect_screen(&["> sent", ">"]);
         host
     }
 
@@ -101,7 +102,7 @@ impl Host {
     pub(crate) fn with_half_a_line() -> Self {
         let mut host = Self::start(&[]);
         host.type_keys("half a li");
-        host.terminal.expect_screen(&[":half a li"]);
+        host.terminal.expect_screen(&["> half a li"]);
         host
     }
 

@@ -3,41 +3,40 @@
 use crate::common::{Client, Folder, Port, Server, WELCOME, eventually};
 use crate::host::*;
 use crate::screen::Terminal;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 use std::time::Duration;
 
 #[test]
 fn ctrl_c_clears_the_line_and_leaves_if_it_is_empty() {
     let Room { mut terminal, mut other, _server } = room(COLUMNS);
     terminal.type_keys(&format!("not this{LEFT}{LEFT}"));
-    terminal.expect_screen_and_cursor(&["Welcome.", ":not this"], (1, 7));
+    terminal.expect_screen_and_cursor(&["Welcome.", "> not this"], (1, 8));
     terminal.type_keys(CTRL_C);
-    terminal.expect_screen_and_cursor(&["Welcome.", ":"], (1, 1));
+    terminal.expect_screen_and_cursor(&["Welcome.", ">"], (1, 2));
     terminal.type_keys(&format!("this{ENTER}"));
     other.expect_line("this");
-    terminal.expect_screen(&["Welcome.", ":this", ":"]);
+    terminal.expect_screen(&["Welcome.", "> this", ">"]);
     terminal.type_keys(CTRL_C);
     assert_eq!(terminal.wait().code(), Some(0));
 }
 
 #[test]
-fn ctrl_d_and_exit_leave_unsent_and_quit_is_sent_first() {
+fn ctrl_d_exit_and_quit_leave_with_and_without_a_slash_and_are_not_sent() {
     for (keys, sent) in [
         (CTRL_D, &[][..]),
         ("exit\r", &[]),
+        ("quit\r", &[]),
+        ("/quit\r", &[]),
+        ("/exit\r", &[]),
         ("first\rexit\r", &["first"]),
-        ("/quit\r", &["/quit"]),
-        ("/quit now\r", &["/quit now"]),
+        ("/quit now\r", &[]),
         // A paste, as terminals mark it.
-        ("\x1B[200~one\n/quit\x1B[201~\r", &["one", "/quit"]),
+        ("\x1B[200~one\n/quit\x1B[201~\r", &["one"]),
     ] {
         let mut host = Host::start(&[]);
         host.send("Welcome.\n");
-        host.terminal.expect_screen(&["Welcome.", ":"]);
+        host.terminal.expect_screen(&["Welcome.", ">"]);
         host.type_keys(keys);
         sent.iter().for_each(|line| host.expect_line(line));
         host.expect_end();
@@ -46,10 +45,10 @@ fn ctrl_d_and_exit_leave_unsent_and_quit_is_sent_first() {
 }
 
 #[test]
-fn exit_before_other_words_is_sent() {
+fn exit_and_quit_among_other_text_are_sent() {
     let mut host = Host::start(&[]);
-    host.type_keys("exit now\r");
-    host.expect_line("exit now");
+    host.type_keys("exit now\r//quit\r\x1B[200~if true\nexit\x1B[201~\r");
+    ["exit now", "//quit", "if true", "exit"].iter().for_each(|line| host.expect_line(line));
 }
 
 #[test]
@@ -58,7 +57,7 @@ fn leaving_waits_until_a_slow_server_has_read_everything() {
     let server = Server::start(&["--rate", "5"]);
     let mut other = Client::join(&server);
     let mut terminal = Terminal::start(&client(server.address(), &[]), COLUMNS);
-    terminal.expect_screen(&[WELCOME, ":"]);
+    terminal.expect_screen(&[WELCOME, ">"]);
     let lines = (0..65).map(|number| format!("line {number}")).collect::<Vec<_>>();
     terminal.type_keys(&format!("{}\rexit\r", lines.join("\r")));
     for (number, line) in lines.iter().enumerate() {
@@ -129,39 +128,12 @@ fn no_key_delays_a_signal_while_lines_arrive() {
 }
 
 #[test]
-fn a_stopped_client_continues_with_its_line() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // A shell with job control: without one, the kernel ignores the stop signal of a terminal.
-    let mut shell = Command::new("sh");
-    shell.args(["-mc", "\"$0\" \"$1\"; read again; fg", CLIENT]);
-    shell.arg(listener.local_addr().unwrap().to_string());
-    let mut terminal = Terminal::start(&shell, COLUMNS);
-    let mut stream = listener.accept().unwrap().0;
-    terminal.expect_screen(&[":"]);
-    terminal.type_keys("half a li");
-    terminal.expect_screen(&[":half a li"]);
-    terminal.type_keys(CTRL_Z);
-    eventually("the terminal is restored", || terminal.is_restored().then_some(()));
-    stream.write_all(b"received meanwhile\n").unwrap();
-    terminal.type_keys("again\n");
-    terminal.expect_last_rows(&["received meanwhile", ":half a li"]);
-    terminal.type_keys("ne\r");
-    let mut received = String::new();
-    BufReader::new(&stream).read_line(&mut received).unwrap();
-    assert_eq!(received, "half a line\n");
-    terminal.type_keys(CTRL_D);
-    stream.read_to_end(&mut Vec::new()).unwrap();
-    drop(stream);
-    assert_eq!(terminal.wait().code(), Some(0));
-}
-
-#[test]
 fn a_lost_connection_is_reported_below_the_last_received_line() {
     // Several times: the last line and the end arrive together.
     for _ in 0..20 {
         let mut host = Host::with_half_a_line();
         host.send("* the room is full");
-        host.close(1).expect_screen(&["* the room is full", ":half a li", LOST]);
+        host.close(1).expect_screen(&["* the room is full", "> half a li", LOST]);
     }
 }
 
@@ -170,7 +142,7 @@ fn no_key_hides_the_last_lines_and_the_lost_connection() {
     for keys in PREFIX_KEYS {
         let mut host = Host::with_history();
         host.type_keys("half");
-        host.terminal.expect_screen(&[":sent", ":half"]);
+        host.terminal.expect_screen(&["> sent", "> half"]);
         host.type_keys(keys);
         host.send("one\ntwo\n");
         host.send("* last words\n");
@@ -184,7 +156,7 @@ fn no_key_hides_the_last_lines_and_the_lost_connection() {
 fn the_last_line_is_shown_even_during_a_history_search() {
     let mut host = Host::with_history();
     host.type_keys(CTRL_R);
-    host.terminal.expect_screen(&[":sent", SEARCH]);
+    host.terminal.expect_screen(&["> sent", SEARCH]);
     host.send("* the room closes\n");
     host.close(1).expect_last_rows(&["* the room closes", LOST]);
 }
@@ -194,7 +166,7 @@ fn a_refusal_at_once_is_shown() {
     for _ in 0..20 {
         let mut host = Host::start_with(&[], |_| ());
         host.send("* the room is full\n");
-        host.close(1).expect_screen(&["* the room is full", ":", LOST]);
+        host.close(1).expect_screen(&["* the room is full", ">", LOST]);
     }
 }
 
@@ -202,19 +174,21 @@ fn a_refusal_at_once_is_shown() {
 fn reconnect_reports_the_loss_and_keeps_the_typed_line() {
     let port = Port::reserve();
     let server = quiet_server(&port);
-    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 80);
+    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 140);
     terminal.type_keys("half a li");
-    terminal.expect_screen(&["Welcome.", ":half a li"]);
+    terminal.expect_screen(&["Welcome.", "> half a li"]);
     server.signal("TERM");
-    let lost = format!("{LOST}; connecting again in 1 s");
-    terminal.expect_screen_and_cursor(&["Welcome.", &lost, ":half a li"], (2, 10));
+    let pause = "connecting again in 1 s, or when you press Enter";
+    let lost = format!("{LOST}; {pause}");
+    terminal.expect_screen_and_cursor(&["Welcome.", &lost, "> half a li"], (2, 11));
+    server.wait();
     // Without a connection, Enter keeps the line.
     terminal.type_keys(ENTER);
-    let unsent = [":half a li", "hubbub-client: not connected: the line was not sent", ":half a li"];
-    terminal.expect_screen(&[&["Welcome.", &lost], &unsent[..]].concat());
-    server.wait();
+    let unsent = ["> half a li", "hubbub-client: not connected: the line was not sent"];
+    let refused = format!("{}; {pause}", refused(&port));
+    terminal.expect_screen(&[&["Welcome.", &lost], &unsent[..], &[&refused, "> half a li"]].concat());
     let _server = quiet_server(&port);
-    terminal.expect_last_rows(&["hubbub-client: connected again", "Welcome.", ":half a li"]);
+    terminal.expect_last_rows(&["hubbub-client: connected again", "Welcome.", "> half a li"]);
     let mut other = Client::connect(port.address());
     other.expect_line("Welcome.");
     terminal.type_keys("ne\r");
@@ -224,15 +198,35 @@ fn reconnect_reports_the_loss_and_keeps_the_typed_line() {
 #[test]
 fn reconnect_tries_with_growing_pauses_until_there_is_a_server() {
     let port = Port::reserve();
-    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 100);
-    let error = format!("hubbub-client: cannot connect to \"{}\": Connection refused", port.address());
-    let [first, second] = [1, 2].map(|seconds| format!("{error}; connecting again in {seconds} s"));
-    terminal.expect_screen(&[&first, ":"]);
-    terminal.expect_screen(&[&first, &second, ":"]);
+    let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 140);
+    let [first, second] = [1, 2].map(|seconds| pause_of(&port, seconds));
+    terminal.expect_screen(&[&first, ">"]);
+    terminal.expect_screen(&[&first, &second, ">"]);
     let _server = quiet_server(&port);
-    terminal.expect_screen(&[&first, &second, "hubbub-client: connected", "Welcome.", ":"]);
+    terminal.expect_screen(&[&first, &second, "hubbub-client: connected", "Welcome.", ">"]);
     terminal.type_keys(CTRL_D);
     assert_eq!(terminal.wait().code(), Some(0));
+}
+
+#[test]
+fn enter_ends_the_pause_before_the_next_attempt_and_later_pauses_are_short_again() {
+    for keys in [ENTER, "a line\r"] {
+        let port = Port::reserve();
+        let mut terminal = Terminal::start(&client(port.address(), &["--reconnect"]), 140);
+        // The pause of 4 s is long enough to press Enter in it.
+        let pauses = [1, 2, 4].map(|seconds| pause_of(&port, seconds));
+        terminal.expect_last_rows(&[&pauses[0], &pauses[1], &pauses[2], ">"]);
+        terminal.type_keys(keys);
+        terminal.expect_rows("a pause of 1 s again", |rows| rows.iter().rev().nth(1) == Some(&pauses[0]));
+    }
+}
+
+fn refused(port: &Port) -> String {
+    format!("hubbub-client: cannot connect to \"{}\": Connection refused", port.address())
+}
+
+fn pause_of(port: &Port, seconds: u64) -> String {
+    format!("{}; connecting again in {seconds} s, or when you press Enter", refused(port))
 }
 
 #[test]
@@ -247,7 +241,7 @@ fn a_signal_ends_the_client_while_it_connects_again() {
     let (stream, _) = socket.accept().unwrap();
     // A connection that is not accepted fills the queue, so the next connect blocks.
     let _first = UnixStream::connect(&path).unwrap();
-    terminal.expect_screen(&[":"]);
+    terminal.expect_screen(&[">"]);
     let before = terminal.threads();
     drop(stream);
     eventually("the client connects again", || (terminal.threads() > before).then_some(()));

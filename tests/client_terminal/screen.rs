@@ -15,6 +15,15 @@ use std::time::{Duration, Instant};
 
 pub(crate) const ROWS: u16 = 12;
 
+/// What a terminal does with its rows when its width changes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wrapping {
+    /// Each row stays as it is, and is cut if it is too long (xterm, the Linux console).
+    Cut,
+    /// Rows that the terminal has wrapped are joined and wrapped again (tmux, GNOME, kitty, Windows Terminal).
+    Rewrap,
+}
+
 /// The output of the program.
 struct Output {
     bytes: Vec<u8>,
@@ -38,7 +47,7 @@ impl Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
-        tcsetwinsize(&keyboard, window(columns)).unwrap();
+        tcsetwinsize(&keyboard, window(columns, ROWS)).unwrap();
         let name = ptsname(&keyboard, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let program_side = rustix::fs::open(&*name, flags, Mode::empty()).unwrap();
@@ -54,7 +63,7 @@ impl Terminal {
             while let Ok(bytes @ 1..) = reader.read(&mut buffer) {
                 let mut output = into.lock().unwrap();
                 output.bytes.extend_from_slice(&buffer[..bytes]);
-                output.screen.process(&buffer[..bytes]);
+                process(&mut output.screen, &buffer[..bytes]);
             }
         });
         Self { keyboard, program_side, output, child }
@@ -74,9 +83,24 @@ impl Terminal {
 
     /// Changes the width, which the kernel signals to the program.
     #[track_caller]
-    pub(crate) fn resize(&self, columns: u16) {
-        tcsetwinsize(&self.keyboard, window(columns)).unwrap();
-        self.lock().screen.screen_mut().set_size(non_zero(ROWS), non_zero(columns));
+    pub(crate) fn resize(&self, columns: u16, wrapping: Wrapping) {
+        // Locked until both know the size, so that no answer of the program is shown at the old one.
+        let mut output = self.lock();
+        let (rows, _) = output.screen.screen().size();
+        match wrapping {
+            Wrapping::Cut => output.screen.screen_mut().set_size(rows, non_zero(columns)),
+            Wrapping::Rewrap => output.screen = rewrapped(output.screen.screen(), columns),
+        }
+        tcsetwinsize(&self.keyboard, window(columns, rows.get())).unwrap();
+    }
+
+    /// Changes the height. Like xterm, the terminal first drops the rows below the cursor.
+    #[track_caller]
+    pub(crate) fn set_height(&self, rows: u16) {
+        let mut output = self.lock();
+        let (_, columns) = output.screen.screen().size();
+        output.screen.screen_mut().set_size(non_zero(rows), columns);
+        tcsetwinsize(&self.keyboard, window(columns.get(), rows)).unwrap();
     }
 
     /// Waits until exactly `rows` are on the screen, trailing blanks aside.
@@ -96,6 +120,12 @@ impl Terminal {
     pub(crate) fn expect_last_rows(&self, rows: &[&str]) {
         let expected = rows.iter().map(ToString::to_string).collect::<Vec<_>>();
         self.wait_for(rows, |screen| rows_of(screen).ends_with(&expected));
+    }
+
+    /// Waits until the rows on the screen are as asked.
+    #[track_caller]
+    pub(crate) fn expect_rows(&self, what: &str, are_shown: impl Fn(&[String]) -> bool) {
+        self.wait_for(&[what], |screen| are_shown(&rows_of(screen)));
     }
 
     #[track_caller]
@@ -131,6 +161,14 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn threads(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
+    }
+
+    /// The process that the program, a shell, has started.
+    #[track_caller]
+    pub(crate) fn job(&self) -> u32 {
+        let shell = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        children.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Sends the program a signal.
@@ -184,8 +222,69 @@ fn rows_of(screen: &vt100::Screen) -> Vec<String> {
     rows
 }
 
-const fn window(columns: u16) -> Winsize {
-    Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+/// Shows output. As in tmux, a row that is erased is no longer the continuation of the row above it.
+fn process(screen: &mut vt100::Parser, mut output: &[u8]) {
+    let is_erasing = |sequence: &[u8]| matches!(sequence, b"\x1b[K" | b"\x1b[J");
+    while let Some(at) = output.windows(3).position(is_erasing) {
+        screen.process(&output[..at]);
+        let (row, column) = screen.screen().cursor_position();
+        if column == 0 && row > 0 && screen.screen().row_wrapped(row - 1) {
+            let (_, columns) = screen.screen().size();
+            let last = (0..columns.get()).rfind(|&column| {
+                screen.screen().cell(row - 1, column).is_some_and(|cell| cell.has_contents())
+            });
+            let last = last.unwrap_or_default();
+            let text = screen.screen().cell(row - 1, last).map(|cell| cell.contents().to_owned());
+            // Erasing the last cell and writing it again ends the wrapping.
+            let rewrite = format!("\x1b7\x1b[{row};{}H\x1b[K{}\x1b8", last + 1, text.unwrap_or_default());
+            screen.process(rewrite.as_bytes());
+        }
+        screen.process(&output[at..at + 3]);
+        output = &output[at + 3..];
+    }
+    screen.process(output);
+}
+
+/// The same lines and cursor on a screen of another width: rows that the terminal has wrapped itself are joined
+/// first.
+fn rewrapped(screen: &vt100::Screen, columns: u16) -> vt100::Parser {
+    // Higher than any screen here, so that no row is lost before the rows are counted.
+    const ALL_ROWS: u16 = 200;
+    let (rows, old_columns) = screen.size();
+    let (cursor_row, cursor_column) = screen.cursor_position();
+    let cell = |row, column| screen.cell(row, column).filter(|cell| !cell.is_wide_continuation());
+    let text = |row, columns: u16| -> String {
+        let contents = |cell: &vt100::Cell| match cell.contents() {
+            "" => " ".to_owned(),
+            text => text.to_owned(),
+        };
+        (0..columns).filter_map(|column| cell(row, column).map(contents)).collect()
+    };
+    let (mut before_cursor, mut all) = (String::new(), String::new());
+    for row in 0..rows.get() {
+        if row == cursor_row {
+            before_cursor = format!("{all}{}", text(row, cursor_column));
+        }
+        match screen.row_wrapped(row) {
+            // A wide character that did not fit has left a blank.
+            true => all.push_str(text(row, old_columns.get()).trim_end()),
+            false => all.push_str(&format!("{}\r\n", text(row, old_columns.get()).trim_end())),
+        }
+    }
+    let mut high = vt100::Parser::new(non_zero(ALL_ROWS), non_zero(columns), 0);
+    high.process(before_cursor.as_bytes());
+    let cursor = high.screen().cursor_position();
+    high.process(format!("\x1b[H\x1b[J{}", all.trim_end()).as_bytes());
+    let used = high.screen().cursor_position().0.max(cursor.0) + 1;
+    let mut parser = vt100::Parser::new(rows, non_zero(columns), 0);
+    parser.process(all.trim_end().as_bytes());
+    let hidden = used.saturating_sub(rows.get());
+    parser.process(format!("\x1b[{};{}H", cursor.0 - hidden + 1, cursor.1 + 1).as_bytes());
+    parser
+}
+
+const fn window(columns: u16, rows: u16) -> Winsize {
+    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
 fn non_zero(count: u16) -> NonZero<u16> {

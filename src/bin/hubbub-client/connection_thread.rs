@@ -3,23 +3,26 @@
 
 use crate::NAME;
 use crate::backoff::Backoff;
+use crate::completion::Names;
 use crate::connect::{Connected, QUIET_CONNECT, Target};
+use crate::job::{Continued, Job};
 use crate::leave::{self, AbortWatch, MAY_BE_LOST};
 use crate::nick::{Nick, NickError};
 use crate::poll::{self, is_retryable};
 use crate::receive::{LineReceiver, TOO_LONG};
 use crate::screen::Screen;
 use crate::send::SendBuffer;
+use crate::shared_state::SharedState;
 use crate::signals::Signals;
 use crate::style::Style;
 use hubbub::net::transport::PlainStream;
 use hubbub::util::os_error;
 use hubbub::wire::escape;
 use rustix::event::{PollFd, PollFlags};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes per read: lines that arrive together need one drawing.
@@ -28,68 +31,20 @@ const READ_SIZE: usize = 64 * 1024;
 /// so it is repeated.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The state that the main thread and the connection thread share.
-#[derive(Debug)]
-pub(crate) struct SharedState {
-    state: Mutex<State>,
-    /// A byte here wakes the connection thread.
-    waker: UnixStream,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    is_connected: bool,
-    /// Typed lines that the connection thread has not taken yet. It takes them at once, so only what the user
-    /// types or pastes limits the size.
-    typed: Vec<u8>,
-    is_leaving: bool,
-    /// Why the connection is lost for good, or empty if a signal ends the client.
-    lost: Option<String>,
-}
-
-impl SharedState {
-    pub(crate) fn new(waker: UnixStream, is_connected: bool) -> Self {
-        Self { state: Mutex::new(State { is_connected, ..State::default() }), waker }
-    }
-
-    /// Queues one or more typed lines; returns false if there is no connection.
-    pub(crate) fn send(&self, lines: &str) -> bool {
-        let mut state = self.lock();
-        if state.is_connected {
-            state.typed.extend_from_slice(lines.as_bytes());
-            state.typed.push(b'\n');
-            self.wake();
-        }
-        state.is_connected
-    }
-
-    /// Asks the connection thread to leave.
-    pub(crate) fn leave(&self) {
-        self.lock().is_leaving = true;
-        self.wake();
-    }
-
-    /// Returns why the connection is lost for good, if it is.
-    pub(crate) fn lost(&self) -> Option<String> {
-        self.lock().lost.clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake(&self) {
-        // Fails only if the socket is full; then the thread wakes anyway.
-        _ = (&self.waker).write(b"w");
-    }
-}
-
 /// How a connection ended.
 #[derive(Debug)]
 enum End {
     /// The client left; an error says why the last lines may not have arrived.
     Left(Result<(), String>),
     Lost(String),
+}
+
+/// How a pause between two attempts to connect ended.
+#[derive(Debug)]
+enum PauseEnd {
+    Over,
+    Enter,
+    Leave,
 }
 
 /// The connection thread.
@@ -104,6 +59,8 @@ pub(crate) struct ConnectionThread {
     pub(crate) style: Style,
     pub(crate) shared: Arc<SharedState>,
     pub(crate) screen: Arc<Screen>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) job: Arc<Job>,
     pub(crate) signals: Signals,
     pub(crate) wake: UnixStream,
     pub(crate) buffer: SendBuffer,
@@ -132,9 +89,11 @@ impl ConnectionThread {
                 return Err(why);
             }
             let pause = backoff.next(since.elapsed());
-            self.note(&format!("{why}; connecting again in {} s", pause.as_secs()));
-            if self.wait_to_leave(Instant::now() + pause) {
-                return self.leave_unconnected();
+            self.note(&format!("{why}; connecting again in {} s, or when you press Enter", pause.as_secs()));
+            match self.pause(Instant::now() + pause) {
+                PauseEnd::Over => {}
+                PauseEnd::Enter => backoff = Backoff::new(),
+                PauseEnd::Leave => return self.leave_unconnected(),
             }
             next = match self.connect() {
                 Some(connected) => connected,
@@ -150,7 +109,7 @@ impl ConnectionThread {
     fn serve(&mut self, mut stream: PlainStream) -> End {
         self.shared.lock().is_connected = true;
         let nick = self.nick.as_deref().map(Nick::new);
-        let mut receiver = LineReceiver::new(self.style, None, nick);
+        let mut receiver = LineReceiver::new(self.style, None, nick).with_names(Arc::clone(&self.names));
         let mut has_write_failed = false;
         let why = loop {
             self.check_nick(&mut receiver);
@@ -243,20 +202,43 @@ impl ConnectionThread {
     /// Takes the typed lines; returns whether the user leaves or a signal ends the client.
     fn must_leave(&mut self) -> bool {
         while matches!(self.wake.read(&mut [0; 64]), Ok(1..)) {}
+        if self.signals.take_continued() {
+            self.go_on_after_stop();
+        }
         // Under one lock, so that a line typed just before the user leaves is not missed.
         let mut state = self.shared.lock();
         self.buffer.push(&std::mem::take(&mut state.typed));
         state.is_leaving || self.signals.has_fatal()
     }
 
-    /// Waits until `end`; returns true as soon as the client must leave.
-    fn wait_to_leave(&mut self, end: Instant) -> bool {
-        while poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(end)) == Ok(true) {
-            if self.must_leave_unconnected() {
-                return true;
+    /// Goes on after the client was stopped.
+    fn go_on_after_stop(&self) {
+        match self.job.go_on() {
+            Continued::WithoutLine => {}
+            Continued::InForeground => self.screen.draw_below(),
+            Continued::InBackground => {
+                while self.job.is_detached() {
+                    self.signals.interrupt_editor();
+                    if self.screen.is_closed_within(INTERRUPT_INTERVAL) {
+                        return;
+                    }
+                }
             }
         }
-        false
+    }
+
+    /// Waits until `end`, or until the user presses Enter or leaves.
+    fn pause(&mut self, end: Instant) -> PauseEnd {
+        self.shared.lock().wants_connection = false;
+        while poll::wait(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(end)) == Ok(true) {
+            if self.must_leave_unconnected() {
+                return PauseEnd::Leave;
+            }
+            if self.shared.lock().wants_connection {
+                return PauseEnd::Enter;
+            }
+        }
+        PauseEnd::Over
     }
 
     /// Connects; returns `None` if the client must leave before it is connected.

@@ -1,5 +1,6 @@
 //! Standard input, which is sent to the server.
 
+use crate::entered::Entered;
 use crate::send::SendBuffer;
 use hubbub::util::os_error;
 use rustix::io::Errno;
@@ -12,7 +13,7 @@ const READ_SIZE: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Input {
     stdin: Stdin,
-    /// A terminal yields one line per read, so `exit` can be recognised.
+    /// A terminal yields one line per read, so a line that leaves can be recognised.
     is_terminal: bool,
     /// Whether the last byte read was not a line end.
     is_mid_line: bool,
@@ -31,7 +32,7 @@ impl Input {
 
     /// Reads once into `buffer`; returns false at the end of the input.
     ///
-    /// `exit` and `/quit` on a terminal end the input too.
+    /// A user on a terminal can also end the input with `exit` or `quit`, and sends nothing empty.
     ///
     /// # Errors
     /// One line that says why standard input cannot be read.
@@ -45,13 +46,22 @@ impl Input {
                 return Err(format!("cannot read standard input: {why}"));
             }
         };
-        let leaves = self.is_terminal && !self.is_mid_line && matches!(bytes, b"exit\n" | b"/quit\n");
-        if !(leaves && bytes == b"exit\n") {
-            buffer.push(bytes);
+        if self.is_terminal
+            && !self.is_mid_line
+            && let Some(line) = bytes.strip_suffix(b"\n")
+            && let Ok(line) = std::str::from_utf8(line)
+        {
+            let entered = Entered::parse(line);
+            for line in entered.lines {
+                buffer.push(line.as_bytes());
+                buffer.push(b"\n");
+            }
+            return Ok(!entered.leaves);
         }
+        buffer.push(bytes);
         if let Some(last) = bytes.last() {
             self.is_mid_line = *last != b'\n';
-            return Ok(!leaves);
+            return Ok(true);
         }
         if self.is_mid_line {
             buffer.push(b"\n");

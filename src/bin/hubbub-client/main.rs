@@ -6,30 +6,38 @@
 //!   standard output ◄── output ◄── style ◄── receive (LineReceiver) ◄──┘
 //!
 //! terminal (three threads)
-//!   main thread:        rustyline with keys ──► SharedState
+//!   main thread:        line_editor (rustyline with keys, completion and rows)
+//!                       or plain_editor ──► entered ──► SharedState
 //!   connection_thread:  SharedState ──► send ─────────────────────► server
 //!                       screen ◄── style ◄── receive ◄─────────────────┘
-//!   redraw thread:      makes rustyline draw the lines in screen
+//!   redraw thread:      makes the editor show the lines in screen
 //! ```
 //!
 //! Both use `connect` and `nick` at the start, `leave` at the end and `backoff` between two connections.
 
 mod backoff;
+mod completion;
 mod connect;
 mod connection_thread;
+mod entered;
 mod input;
+mod job;
 mod keys;
 mod leave;
+mod line_editor;
 mod nick;
 mod options;
 mod origin;
 mod output;
+mod plain_editor;
 mod poll;
 mod receive;
+mod rows;
 mod screen;
 mod script;
 mod script_connection;
 mod send;
+mod shared_state;
 mod signals;
 mod style;
 mod terminal;
@@ -62,8 +70,8 @@ fn run(options: &Options) -> Result<(), String> {
         colour: is_output_terminal && wants_colour(std::env::var_os("NO_COLOR"), term),
     };
     let address = options.address_or_default(is_interactive);
-    if is_interactive && can_edit {
-        terminal::run(options, address, style)
+    if is_interactive {
+        terminal::run(options, address, style, can_edit)
     } else {
         script::run(options, address, style)
     }

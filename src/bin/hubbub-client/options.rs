@@ -99,8 +99,8 @@ Options:
   -t, --timestamps      start each line with the local time of day
   -r, --reconnect       connect again when connecting fails or the connection
                         is lost: after 1 s, then after pauses that double up
-                        to 30 s. Unsent input is kept. With --send, --count or
-                        --timeout it also needs --follow
+                        to 30 s; Enter ends a pause. Unsent input is kept. With
+                        --send, --count or --timeout it also needs --follow
   -h, --help            print this help and exit
   -V, --version         print the version and exit
 
@@ -126,10 +126,11 @@ standard output.
 At the end of the input, or after the lines of --send, the client writes what
 the server still sends and exits. With --follow or --count it stays.
 
-On a terminal, the line exit and the key Ctrl-D leave. The line /quit is sent,
-and then the client leaves. Ctrl-C clears the line, or leaves if it is empty. If
-NO_COLOR is set, there are no colours. Before it exits, the client waits up to
-30 s for the server to read the last lines; Ctrl-C ends this wait.
+On a terminal, the lines exit, quit, /exit and /quit and the key Ctrl-D leave.
+These lines are not sent, and neither is an empty one. Ctrl-C clears the line,
+or leaves if it is empty. TAB completes commands and names. If NO_COLOR is set,
+there are no colours. Before it exits, the client waits up to 30 s for the
+server to read the last lines; Ctrl-C ends this wait.
 
 Exit status:
   0  done as asked

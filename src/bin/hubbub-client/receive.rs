@@ -1,5 +1,6 @@
 //! Received bytes, cut into lines and shown.
 
+use crate::completion::Names;
 use crate::nick::Nick;
 use crate::origin::{Origin, Origins, server_text};
 use crate::style::Style;
@@ -7,6 +8,7 @@ use hubbub::chat::text::TRY_AGAIN;
 use hubbub::util::buffer::Buffer;
 use hubbub::wire::line_decoder::{Decoded, LineDecoder, LineRules};
 use memchr::memmem;
+use std::sync::Arc;
 
 /// Longest line that is shown: 500 times a server's default limit, with each byte escaped as `\xNN`.
 /// A line takes about ten times this much memory at most.
@@ -32,6 +34,8 @@ struct Lines {
     style: Style,
     /// Shows only what other clients said.
     quiet: bool,
+    /// Learns the names in the lines, if there is a user who could type them.
+    names: Option<Arc<Names>>,
     /// How many more lines to show; `None` = no limit.
     remaining: Option<usize>,
     origins: Origins,
@@ -59,6 +63,7 @@ impl LineReceiver {
         let lines = Lines {
             style,
             quiet: false,
+            names: None,
             remaining,
             origins: Origins::new(),
             nick,
@@ -72,6 +77,12 @@ impl LineReceiver {
     /// [`take_errors`](Self::take_errors).
     pub(crate) const fn quiet(mut self, quiet: bool) -> Self {
         self.lines.quiet = quiet;
+        self
+    }
+
+    /// Lets `names` learn the names in the received lines.
+    pub(crate) fn with_names(mut self, names: Arc<Names>) -> Self {
+        self.lines.names = Some(names);
         self
     }
 
@@ -145,6 +156,9 @@ impl Lines {
     fn receive(&mut self, line: &[u8], output: &mut Vec<u8>) {
         let origin = self.origins.next(line);
         let has_name = self.origins.has_name();
+        if let Some(names) = &self.names {
+            names.observe(line);
+        }
         // What became of the request, the request itself tells.
         let is_reply = self.nick.as_mut().is_some_and(|nick| nick.receive(line, has_name));
         if origin == Origin::Error && !is_reply {

@@ -1,6 +1,5 @@
 //! Bytes that are to be sent to the server.
 
-use hubbub::chat::command::Command;
 use hubbub::net::transport::PlainStream;
 use memchr::memrchr;
 use std::io::{self, ErrorKind, Write};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Sent bytes stay at the front of the buffer up to this size: moving the rest for each write would cost more.
 const MAX_SENT: usize = 64 * 1024;
-/// `/quit` and the byte after it: enough of a line to recognise the command.
+/// A command that leaves and the byte after it: enough of a line to recognise the command.
 const QUIT_PREFIX: usize = "/quit ".len();
 
 /// Bytes that the connection has not taken yet.
@@ -21,14 +20,14 @@ pub(crate) struct SendBuffer {
     last_sent: Option<Instant>,
     /// The first bytes of the unfinished line, up to [`QUIT_PREFIX`].
     line_start: Vec<u8>,
-    /// Whether the last complete line was `/quit`.
+    /// Whether the last complete line was `/quit` or `/exit`.
     ends_with_quit: bool,
 }
 
-/// Returns whether a line is the command `/quit`, which a server obeys in views with names.
+/// Returns whether a line is the command `/quit` or `/exit`, which a server obeys in views with names.
 pub(crate) fn is_quit(line: &[u8]) -> bool {
-    let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
-    matches!(Command::parse(&line[..end]), Command::Quit)
+    let word = line.trim_ascii_start().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    [&b"/quit"[..], b"/exit"].iter().any(|command| word.eq_ignore_ascii_case(command))
 }
 
 impl SendBuffer {
@@ -37,8 +36,10 @@ impl SendBuffer {
         self.bytes.extend_from_slice(bytes);
         // A server also ends a line at CR NUL.
         for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | 0)) {
+            // Blanks before a command are allowed.
+            let start = if self.line_start.is_empty() { piece.trim_ascii_start() } else { piece };
             let missing = QUIT_PREFIX - self.line_start.len();
-            self.line_start.extend_from_slice(&piece[..piece.len().min(missing)]);
+            self.line_start.extend_from_slice(&start[..start.len().min(missing)]);
             if piece.ends_with(b"\n") || piece.ends_with(b"\r\0") {
                 self.ends_with_quit = is_quit(&self.line_start);
                 self.line_start.clear();
@@ -46,7 +47,7 @@ impl SendBuffer {
         }
     }
 
-    /// Returns whether everything is sent and the last line was `/quit`: then a close is the server's answer.
+    /// Returns whether everything is sent and the last line was `/quit` or `/exit`: then a close is the server's answer.
     pub(crate) const fn has_sent_quit(&self) -> bool {
         self.ends_with_quit && self.line_start.is_empty() && self.pending() == 0
     }
@@ -103,6 +104,29 @@ impl SendBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_last_line_that_leaves_is_recognised_however_it_is_cut() {
+        for (text, has_quit) in [
+            ("/quit\n", true),
+            ("hi\n/exit\r\n", true),
+            ("  /QUIT now\n", true),
+            ("\n/quit\n", true),
+            ("/quit", false),
+            ("/quits\n", false),
+            ("//quit\n", false),
+            ("x /quit\n", false),
+            ("exit\n", false),
+            ("/quit\nhi\n", false),
+        ] {
+            for size in 1..=text.len() {
+                let mut buffer = SendBuffer::default();
+                text.as_bytes().chunks(size).for_each(|piece| buffer.push(piece));
+                buffer.sent = buffer.bytes.len();
+                assert_eq!(buffer.has_sent_quit(), has_quit, "{text:?} in pieces of {size}");
+            }
+        }
+    }
 
     #[test]
     fn a_line_sent_in_part_is_sent_again_and_a_complete_one_is_not() {

@@ -1,7 +1,7 @@
 //! Signals, delayed until the terminal is restored.
 
 use rustix::process::{Signal, getpid, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -14,6 +14,7 @@ pub(crate) struct Signals {
     /// The last signal that is to end the process; 0 = none.
     fatal: Arc<AtomicUsize>,
     is_interrupted: Arc<AtomicBool>,
+    is_continued: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -27,7 +28,17 @@ impl Signals {
         // While a line is edited, rustyline handles SIGINT itself. At other times it must not end the process.
         flag::register(SIGINT, Arc::clone(&signals.is_interrupted))?;
         low_level::pipe::register(SIGINT, waker.try_clone()?)?;
+        flag::register(SIGCONT, Arc::clone(&signals.is_continued))?;
+        low_level::pipe::register(SIGCONT, waker.try_clone()?)?;
         Ok(signals)
+    }
+
+    /// Also writes a byte to `waker` for each SIGINT and SIGCONT.
+    pub(crate) fn wake(&self, waker: &UnixStream) -> io::Result<()> {
+        for signal in [SIGINT, SIGCONT] {
+            low_level::pipe::register(signal, waker.try_clone()?)?;
+        }
+        Ok(())
     }
 
     /// Returns whether a signal that is to end the process has arrived.
@@ -38,6 +49,11 @@ impl Signals {
     /// Returns whether SIGINT arrived while no line was edited, since [`clear_interrupt`](Self::clear_interrupt).
     pub(crate) fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the process was stopped and goes on, since the last call.
+    pub(crate) fn take_continued(&self) -> bool {
+        self.is_continued.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn clear_interrupt(&self) {

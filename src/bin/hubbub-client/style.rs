@@ -5,7 +5,6 @@ use hubbub::wire::escape;
 use jiff::ZonedDateTime;
 use memchr::memchr;
 use std::ffi::OsString;
-use std::io::Write;
 
 /// SGR foreground colours that are readable on dark and on light backgrounds.
 const COLOURS: [u8; 5] = [32, 33, 34, 35, 36];
@@ -25,8 +24,7 @@ impl Style {
     /// Appends `line` in this style, with a line end, to `output`.
     pub(crate) fn write(self, line: &[u8], output: &mut Vec<u8>) {
         if self.timestamps {
-            // Writing to a vector cannot fail.
-            _ = write!(output, "{} ", ZonedDateTime::now().strftime("%H:%M:%S"));
+            output.extend_from_slice(time_of_day().as_bytes());
         }
         if self.raw {
             output.extend_from_slice(line);
@@ -40,6 +38,11 @@ impl Style {
         }
         output.push(b'\n');
     }
+}
+
+/// The local time of day and a blank.
+pub(crate) fn time_of_day() -> String {
+    ZonedDateTime::now().strftime("%H:%M:%S ").to_string()
 }
 
 /// Returns whether to use colour on a terminal, given the values of `NO_COLOR` and `TERM`.

@@ -1,48 +1,87 @@
 //! The interactive client: the user edits a line below the received lines.
 
 use crate::NAME;
+use crate::completion::Names;
 use crate::connect::{Target, with_advice};
-use crate::connection_thread::{ConnectionThread, SharedState};
-use crate::keys::{self, EditorHelper};
+use crate::connection_thread::ConnectionThread;
+use crate::entered::Entered;
+use crate::job::Job;
+use crate::line_editor;
 use crate::options::Options;
-use crate::screen::Screen;
-use crate::send::{SendBuffer, is_quit};
+use crate::plain_editor;
+use crate::screen::{Screen, print};
+use crate::send::SendBuffer;
+use crate::shared_state::SharedState;
 use crate::signals::Signals;
 use crate::style::Style;
 use hubbub::cli::address::Address;
 use hubbub::util::os_error;
-use rustyline::error::ReadlineError;
-use rustyline::history::DefaultHistory;
-use rustyline::{ColorMode, Config, Editor};
+use rustyline::GraphemeClusterMode;
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-const PROMPT: &str = ":";
-/// Sent lines that the arrow keys bring back.
-const HISTORY_LINES: usize = 1000;
 /// After this time, a note explains why the client has not ended yet.
 const QUIET_LEAVE: Duration = Duration::from_millis(1500);
-/// Terminals on which rustyline does not edit.
-const WITHOUT_EDITING: [&str; 3] = ["dumb", "cons25", "emacs"];
-
-type LineEditor = Editor<EditorHelper, DefaultHistory>;
+/// Terminals that cannot move their cursor. rustyline does not edit on these.
+const WITHOUT_EDITING: [&str; 4] = ["", "dumb", "cons25", "emacs"];
 
 /// Returns whether rustyline can edit a line on a terminal with this value of `TERM`.
 pub(crate) fn can_edit(term: Option<&OsStr>) -> bool {
     let is_without = |term: &OsStr| WITHOUT_EDITING.iter().any(|without| term.eq_ignore_ascii_case(without));
-    !term.is_some_and(is_without)
+    term.is_some_and(|term| !is_without(term))
+}
+
+/// What the editor of lines shares with the other threads.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) shared: Arc<SharedState>,
+    pub(crate) screen: Arc<Screen>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) job: Arc<Job>,
+    pub(crate) signals: Signals,
+}
+
+/// What follows an entered text.
+#[derive(Debug)]
+pub(crate) enum AfterEnter {
+    NextLine,
+    /// The text was not sent, and is edited again.
+    SameLine,
+    Leave,
+}
+
+impl Session {
+    /// Sends what the user has entered.
+    pub(crate) fn enter(&self, text: &str) -> AfterEnter {
+        let entered = Entered::parse(text);
+        if !self.shared.send(&entered.lines) && !entered.lines.is_empty() {
+            print("hubbub-client: not connected: the line was not sent\n");
+            AfterEnter::SameLine
+        } else if entered.leaves {
+            AfterEnter::Leave
+        } else {
+            AfterEnter::NextLine
+        }
+    }
+
+    /// Returns why the connection is lost for good, if it is, and shows the last received lines.
+    pub(crate) fn lost(&self) -> Option<String> {
+        let why = self.shared.lost()?;
+        print(&self.screen.take_pending());
+        Some(why)
+    }
 }
 
 /// Runs the client until the user leaves or the connection is lost for good.
 ///
 /// # Errors
 /// One line that says why the connection is lost, or why the last lines may not have arrived.
-pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(), String> {
+pub(crate) fn run(options: &Options, address: Address, style: Style, can_edit: bool) -> Result<(), String> {
     let target = Target { address, sends_input: false };
     let mut connected = target.connect(None, |note| print(&format!("{NAME}: {note}\n")));
     if !options.reconnect {
@@ -50,36 +89,45 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
     }
     let (waker, wake) = wake_pair().map_err(|error| terminal_error(&error))?;
     let signals = Signals::watch(&waker).map_err(|error| terminal_error(&error))?;
-    let screen = Arc::new(Screen::new(waker.try_clone().map_err(|error| terminal_error(&error))?));
-    let mut editor = new_editor(&screen).map_err(editor_error)?;
-    let mut printer = editor.create_external_printer().map_err(editor_error)?;
-    let shared = Arc::new(SharedState::new(waker, connected.is_ok()));
+    let widths = GraphemeClusterMode::from_env();
+    let screen = Screen::new(waker.try_clone().map_err(|error| terminal_error(&error))?, widths);
+    let session = Session {
+        shared: Arc::new(SharedState::new(waker, connected.is_ok())),
+        screen: Arc::new(screen),
+        names: Arc::default(),
+        job: Arc::default(),
+        signals,
+    };
     let connection = ConnectionThread {
         target,
         reconnect: options.reconnect,
         nick: options.nick.clone(),
         nick_error: None,
         style,
-        shared: Arc::clone(&shared),
-        screen: Arc::clone(&screen),
-        signals: signals.clone(),
+        shared: Arc::clone(&session.shared),
+        screen: Arc::clone(&session.screen),
+        names: Arc::clone(&session.names),
+        job: Arc::clone(&session.job),
+        signals: session.signals.clone(),
         wake,
         buffer: SendBuffer::default(),
     };
     let (sender, result) = channel();
-    let redraw_screen = Arc::clone(&screen);
-    spawn(move || redraw_screen.redraw_loop(&mut printer))?;
-    spawn(move || _ = sender.send(connection.run(connected)))?;
-    let edited = edit_lines(&mut editor, &shared, &screen, &signals);
-    screen.close();
-    // Ends a print of the redraw thread that waits for the editor.
-    drop(editor);
-    signals.raise_fatal();
+    let start = |redraw: Box<dyn FnMut() -> bool + Send>| -> Result<(), String> {
+        let screen = Arc::clone(&session.screen);
+        spawn(move || screen.redraw_loop(redraw))?;
+        spawn(move || _ = sender.send(connection.run(connected)))
+    };
+    let edited = match can_edit {
+        true => line_editor::run(&session, widths, style.timestamps, start),
+        false => plain_editor::run(&session, widths, start),
+    };
+    session.signals.raise_fatal();
     edited?;
-    signals.clear_interrupt();
-    shared.leave();
+    session.signals.clear_interrupt();
+    session.shared.leave();
     let left = wait_for_leave(&result);
-    signals.raise_fatal();
+    session.signals.raise_fatal();
     left
 }
 
@@ -100,90 +148,13 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> Result<(), String> {
     Ok(())
 }
 
-fn terminal_error(error: &io::Error) -> String {
+pub(crate) fn terminal_error(error: &io::Error) -> String {
     format!("cannot use the terminal: {}", os_error::text(error))
 }
 
-fn editor_error(error: ReadlineError) -> String {
-    terminal_error(&io::Error::other(error))
-}
-
-fn wake_pair() -> io::Result<(UnixStream, UnixStream)> {
+pub(crate) fn wake_pair() -> io::Result<(UnixStream, UnixStream)> {
     let (waker, wake) = UnixStream::pair()?;
     waker.set_nonblocking(true)?;
     wake.set_nonblocking(true)?;
     Ok((waker, wake))
-}
-
-fn new_editor(screen: &Arc<Screen>) -> rustyline::Result<LineEditor> {
-    // Forced: rustyline calls the highlighter, which writes the received lines, only with colours on.
-    let config = Config::builder().color_mode(ColorMode::Forced);
-    let config = config
-        .keyseq_timeout(Some(keys::SEQUENCE_TIMEOUT_MS))
-        .auto_add_history(true)
-        .max_history_size(HISTORY_LINES)?
-        .build();
-    let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(EditorHelper::new(Arc::clone(screen))));
-    keys::bind(&mut editor);
-    Ok(editor)
-}
-
-/// Sends each typed line, until the user leaves.
-fn edit_lines(
-    editor: &mut LineEditor,
-    shared: &SharedState,
-    screen: &Screen,
-    signals: &Signals,
-) -> Result<(), String> {
-    // The text to edit next, before and after the cursor.
-    let mut kept = (String::new(), String::new());
-    loop {
-        let read = editor.readline_with_initial(PROMPT, (&kept.0, &kept.1));
-        if let Some(why) = shared.lost() {
-            print(&screen.take_pending());
-            return Err(why);
-        }
-        kept = (String::new(), String::new());
-        match read {
-            Ok(line) if line.trim() == "exit" => return Ok(()),
-            // In the plain view, an empty line would be a message to everyone.
-            Ok(line) if line.is_empty() => {}
-            Ok(line) => {
-                let is_sent = shared.send(&line);
-                if line.lines().any(|line| is_quit(line.as_bytes())) {
-                    return Ok(());
-                }
-                if !is_sent {
-                    print("hubbub-client: not connected: the line was not sent\n");
-                    kept.0 = line;
-                }
-            }
-            Err(ReadlineError::Eof) => return Ok(()),
-            Err(ReadlineError::Interrupted) => {
-                // With text in the line, Ctrl-C only clears it: this SIGINT came from another process.
-                if editor.helper().is_some_and(|helper| !helper.is_empty()) {
-                    signals.make_interrupt_fatal();
-                }
-                return Ok(());
-            }
-            Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
-                // rustyline drops its read-ahead too, without saying whether there was any.
-                print("hubbub-client: dropped a key that is not UTF-8, and the keys right after it\n");
-                kept = editor.helper().map(EditorHelper::line).unwrap_or_default();
-            }
-            // The window was resized in the middle of a key sequence.
-            Err(ReadlineError::Signal(_)) => {
-                kept = editor.helper().map(EditorHelper::line).unwrap_or_default();
-            }
-            Err(error) => return Err(format!("cannot read the terminal: {error}")),
-        }
-    }
-}
-
-/// Writes to the terminal while no line is edited.
-fn print(text: &str) {
-    let mut out = io::stdout();
-    // If the terminal is gone, the next read fails too.
-    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

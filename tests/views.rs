@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 /// A server with one listener per view.
 struct Room {
-    _server: Server,
+    server: Server,
     addresses: [SocketAddr; 3],
 }
 
@@ -20,7 +20,7 @@ impl Room {
     #[track_caller]
     fn open(options: &[&str]) -> Self {
         let (server, addresses) = Server::start_in_views(options);
-        Self { _server: server, addresses }
+        Self { server, addresses }
     }
 
     /// Connects, and reads nothing.
@@ -217,6 +217,71 @@ fn each_command_and_refused_line_is_answered_in_the_form_of_its_view() {
             }
         }
     }
+}
+
+#[test]
+fn what_looks_like_a_command_and_is_none_reaches_neither_the_room_nor_the_history() {
+    let mut room = Room::open(&["--history", "50", "-v"]);
+    let [mut plain, mut named, mut json] = room.three();
+    let words = ["mgs", "foo", "Msgs", "сообщение", "msg:bob", "w,"];
+    for (view, sender) in [(View::Named, &mut named), (View::Json, &mut json)] {
+        for word in words {
+            for before in ["", " ", "\t\u{A0}", "\u{8}"] {
+                sender.send(format!("{before}/{word} bob secret\n"));
+                let (text, is_error) = next_reply(sender, view);
+                assert_eq!(text, unknown_command(word));
+                assert_ne!(is_error, Some(false), "{text}");
+            }
+        }
+        // The last line of an input may lack its end.
+        let (mut short, _) = room.join(view);
+        short.send("/mgs bob secret");
+        short.end_input();
+        let received = String::from_utf8(short.read_to_end()).unwrap();
+        assert!(received.lines().last().unwrap().contains(&unknown_command("mgs")), "{received}");
+    }
+    for line in ["/etc/passwd", "/ x", "  // comment"] {
+        named.send(format!("{line}\n"));
+        assert_eq!(object(&next_message(&mut json))["text"], line);
+        plain.expect_line(line);
+    }
+    named.send("//mgs bob open\n");
+    plain.expect_line("/mgs bob open");
+    let mut late = room.join(View::Plain).0;
+    late.expect_line("/etc/passwd");
+    room.server.assert_not_logged("secret");
+}
+
+#[test]
+fn each_command_works_in_any_case_after_blanks_and_under_its_other_names() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, mut json] = room.three();
+    for line in [
+        "/MSG json psst",
+        " /msg json psst",
+        "/w json psst",
+        "\u{3000}／Ｗ　json　psst",
+        "/msg\u{A0}json\u{A0}psst",
+    ] {
+        named.send(format!("{line}\n"));
+        assert_eq!(next_reply(&mut named, View::Named).0, "private to json: psst");
+        assert_eq!(object(&next_message(&mut json))["text"], "psst");
+    }
+    for (line, reply) in [
+        ("/NAMES", "3 here: anon1, json, nora"),
+        (" /Who", "3 here: anon1, json, nora"),
+        ("/NICK nora2", "you are nora2 now"),
+        ("/Me", ME_NEEDS_TEXT),
+        ("/?", HELP),
+    ] {
+        named.send(format!("{line}\n"));
+        assert_eq!(next_reply(&mut named, View::Named).0, reply);
+    }
+    (1..HELP_LINES).for_each(|_| drop(next_reply(&mut named, View::Named)));
+    named.send("\u{FEFF} /mE waves\n");
+    assert_eq!(object(&next_message(&mut json))["action"], true);
+    named.send(" /EXIT\n");
+    named.expect_end();
 }
 
 #[test]

@@ -3,7 +3,8 @@
 mod commands;
 mod feeds;
 
-use super::command::{Command, is_all_blank};
+use super::blank::is_all_blank;
+use super::command::Command;
 use super::event::Event;
 use super::members::Members;
 use super::private::PrivateMessage;
@@ -216,6 +217,7 @@ impl Room {
                 Command::HELP.iter().flat_map(|line| self.lines(sender.view, &Event::Notice(line))).collect(),
             ),
             Command::Quit => Reply::Quit,
+            Command::Unknown(word) => self.refuse_unknown(sender, word),
             Command::Blank => Reply::None,
         };
         Ok((reply, line.len()))

@@ -176,10 +176,11 @@ impl<S: Transport> Clients<S> {
 }
 
 fn log_line<S: Transport>(connection: &Connection<S>, line: &[u8]) {
+    let has_commands = connection.view().has_names();
     match Command::parse(line) {
-        Command::Private { .. } if connection.view().has_names() => {
-            debug!("{}: a private message", connection.peer());
-        }
+        Command::Private { .. } if has_commands => debug!("{}: a private message", connection.peer()),
+        // The text may be meant for one client alone.
+        Command::Unknown(_) if has_commands => debug!("{}: an unknown command", connection.peer()),
         _ => debug!("{}: {}", connection.peer(), String::from_utf8_lossy(&escape::escape(line))),
     }
 }

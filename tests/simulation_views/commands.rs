@@ -31,18 +31,27 @@ impl Model {
         if trimmed(line).is_empty() {
             return;
         }
-        if line.starts_with(b"//") {
-            return self.broadcast(number, &line[1..], false);
+        let skipped = line.len() - without(line, |byte| byte.is_ascii_control()).len();
+        let Some(command) = line[skipped..].strip_prefix(b"/") else {
+            return self.broadcast(number, line, false);
+        };
+        if command.starts_with(b"/") {
+            return self.broadcast(number, if skipped == 0 { command } else { line }, false);
         }
-        let (word, rest) = first_word(line);
-        match word {
-            b"/me" if trimmed(rest).is_empty() => self.refuse(number, "/me needs a text"),
-            b"/me" => self.broadcast(number, rest, true),
-            b"/nick" => self.rename(number, &escape_one_by_one(trimmed(rest))),
-            b"/who" => self.reply_who(number),
-            b"/msg" => self.send_private(number, rest),
-            b"/help" => Command::HELP.iter().for_each(|line| self.reply(number, (*line).to_owned())),
-            b"/quit" => self.close(number),
+        let (word, rest) = first_word(command);
+        match &*word.to_ascii_lowercase() {
+            b"me" if trimmed(rest).is_empty() => self.refuse(number, "/me needs a text"),
+            b"me" => self.broadcast(number, rest, true),
+            b"nick" => self.rename(number, &escape_one_by_one(trimmed(rest))),
+            b"who" | b"names" => self.reply_who(number),
+            b"msg" | b"w" => self.send_private(number, rest),
+            b"help" | b"?" => Command::HELP.iter().for_each(|line| self.reply(number, (*line).to_owned())),
+            b"quit" | b"exit" => self.close(number),
+            unknown if looks_like_command(unknown) => {
+                let word = shortened(&escape_one_by_one(word));
+                let text = format!("unknown command /{word}: nothing was sent; /help lists the commands, ");
+                self.refuse(number, text + &format!("//{word} sends it as text"));
+            }
             _ => self.broadcast(number, line, false),
         }
     }
@@ -107,8 +116,7 @@ impl Model {
     }
 
     fn send_private(&mut self, number: usize, rest: &[u8]) {
-        let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
-        let (to, text) = first_word(&rest[blanks..]);
+        let (to, text) = first_word(without(rest, |_| false));
         if to.is_empty() || trimmed(text).is_empty() {
             return self.refuse(number, "/msg needs a name and a text");
         }
@@ -137,19 +145,50 @@ impl Model {
     }
 }
 
-const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+/// Whether a word that is no command looks like one: letters alone, or a command and a sign.
+fn looks_like_command(word: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(word);
+    let is_odd = |letter: char| letter.is_control() || letter == '\u{FFFD}';
+    let are_letters = text.chars().all(|letter| letter.is_alphabetic() || is_odd(letter));
+    let is_command_and_sign =
+        ["nick", "who", "names", "msg", "w", "me", "help", "quit", "exit"].iter().any(|name| {
+            let sign = text.strip_prefix(name).and_then(|rest| rest.chars().next());
+            sign.is_some_and(|sign| !sign.is_alphabetic() && sign != '/')
+        });
+    are_letters && text.contains(char::is_alphabetic) || is_command_and_sign
+}
+
+/// Returns the length of the blank with which the text begins, or 0.
+fn blank(text: &[u8]) -> usize {
+    match text {
+        [b' ' | b'\t' | b'\r', ..] => 1,
+        text if text.starts_with("\u{85}".as_bytes()) => 2,
+        _ => 0,
+    }
+}
+
+/// Returns the text without blanks, and other bytes that are to be skipped, at its start.
+fn without(mut text: &[u8], is_skipped: impl Fn(u8) -> bool) -> &[u8] {
+    while let [first, ..] = text {
+        match (blank(text), is_skipped(*first)) {
+            (0, false) => break,
+            (0, true) => text = &text[1..],
+            (length, _) => text = &text[length..],
+        }
+    }
+    text
 }
 
 fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = line.iter().position(|&byte| is_blank(byte));
-    end.map_or((line, &[]), |end| (&line[..end], &line[end + 1..]))
+    let end = (0..line.len()).find(|&at| blank(&line[at..]) > 0);
+    end.map_or((line, &[]), |end| (&line[..end], &line[end + blank(&line[end..])..]))
 }
 
 fn trimmed(text: &[u8]) -> &[u8] {
-    let Some(start) = text.iter().position(|&byte| !is_blank(byte)) else { return &[] };
-    let end = text.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |at| at + 1);
-    &text[start..end]
+    let text = without(text, |_| false);
+    let end =
+        (0..text.len()).filter(|&at| blank(&text[at..]) == 0 && !text[..=at].ends_with("\u{85}".as_bytes()));
+    &text[..end.last().map_or(0, |at| at + 1)]
 }
 
 /// Returns as much of an invalid name as a reply repeats.

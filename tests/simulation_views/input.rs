@@ -51,7 +51,9 @@ impl Sender<'_> {
             18 => self.burst_to_one(),
             19 => self.flood(),
             20 if self.random.one_in(2) => self.many_names(),
-            21 if self.random.one_in(4) => b"/quit\nunheard\n".to_vec(),
+            21 if self.random.one_in(4) => {
+                self.random.pick(&["/quit\nunheard\n", " /Exit\nunheard\n"]).into()
+            }
             22 if self.random.one_in(10) => b"GET / HTTP/1.1\r\n".to_vec(),
             _ => self.lines(3),
         }
@@ -90,7 +92,7 @@ impl Sender<'_> {
     }
 
     fn line(&mut self) -> Vec<u8> {
-        let before = match self.random.below(30) {
+        let before = match self.random.below(34) {
             0..10 => "",
             10 => "* ann left ",
             11 => "<bob> ",
@@ -102,7 +104,14 @@ impl Sender<'_> {
             21..25 => &format!("/msg {} ", self.any_name()),
             25..28 => return b"/who".to_vec(),
             28 => return b"/help".to_vec(),
-            _ => return self.random.pick(&["/me", "/msg", "/msg ann", "/nick", " /who", "/who\tx"]).into(),
+            29..32 => {
+                self.random.pick(&["/mgs ann ", "/Foo ", "\x08 /Me ", " /w ann ", "/msg:", "/?? ", "  // "])
+            }
+            _ => {
+                let all =
+                    ["/me", "/msg", "/msg ann", "/nick", " /who", "/who\tx", "/NAMES", "/?", "/whom", "/"];
+                return self.random.pick(&all).into();
+            }
         };
         [before.as_bytes(), &self.words()].concat()
     }

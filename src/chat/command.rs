@@ -58,7 +58,7 @@ impl<'a> Command<'a> {
         if is_all_blank(line) {
             return Self::Blank;
         }
-        let start = skip_while(line, |character| is_blank(character) || character.is_control());
+        let start = without_start(line);
         let Some(command) = after_slash(start) else { return Self::Say(line) };
         if after_slash(command).is_some() {
             // An indented `// comment` arrives as it is.
@@ -80,16 +80,21 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Whether more text of the same line, if this is only its beginning, must not be sent to everyone.
-    pub fn may_go_on_in_private(&self) -> bool {
-        match *self {
-            Self::Private { .. } | Self::Unknown(_) => true,
+    /// Whether the rest of a line that begins like this must not be sent to everyone.
+    pub fn may_go_on_in_private(beginning: &[u8]) -> bool {
+        match Command::parse(beginning) {
+            Command::Private { .. } | Command::Unknown(_) => true,
             // `/m` and `sg bob secret`, and `/` and `msg bob secret`, may arrive in two pieces.
-            Self::Nick(text) | Self::Action(text) => is_all_blank(text),
-            Self::Say(text) => after_slash(text).is_some_and(<[u8]>::is_empty),
-            Self::Who | Self::Help | Self::Quit | Self::Blank => false,
+            Command::Nick(text) | Command::Action(text) => is_all_blank(text),
+            Command::Say(_) => after_slash(without_start(beginning)).is_some_and(<[u8]>::is_empty),
+            Command::Who | Command::Help | Command::Quit | Command::Blank => false,
         }
     }
+}
+
+/// The line without what may come before a command.
+fn without_start(line: &[u8]) -> &[u8] {
+    skip_while(line, |character| is_blank(character) || character.is_control())
 }
 
 /// The text after a slash, also after the wide one that keyboards for Chinese and Japanese type.
@@ -288,13 +293,26 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_line_may_be_private_after_the_beginning_of_a_command() {
-        for line in ["/", "/m", "/msg", "/msg bo", "/msg bob hi", "/w", "/mgs bob", " /M", "/me ", "/nick"] {
-            assert!(Command::parse(line.as_bytes()).may_go_on_in_private(), "{line}");
+        for line in [
+            "/",
+            " /",
+            "／",
+            "/m",
+            "/msg",
+            "/msg bo",
+            "/msg bob hi",
+            "/w",
+            "/mgs bob",
+            " /M",
+            "/me ",
+            "/nick",
+        ] {
+            assert!(Command::may_go_on_in_private(line.as_bytes()), "{line}");
         }
         for line in
-            ["hi", "/nick bob", "/me waves", "/who", "/help", "/etc/passwd", " ", "//msg bob", "/quit"]
+            ["hi", "/nick bob", "/me waves", "/who", "/help", "/etc/passwd", " ", "//", "//msg bob", "/quit"]
         {
-            assert!(!Command::parse(line.as_bytes()).may_go_on_in_private(), "{line}");
+            assert!(!Command::may_go_on_in_private(line.as_bytes()), "{line}");
         }
     }
 }

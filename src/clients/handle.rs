@@ -19,6 +19,10 @@ const LINE_COST: usize = 32;
 /// What a command costs in addition, in bytes of input: rendering its reply and its notices takes 1 to 2 µs.
 const COMMAND_COST: usize = 512;
 
+/// The error after a pause (`--flush-after`) within a line that is or may be private.
+const REST_NOT_SENT: &str =
+    "the rest of a line that may be private was not sent; only a line end ends such a line";
+
 /// How much of one client's input was handled.
 #[derive(Debug, Default)]
 pub(super) struct Handled {
@@ -92,6 +96,7 @@ impl<S: Transport> Clients<S> {
                 self.refuse_too_long(id);
                 handled.lines += 1;
             }
+            Decoded::Discarded => self.report_discarded(id),
             Decoded::TelnetReply(reply) => {
                 if let Some(connection) = self.slots.get_mut(id) {
                     connection.queue_text(&reply);
@@ -146,6 +151,14 @@ impl<S: Transport> Clients<S> {
         let wants_error = !connection.is_outbox_full();
         if let Some(error) = self.room.refuse_too_long(connection.view(), wants_error) {
             connection.queue_text(&error);
+        }
+    }
+
+    fn report_discarded(&mut self, id: ClientId) {
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        debug!("{}: the rest of a line that may be private was not sent", connection.peer());
+        if !connection.is_outbox_full() {
+            connection.queue_text(&self.room.error(connection.view(), REST_NOT_SENT));
         }
     }
 

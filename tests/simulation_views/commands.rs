@@ -145,6 +145,20 @@ impl Model {
     }
 }
 
+/// Whether the rest of a line that begins like this must not be sent to everyone.
+pub(super) fn may_go_on_in_private(line: &[u8]) -> bool {
+    let Some(command) = without(line, |byte| byte.is_ascii_control()).strip_prefix(b"/") else {
+        return false;
+    };
+    let (word, rest) = first_word(command);
+    match &*word.to_ascii_lowercase() {
+        b"msg" | b"w" => true,
+        b"me" | b"nick" => trimmed(rest).is_empty(),
+        b"who" | b"names" | b"help" | b"?" | b"quit" | b"exit" => false,
+        word => command == b"" || !word.starts_with(b"/") && looks_like_command(word),
+    }
+}
+
 /// Whether a word that is no command looks like one: letters alone, or a command and a sign.
 fn looks_like_command(word: &[u8]) -> bool {
     let text = String::from_utf8_lossy(word);
@@ -186,9 +200,8 @@ fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
 
 fn trimmed(text: &[u8]) -> &[u8] {
     let text = without(text, |_| false);
-    let end =
-        (0..text.len()).filter(|&at| blank(&text[at..]) == 0 && !text[..=at].ends_with("\u{85}".as_bytes()));
-    &text[..end.last().map_or(0, |at| at + 1)]
+    let is_blank = |at: usize| blank(&text[at..]) > 0 || text[..=at].ends_with("\u{85}".as_bytes());
+    &text[..(0..text.len()).rfind(|&at| !is_blank(at)).map_or(0, |at| at + 1)]
 }
 
 /// Returns as much of an invalid name as a reply repeats.

@@ -221,8 +221,16 @@ impl Model {
 
     /// A flush ended the unfinished line of `number`.
     pub(crate) fn flush(&mut self, number: usize) {
-        self.clients.get_mut(&number).unwrap().twin.flush();
-        self.handle_lines(number);
+        let client = self.clients.get_mut(&number).unwrap();
+        let was_dropping = client.twin.is_dropping();
+        client.twin.flush();
+        let flushed = self.handle_lines(number);
+        let client = self.clients.get_mut(&number).unwrap();
+        if client.view.has_names()
+            && flushed.map_or(was_dropping, |line| commands::may_go_on_in_private(&line))
+        {
+            client.twin.discard_rest();
+        }
         if !self.clients[&number].is_active() {
             self.leave(number);
         }
@@ -240,12 +248,17 @@ impl Model {
         self.clients.get_mut(&number).unwrap().ended.get_or_insert(self.sequence);
     }
 
-    fn handle_lines(&mut self, number: usize) {
+    /// Handles what the client sent; returns the last line.
+    fn handle_lines(&mut self, number: usize) -> Option<Vec<u8>> {
+        let mut last = None;
         let client = self.clients.get_mut(&number).unwrap();
         for sent in client.twin.take() {
             let client = self.clients.get_mut(&number).unwrap();
             if !client.is_active() {
-                return;
+                break;
+            }
+            if let Yielded::Line(line) = &sent {
+                last = Some(line.clone());
             }
             match sent {
                 Yielded::Line(line) if client.view.has_names() => self.handle_command(number, &line),
@@ -255,6 +268,11 @@ impl Model {
                     let has = "line too long: nothing was sent".to_owned();
                     client.expect(Expected::Refusal { has, may_be_left_out });
                 }
+                Yielded::Discarded => {
+                    let may_be_left_out = !client.accepts_all;
+                    let has = "the rest of a line that may be private was not sent".to_owned();
+                    client.expect(Expected::Refusal { has, may_be_left_out });
+                }
                 Yielded::OtherProtocol(_) => {
                     client.expect_refusal("this is a chat room");
                     self.close(number);
@@ -262,6 +280,7 @@ impl Model {
                 Yielded::TelnetReply(_) => panic!("no client sends telnet here"),
             }
         }
+        last
     }
 
     /// Reads what every client received, first the observers.

@@ -82,8 +82,8 @@ impl LineReceiver {
                     show(line, self.style, &mut self.remaining, output);
                 }
                 Decoded::TooLong => self.too_long += 1,
-                // Raw rules yield neither.
-                Decoded::TelnetReply(_) | Decoded::OtherProtocol(_) => {}
+                // Raw rules without a flush yield none of these.
+                Decoded::Discarded | Decoded::TelnetReply(_) | Decoded::OtherProtocol(_) => {}
             }
         }
     }

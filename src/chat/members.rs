@@ -1,6 +1,6 @@
 //! Who is in the room, by name. Used if any view has names.
 
-use super::name::{ANONYMOUS, MAX_CHARS, fold_case, is_anonymous, is_name, normalize};
+use super::name::{ANONYMOUS, MAX_CHARS, fold_case, is_name, is_reserved, normalize};
 use crate::util::id_slab::ClientId;
 use crate::util::trim::{TrimMemory, is_mostly_unused};
 use std::collections::{BTreeMap, HashMap};
@@ -38,7 +38,7 @@ pub enum NameError {
     Invalid,
     /// Another client has it.
     Taken,
-    /// It looks like the names that the server gives.
+    /// It looks like a name that the server gives, or like another word of the server.
     Reserved,
 }
 
@@ -87,7 +87,7 @@ impl Members {
         }
         let Some(member) = self.members.get_mut(&id) else { return Err(NameError::Invalid) };
         let old_key = fold_case(&member.name);
-        if is_anonymous(&new_key) && new_key != old_key {
+        if is_reserved(&new_key) && new_key != old_key {
             return Err(NameError::Reserved);
         }
         self.list = None;
@@ -240,7 +240,7 @@ mod tests {
     fn a_name_has_letters_and_digits_of_any_script_and_nothing_that_could_mislead() {
         let (mut members, keys) = members(1);
         let longest = "ä".repeat(24);
-        for fit in ["alice", "Ω-7", "名前", "a_b.c-d", "٣", "नाम", "นาม", &longest] {
+        for fit in ["alice", "Ω-7", "名前", "a_b.c-d", "x٣", "नाम", "นาม", &longest] {
             assert!(members.rename(keys[0], fit).is_ok(), "{fit}");
         }
         let too_long = "a".repeat(25);
@@ -265,10 +265,38 @@ mod tests {
         ] {
             assert_eq!(members.rename(keys[0], unfit), Err(NameError::Invalid), "{unfit:?}");
         }
+    }
+
+    #[test]
+    fn names_that_make_a_notice_ambiguous_are_reserved() {
+        let (mut members, keys) = members(1);
+        members.rename(keys[0], "bob").expect("a name");
         for given in ["anon1", "anon99", "ANON5", "anon", "anon٣", "anon7.", "a-n_on7"] {
             assert_eq!(members.rename(keys[0], given), Err(NameError::Reserved), "{given}");
         }
-        assert!(members.rename(keys[0], "anonymous").is_ok());
+        for word in [
+            "you",
+            "You",
+            "ＹＯＵ",
+            "private",
+            "SERVER",
+            "ſerver",
+            "everyone",
+            "here",
+            "here.",
+            "-you-",
+            "y_ou",
+        ] {
+            assert_eq!(members.rename(keys[0], word), Err(NameError::Reserved), "{word}");
+        }
+        for number in ["0", "7", "42", "٣", "४२", "１２", "1.2", "2-3", "_1_", "²", "½"] {
+            let error = members.rename(keys[0], number).expect_err("reserved");
+            // A fraction has a character that names cannot have.
+            assert_eq!(error == NameError::Reserved, number != "½", "{number}");
+        }
+        for fit in ["anonymous", "yours", "your", "server1", "3d", "4.you", "nowhere", "三"] {
+            assert!(members.rename(keys[0], fit).is_ok(), "{fit}");
+        }
     }
 
     #[test]

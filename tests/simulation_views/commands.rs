@@ -94,9 +94,10 @@ impl Model {
         if self.who_is(name).is_some_and(|other| other != number) {
             return self.refuse(number, "is taken");
         }
-        let number_of = folded(name).replace(['_', '-', '.'], "").strip_prefix("anon").map(str::to_owned);
-        let is_given = number_of.is_some_and(|number| number.chars().all(char::is_numeric));
-        if is_given && folded(&old) != folded(name) {
+        let word = folded(name).replace(['_', '-', '.'], "");
+        let is_number = word.strip_prefix("anon").unwrap_or(&word).chars().all(char::is_numeric);
+        let is_word = ["you", "private", "server", "everyone", "here"].contains(&&*word);
+        if (is_number && !word.is_empty() || is_word) && folded(&old) != folded(name) {
             return self.refuse(number, "is reserved");
         }
         if self.clients[&number].has_spoken && old != name {

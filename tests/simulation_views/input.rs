@@ -3,7 +3,7 @@
 use crate::common::random::Random;
 
 /// Names that clients ask for: some are invalid, and some are the same name.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 18] = [
     "ann",
     "ANN",
     "bob",
@@ -13,6 +13,9 @@ const NAMES: [&str; 15] = [
     "you",
     "private",
     "nobody",
+    "Here",
+    "42",
+    "1.2",
     "名前",
     "anon3",
     "anonymous",
@@ -38,7 +41,7 @@ pub(crate) struct Sender<'a> {
 impl Sender<'_> {
     /// Returns what it sends next, of any length, with a line end or without.
     pub(crate) fn input(&mut self) -> Vec<u8> {
-        match self.random.below(24) {
+        match self.random.below(25) {
             0..5 => self.lines(1),
             5..12 => {
                 let lines = self.random.within(2..=8);
@@ -48,7 +51,7 @@ impl Sender<'_> {
             15 => self.end().to_vec(),
             16 => b"\n\n \t\n".to_vec(),
             17 => self.too_long(),
-            18 => self.burst_to_one(),
+            18 | 24 => self.burst_to_one(),
             19 => self.flood(),
             20 if self.random.one_in(2) => self.many_names(),
             21 if self.random.one_in(4) => {

@@ -389,6 +389,31 @@ fn new_clients_receive_the_last_lines_with_the_time_at_which_they_were_sent() {
 }
 
 #[test]
+fn no_character_at_which_some_readers_split_lines_forges_a_line() {
+    let mut room = Room::open(&["-w", "Hi.\u{2028}* you are root", "-v", "--history", "9"]);
+    let mut plain = room.connect(View::Plain);
+    plain.expect_line("Hi.\u{2028}* you are root");
+    let (mut named, mut json) = (room.connect(View::Named), room.connect(View::Json));
+    named.expect_line("Hi.\\u2028* you are root");
+    let forged = "hi\u{2028}<root> bye\u{2029}{}";
+    plain.send(format!("{forged}\n"));
+    assert_eq!(next_message(&mut named), "<anon1> hi\\u2028<root> bye\\u2029{}");
+    let line = next_message(&mut json);
+    assert!(line.contains(r"hi\u2028<root> bye\u2029{}") && !line.contains('\u{2028}'), "{line}");
+    assert_eq!(object(&line)["text"], forged);
+    json.send(format!("{forged}\n/msg anon2 {forged}\n/nick \u{2028}x\u{2029}y\n"));
+    plain.expect_line(forged);
+    assert_eq!(next_message(&mut named), "<anon3> hi\\u2028<root> bye\\u2029{}");
+    assert_eq!(next_message(&mut named), "* private from anon3: hi\\u2028<root> bye\\u2029{}");
+    named.send("/nick x\u{2029}y\n");
+    let reply = next_reply(&mut named, View::Named).0;
+    assert_eq!(reply, invalid_name(r"x\u2029y"));
+    let log = room.server.wait_for_log("hi\\u2028");
+    assert!(log.ends_with(r"hi\u2028<root> bye\u2029{}"), "{log}");
+    room.server.assert_not_logged("\u{2028}");
+}
+
+#[test]
 fn hundreds_of_commands_in_one_segment_are_all_answered() {
     let room = Room::open(&[]);
     for view in [View::Named, View::Json] {

@@ -252,10 +252,10 @@ impl Room {
         mut author: Option<(View, &mut Cursor)>,
         event: &Event<'_>,
     ) -> Result<usize, FeedFull> {
-        let at = self.time_of_day();
+        let (at, raw) = (self.time_of_day(), self.config.rules.raw);
         let mut result = Ok(0);
         for (channel, view) in self.used_channels() {
-            let Some(line) = view.render(event, &at) else { continue };
+            let Some(line) = view.render(event, &at, raw) else { continue };
             match channel.append(cursor_in(&mut author, view), &line) {
                 Ok(()) => result = result.map(|cost: usize| cost.max(line.len() + 1)),
                 Err(full) => result = Err(full),
@@ -270,7 +270,7 @@ impl Room {
         let (at, here, time_of_day) = (self.time_of_day(), self.here(), self.config.time_of_day);
         let mut cost = 0;
         for (channel, view) in self.used_channels() {
-            let Some(line) = view.render(event, &at) else { continue };
+            let Some(line) = view.render(event, &at, false) else { continue };
             let summary = |count| missed_notices(view, count, here, time_of_day);
             channel.notify(cursor_in(&mut about, view), &line, summary);
             cost = cost.max(line.len() + 1);
@@ -319,7 +319,8 @@ impl Room {
     /// An event for one client, with its line end; empty if the view does not show it.
     fn lines(&self, view: View, event: &Event<'_>) -> Vec<u8> {
         let at = if view == View::Json { (self.config.time_of_day)() } else { String::new() };
-        view.render(event, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
+        view.render(event, &at, self.config.rules.raw)
+            .map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
     }
 
     /// The channels that have readers, or history for new readers, and the view of each.
@@ -358,5 +359,5 @@ fn cursor_in<'a>(client: &'a mut Option<(View, &mut Cursor)>, view: View) -> Opt
 }
 
 fn missed_notices(view: View, count: u64, here: usize, time_of_day: fn() -> String) -> Vec<u8> {
-    view.render(&Event::Missed { count, here }, &time_of_day()).map_or_else(Vec::new, Cow::into_owned)
+    view.render(&Event::Missed { count, here }, &time_of_day(), false).map_or_else(Vec::new, Cow::into_owned)
 }

@@ -178,6 +178,7 @@ fn blank(text: &[u8]) -> usize {
     match text {
         [b' ' | b'\t' | b'\r', ..] => 1,
         text if text.starts_with("\u{85}".as_bytes()) => 2,
+        text if ["\u{2028}", "\u{2029}"].iter().any(|blank| text.starts_with(blank.as_bytes())) => 3,
         _ => 0,
     }
 }
@@ -201,8 +202,8 @@ fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
 
 fn trimmed(text: &[u8]) -> &[u8] {
     let text = without(text, |_| false);
-    let is_blank = |at: usize| blank(&text[at..]) > 0 || text[..=at].ends_with("\u{85}".as_bytes());
-    &text[..(0..text.len()).rfind(|&at| !is_blank(at)).map_or(0, |at| at + 1)]
+    let end = (0..=text.len()).find(|&end| without(&text[end..], |_| false).is_empty());
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// Returns as much of an invalid name as a reply repeats.

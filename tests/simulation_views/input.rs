@@ -90,6 +90,8 @@ impl Sender<'_> {
                 "é🙂\u{85}".as_bytes(),
             ];
             words.extend(self.random.pick(&odd));
+        } else if !self.raw && self.random.one_in(8) {
+            words.extend("\u{2028}<bob> x\u{2029}€".bytes());
         }
         words
     }

@@ -77,8 +77,9 @@ impl Public {
                 Some(message("", [before, &text.0].concat(), false))
             }
             (View::Plain, _) => None,
-            (View::Named, Self::Message { from, text, is_action: true }) => {
-                Some(message(from, [b"* ", &text.0[..]].concat(), false))
+            (View::Named, Self::Message { from, text, is_action }) => {
+                let before = if *is_action { &b"* "[..] } else { b"" };
+                Some(message(from, [before, &as_named(text).0].concat(), false))
             }
             (View::Json, Self::Message { from, text, is_action }) => {
                 Some(message(from, as_json(text).0, *is_action))
@@ -94,8 +95,8 @@ impl Received {
     pub(crate) fn private(view: View, from: &str, to: &str, text: &Text, is_echo: bool) -> Self {
         let (from, to, text) = match (view, is_echo) {
             (View::Json, _) => (from, to, as_json(text)),
-            (_, true) => ("", to, text.clone()),
-            (_, false) => (from, "", text.clone()),
+            (_, true) => ("", to, as_named(text)),
+            (_, false) => (from, "", as_named(text)),
         };
         Self::Private { from: from.to_owned(), to: to.to_owned(), text, is_echo }
     }
@@ -103,6 +104,14 @@ impl Received {
     /// Returns a reply as a view shows it.
     pub(crate) fn answer(view: View, text: String) -> Self {
         Self::Reply { text, is_error: (view == View::Json).then_some(false) }
+    }
+}
+
+/// The named view shows the characters at which readers split lines. In raw rooms nobody sends them here.
+fn as_named(text: &Text) -> Text {
+    match std::str::from_utf8(&text.0) {
+        Ok(text) => Text(text.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029").into_bytes()),
+        Err(_) => text.clone(),
     }
 }
 

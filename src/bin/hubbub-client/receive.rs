@@ -172,7 +172,7 @@ mod tests {
         for view in View::ALL {
             let receive = |event: Event<'_>| {
                 let mut receiver = LineReceiver::new(PLAIN, None);
-                let line = view.render(&event, "2026-01-02T03:04:05.678Z").unwrap().into_owned();
+                let line = view.render(&event, "2026-01-02T03:04:05.678Z", false).unwrap().into_owned();
                 receiver.receive(&[&line[..], b"\n"].concat(), &mut Vec::new());
                 (receiver.was_refused(), receiver.has_name())
             };

@@ -379,13 +379,64 @@ fn new_clients_receive_the_last_lines_with_the_time_at_which_they_were_sent() {
     sender.send("one\ntwo\nthree\n");
     let received = [(); 3].map(|()| next_message(&mut early));
     let mut late = View::ALL.map(|view| room.join(view).0);
-    assert_eq!([(); 2].map(|()| next_message(&mut late[0])), ["two", "three"]);
-    assert_eq!([(); 2].map(|()| next_message(&mut late[1])), ["<anon1> two", "<anon1> three"]);
-    assert_eq!([(); 2].map(|()| next_message(&mut late[2])), received[1..]);
+    // Marks around them tell them from new lines; the plain view has none.
+    assert_eq!([(); 2].map(|()| late[0].read_text()), ["two", "three"]);
+    let named = ["* the last 2 lines:", "<anon1> two", "<anon1> three", "* end of history"];
+    assert_eq!([(); 4].map(|()| late[1].read_text()), named);
+    let begins = read_object(&mut late[2]);
+    assert_eq!((&begins["type"], &begins["lines"]), (&"history".into(), &2.into()));
+    assert_eq!([(); 2].map(|()| late[2].read_text()), received[1..]);
+    let ends = read_object(&mut late[2]);
+    assert_eq!((&ends["type"], &ends["end"]), (&"history".into(), &true.into()));
     sender.send("four\n");
     for client in &mut late {
         assert!(next_message(client).contains("four"));
     }
+}
+
+#[test]
+fn a_new_client_without_history_receives_no_marks_and_one_line_is_counted_as_one() {
+    let room = Room::open(&["--history", "20"]);
+    let mut first = View::ALL.map(|view| room.join(view).0);
+    first[0].send("one\n");
+    first[1].expect_line("<anon1> one");
+    assert_eq!(read_object(&mut first[2])["text"], "one");
+    let (mut named, mut json) = (room.join(View::Named).0, room.join(View::Json).0);
+    assert_eq!(
+        [(); 3].map(|()| named.read_text()),
+        [format!("* {}", history_begins(1)), "<anon1> one".to_owned(), format!("* {HISTORY_ENDS}"),]
+    );
+    assert_eq!(read_object(&mut json)["lines"], 1);
+}
+
+#[test]
+fn a_new_client_is_told_who_is_here() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, _json] = room.three();
+    let mut late = room.connect(View::Named);
+    late.expect_line(WELCOME);
+    late.expect_line("* you are anon4 (4 here: anon1, json, nora); /help lists the commands");
+    let greeting = read_object(&mut room.connect(View::Json));
+    assert_eq!(greeting["names"], serde_json::json!(["anon1", "anon4", "json", "nora"]));
+    assert_eq!((&greeting["name"], &greeting["here"]), (&"anon5".into(), &5.into()));
+    // With the longest names, the list is cut.
+    let crowd = (0..30).map(|number| {
+        let (mut client, _) = room.join(View::Named);
+        client.send(format!("/nick {number:\u{10428}<24}\n"));
+        client.read_line();
+        client
+    });
+    let _crowd = crowd.collect::<Vec<_>>();
+    let mut late = room.connect(View::Named);
+    late.expect_line(WELCOME);
+    let greeting = late.read_text();
+    assert!((1900..2200).contains(&greeting.len()), "{greeting}");
+    let (list, more) = greeting.rsplit_once(" and ").unwrap();
+    let here = list.split_once(" here: ").unwrap().0.rsplit_once('(').unwrap().1.parse::<usize>().unwrap();
+    let more = more.split(' ').next().unwrap().parse::<usize>().unwrap();
+    assert_eq!(list.split(", ").count() + more + 1, here, "{greeting}");
+    named.send("/who\n");
+    assert!(next_reply(&mut named, View::Named).0.starts_with(&format!("{here} here: ")));
 }
 
 #[test]
@@ -395,6 +446,7 @@ fn no_character_at_which_some_readers_split_lines_forges_a_line() {
     plain.expect_line("Hi.\u{2028}* you are root");
     let (mut named, mut json) = (room.connect(View::Named), room.connect(View::Json));
     named.expect_line("Hi.\\u2028* you are root");
+    assert_eq!(read_object(&mut json)["text"], "Hi.\u{2028}* you are root");
     let forged = "hi\u{2028}<root> bye\u{2029}{}";
     plain.send(format!("{forged}\n"));
     assert_eq!(next_message(&mut named), "<anon1> hi\\u2028<root> bye\\u2029{}");

@@ -66,6 +66,17 @@ pub struct Sender {
     pub view: View,
 }
 
+/// What a new client receives: whole lines, or nothing.
+#[derive(Debug)]
+pub struct Greeting {
+    /// Its cursor, at the beginning of the history.
+    pub cursor: Cursor,
+    /// What comes before the history.
+    pub before: Vec<u8>,
+    /// What comes after the history.
+    pub after: Vec<u8>,
+}
+
 /// What the room answers to a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -149,16 +160,28 @@ impl Room {
         self.members.is_some()
     }
 
-    /// Adds a client; returns its cursor and its greeting: whole lines, or nothing.
-    pub fn join(&mut self, client: Sender) -> (Cursor, Vec<u8>) {
+    /// Adds a client.
+    pub fn join(&mut self, client: Sender) -> Greeting {
+        let mut names = (String::new(), 0);
         if let Some(members) = &mut self.members {
+            if client.view.has_names() && !self.config.welcome.is_empty() {
+                let (others, more) = members.names(members.count() + 1);
+                names = (others.to_owned(), more);
+            }
             members.join(client.id);
         }
-        let name = self.name(client.id);
-        let greeting = Event::Welcome { text: &self.config.welcome, name, here: self.here() };
-        let lines = self.lines(client.view, &greeting);
+        let (others, more) = (names.0.as_str(), names.1);
+        let (name, here) = (self.name(client.id), self.here());
+        let welcome = Event::Welcome { text: &self.config.welcome, name, here, others, more };
+        let mut before = self.lines(client.view, &welcome);
         let history = self.config.history;
-        (self.channel_mut(client.view).join(history), lines)
+        let (cursor, lines) = self.channel_mut(client.view).join(history);
+        let mut after = Vec::new();
+        if lines > 0 {
+            before.extend(self.lines(client.view, &Event::HistoryBegins { lines }));
+            after = self.lines(client.view, &Event::HistoryEnds);
+        }
+        Greeting { cursor, before, after }
     }
 
     /// Announces the client's join to the others, unless that was done before.
@@ -210,7 +233,7 @@ impl Room {
             Command::Nick(name) => return Ok(self.rename(sender, cursor, name)),
             Command::Private { to, text } => self.private_message(sender, to, text),
             Command::Who => {
-                let list = self.members.as_mut().map(|members| members.list().to_owned()).unwrap_or_default();
+                let list = self.members.as_mut().map(Members::list).unwrap_or_default();
                 self.notice(sender.view, &list)
             }
             Command::Help => Reply::Lines(

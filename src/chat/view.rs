@@ -71,7 +71,10 @@ mod tests {
         let message = Event::Message { from: "alice", text: b"hi", is_action: false };
         let action = Event::Message { from: "alice", text: b"waves", is_action: true };
         let private = |is_echo| Event::Private { from: "alice", to: "bob", text: b"psst", is_echo };
-        let welcome = Event::Welcome { text: "Hello.", name: "anon7", here: 3 };
+        let welcome =
+            Event::Welcome { text: "Hello.", name: "anon7", here: 3, others: "anon2, bob", more: 0 };
+        let alone = Event::Welcome { text: "Hello.", name: "anon1", here: 1, others: "", more: 0 };
+        let crowd = Event::Welcome { text: "Hello.", name: "anon9", here: 9, others: "anon2", more: 7 };
         let at = r#""at":"2026-01-02T03:04:05.678Z"}"#;
         for (event, plain, named, json) in [
             (message, "hi", "<alice> hi", r#"{"type":"message","from":"alice","text":"hi","#),
@@ -109,9 +112,34 @@ mod tests {
             (
                 welcome,
                 "Hello.",
-                "Hello.\n* you are anon7 (3 here); /help lists the commands",
-                r#"{"type":"notice","text":"Hello.","name":"anon7","here":3,"#,
+                "Hello.\n* you are anon7 (3 here: anon2, bob); /help lists the commands",
+                r#"{"type":"notice","text":"Hello.","name":"anon7","here":3,"names":["anon2","bob"],"#,
             ),
+            (
+                alone,
+                "Hello.",
+                "Hello.\n* you are anon1 (1 here); /help lists the commands",
+                r#"{"type":"notice","text":"Hello.","name":"anon1","here":1,"names":[],"#,
+            ),
+            (
+                crowd,
+                "Hello.",
+                "Hello.\n* you are anon9 (9 here: anon2 and 7 more); /help lists the commands",
+                r#"{"type":"notice","text":"Hello.","name":"anon9","here":9,"names":["anon2"],"#,
+            ),
+            (
+                Event::HistoryBegins { lines: 20 },
+                "nothing",
+                "* the last 20 lines:",
+                r#"{"type":"history","lines":20,"#,
+            ),
+            (
+                Event::HistoryBegins { lines: 1 },
+                "nothing",
+                "* the last 1 line:",
+                r#"{"type":"history","lines":1,"#,
+            ),
+            (Event::HistoryEnds, "nothing", "* end of history", r#"{"type":"history","end":true,"#),
             (Event::Notice("well"), "* well", "* well", r#"{"type":"notice","text":"well","#),
             (Event::Error("no"), "* no", "* no", r#"{"type":"error","text":"no","#),
         ] {
@@ -143,7 +171,7 @@ mod tests {
         assert!(String::from_utf8_lossy(&json).contains(r#""a\u0085é€b""#));
         for event in [
             Event::Private { from: name, to: name, text: text.as_bytes(), is_echo: false },
-            Event::Welcome { text, name, here: 1 },
+            Event::Welcome { text, name, here: 1, others: "", more: 0 },
             Event::Error(text),
         ] {
             for view in [View::Named, View::Json] {

@@ -12,6 +12,12 @@ pub fn renamed(name: &str) -> String {
     format!("you are {name} now")
 }
 
+/// Marks around the replayed lines, without the `* ` of the named view.
+pub fn history_begins(number: u64) -> String {
+    format!("the last {}:", lines(number))
+}
+pub const HISTORY_ENDS: &str = "end of history";
+
 /// Replies to commands and refusals of lines, without the `* ` of the named view.
 pub const HELP: &str = "6 commands; to send a line that begins with /, write // instead:";
 /// Lines of the reply to `/help`, of which `HELP` begins the first.

@@ -74,13 +74,12 @@ impl Model {
 
     fn reply_who(&mut self, number: usize) {
         let names = self.names();
-        let list = |named: usize| format!("{} here: {}", names.len(), names[..named].join(", "));
-        let named = (1..=names.len()).rev().find(|&named| list(named).len() <= MAX_LIST).unwrap();
+        let named = fitting(&names, names.len());
         let more = match names.len() - named {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let text = list(named) + &more;
+        let text = format!("{} here: {}{more}", names.len(), names[..named].join(", "));
         self.reply(number, text);
     }
 
@@ -144,6 +143,12 @@ impl Model {
         self.private_messages.push(message);
         self.clients.get_mut(&number).unwrap().expect(receipt);
     }
+}
+
+/// Returns how many names fit into a list of `here` members.
+pub(super) fn fitting(names: &[&str], here: usize) -> usize {
+    let list = |named: usize| format!("{here} here: {}", names[..named].join(", "));
+    (0..=names.len()).rev().find(|&named| list(named).len() <= MAX_LIST).unwrap()
 }
 
 /// Whether the rest of a line that begins like this must not be sent to everyone.

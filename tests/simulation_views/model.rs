@@ -114,7 +114,10 @@ impl Model {
             client.expect(Expected::Exactly(Received::Welcome(WELCOME.to_owned())));
         }
         if client.view.has_names() {
-            client.expect(Expected::Exactly(Received::Name { name: client.name.clone(), here }));
+            let names = self.names();
+            let others =
+                names[..commands::fitting(&names, here)].iter().map(|&name| name.to_owned()).collect();
+            client.expect(Expected::Exactly(Received::Name { name: client.name.clone(), here, others }));
         }
     }
 
@@ -293,6 +296,9 @@ impl Model {
                         order.observe(shown, &self.presence);
                         observer.receive_public(shown, order);
                     }
+                    Received::HistoryBegins { .. } | Received::HistoryEnds => {
+                        panic!("an observer joined before all events and received {received:?}");
+                    }
                     _ => observer.receive_private(&received, &mut self.private_messages, order),
                 }
             }
@@ -302,6 +308,8 @@ impl Model {
             for received in client.new_lines() {
                 match &received {
                     Received::Public(shown) => client.receive_public(shown, order),
+                    Received::HistoryBegins { lines } => client.receive_history(*lines, self.config.history),
+                    Received::HistoryEnds => client.end_history(order),
                     _ => client.receive_private(&received, &mut self.private_messages, order),
                 }
             }

@@ -48,11 +48,18 @@ pub(crate) enum Public {
 pub(crate) enum Received {
     /// The welcome line, the first that a new client receives.
     Welcome(String),
-    /// The client's name: a line of its own in the named view, a part of the welcome in the json view.
+    /// The client's name and those of the others: a line of its own in the named view, a part of the welcome in the
+    /// json view.
     Name {
         name: String,
         here: usize,
+        others: Vec<String>,
     },
+    /// So many earlier lines follow.
+    HistoryBegins {
+        lines: usize,
+    },
+    HistoryEnds,
     Public(Public),
     /// The named view leaves out the client's own name.
     Private {
@@ -178,6 +185,14 @@ fn read_notice(line: &[u8]) -> Result<Received, String> {
         return Ok(Received::Private { from, to, text: Text(sent.to_vec()), is_echo });
     }
     let line = text(line)?;
+    if let Some(greeting) = line.strip_suffix("); /help lists the commands") {
+        return read_name(greeting);
+    }
+    if let Some(count) = line.strip_prefix("the last ") {
+        let number = count.strip_suffix(" lines:").or(count.strip_suffix(" line:").filter(|&one| one == "1"));
+        let lines = number.and_then(|number| number.parse().ok()).ok_or("no number of lines")?;
+        return Ok(Received::HistoryBegins { lines });
+    }
     let words = line.split(' ').collect::<Vec<_>>();
     let one = |word: &str| name(word.as_bytes());
     Ok(match words[..] {
@@ -186,14 +201,31 @@ fn read_notice(line: &[u8]) -> Result<Received, String> {
         [who, "joined", count, "here)"] => {
             Received::Public(Public::Joined { name: one(who)?, here: number(count)? })
         }
-        ["you", "are", who, count, "here);", "/help", "lists", "the", "commands"] => {
-            Received::Name { name: one(who)?, here: number(count)? }
-        }
+        ["end", "of", "history"] => Received::HistoryEnds,
         _ => match missed(&line) {
             Some(count) => Received::Public(Public::Missed { count, here: None }),
             None => Received::Reply { text: line, is_error: None },
         },
     })
+}
+
+/// Reads `you are anon4 (4 here: anon1, bob and 1 more`.
+fn read_name(greeting: &str) -> Result<Received, String> {
+    let (who, list) =
+        greeting.strip_prefix("you are ").and_then(|rest| rest.split_once(' ')).ok_or("no name")?;
+    let (count, list) = list.split_once(" here").ok_or("no number of members")?;
+    let (here, list) = (number(count)?, list.strip_prefix(": ").unwrap_or(list));
+    let (list, more) = match list.rsplit_once(" and ") {
+        Some((list, more)) => (list, more.strip_suffix(" more").ok_or("no number of other members")?),
+        None => (list, "0"),
+    };
+    let others =
+        list.split_terminator(", ").map(|other| name(other.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    if more.parse() == Ok(here - 1 - others.len()) {
+        Ok(Received::Name { name: name(who.as_bytes())?, here, others })
+    } else {
+        Err(format!("{} of {here} members and {more} more", others.len()))
+    }
 }
 
 /// Returns how many notices found no space, if the line is such a notice.
@@ -265,6 +297,8 @@ fn read_members(members: &mut Members) -> Result<Received, String> {
         },
         "error" => Received::Reply { text: members.text("text")?, is_error: Some(true) },
         "notice" => read_json_notice(members)?,
+        "history" if members.is("end")? => Received::HistoryEnds,
+        "history" => Received::HistoryBegins { lines: members.number("lines")? },
         kind => return Err(format!("unknown type {kind:?}")),
     })
 }
@@ -275,7 +309,11 @@ fn read_json_notice(members: &mut Members) -> Result<Received, String> {
         return Ok(Received::Public(Public::Missed { count, here: Some(members.number("here")?) }));
     }
     if members.0.contains_key("here") {
-        let name = Received::Name { name: members.text("name")?, here: members.number("here")? };
+        let others = match members.0.remove("names") {
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => return Err("no array of names".to_owned()),
+        };
+        let name = Received::Name { name: members.text("name")?, here: members.number("here")?, others };
         return if text == super::WELCOME { Ok(name) } else { Err("not the welcome".to_owned()) };
     }
     if members.0.contains_key("from") {

@@ -23,10 +23,13 @@ pub(super) fn render(event: &Event<'_>, at: &str) -> Vec<u8> {
             let object = object.with("text", text);
             if is_echo { object.with_bare("echo", "true") } else { object }
         }
-        Event::Welcome { text, name, here } => Object::of("notice")
+        Event::Welcome { text, name, here, others, .. } => Object::of("notice")
             .with("text", text.as_bytes())
             .with("name", name.as_bytes())
-            .with_bare("here", &here.to_string()),
+            .with_bare("here", &here.to_string())
+            .with_bare("names", &names(others)),
+        Event::HistoryBegins { lines } => Object::of("history").with_bare("lines", &lines.to_string()),
+        Event::HistoryEnds => Object::of("history").with_bare("end", "true"),
         Event::Missed { count, here } => Object::of("notice")
             .with("text", super::missed(count).as_bytes())
             .with_bare("here", &here.to_string()),
@@ -34,6 +37,12 @@ pub(super) fn render(event: &Event<'_>, at: &str) -> Vec<u8> {
         Event::Error(text) => Object::of("error").with("text", text.as_bytes()),
     };
     object.with("at", at.as_bytes()).end()
+}
+
+/// An array of names, which have no character that needs an escape.
+fn names(list: &str) -> String {
+    let names = list.split_terminator(", ").map(|name| format!("\"{name}\""));
+    format!("[{}]", names.collect::<Vec<_>>().join(","))
 }
 
 /// Builds a JSON object, member by member.
@@ -53,7 +62,7 @@ impl Object {
         self
     }
 
-    /// Adds a number or a boolean.
+    /// Adds a number, a boolean or an array.
     fn with_bare(mut self, name: &str, value: &str) -> Self {
         self.name(name);
         self.0.extend_from_slice(value.as_bytes());

@@ -148,10 +148,10 @@ impl<S: Transport> Connection<S> {
         let Some(buffers) = &mut self.buffers else { return 0 };
         let mut left = bytes.saturating_sub(pending.rest_of_line);
         let mut written = [0; PARTS];
-        for part in 0..PARTS {
-            left = left.saturating_sub(pending.before[part]);
-            written[part] = left.min(pending.parts[part]);
-            left -= written[part];
+        for (written, (before, part)) in written.iter_mut().zip(pending.before.iter().zip(pending.parts)) {
+            left = left.saturating_sub(*before);
+            *written = left.min(part);
+            left -= *written;
         }
         buffers.outbox.consume(written);
         self.free_buffers();

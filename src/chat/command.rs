@@ -4,7 +4,7 @@
 //! text is meant for one client alone.
 
 use super::blank::{Chars, is_all_blank, is_blank, skip_while, split_word, trimmed};
-use unicode_normalization::UnicodeNormalization;
+use super::name::{fold_case, normalize};
 use unicode_normalization::char::is_combining_mark;
 
 /// What a line is.
@@ -121,8 +121,8 @@ impl Word {
     const LONGEST: usize = 5;
 
     fn of(word: &[u8]) -> Self {
-        let beginning = Chars::of(word).take(Self::LONGEST + 1);
-        let folded = beginning.nfkc().flat_map(char::to_lowercase).collect::<String>();
+        let beginning = Chars::of(word).take(Self::LONGEST + 1).collect::<String>();
+        let folded = normalize(&beginning).map(|word| fold_case(&word)).unwrap_or_default();
         match Self::known(&folded) {
             Some(known) => known,
             None if has_letters_only(word) || is_followed_by_sign(&folded) => Self::Unknown,

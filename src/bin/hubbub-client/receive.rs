@@ -179,7 +179,7 @@ mod tests {
             let has_names = view != View::Plain;
             assert_eq!(receive(Event::Error(&refusal)), (true, false), "{view:?}");
             assert_eq!(
-                receive(Event::Welcome { text: "Hello.", name: "anon1", here: 1 }),
+                receive(Event::Welcome { text: "Hello.", name: "anon1", here: 1, others: "", more: 0 }),
                 (false, has_names),
                 "{view:?}"
             );

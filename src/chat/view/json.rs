@@ -1,7 +1,7 @@
 //! The json view: one object per line.
 
 use crate::chat::event::Event;
-use memchr::memchr2;
+use memchr::memchr2_iter;
 
 /// The object of an event; `at` is the time of day.
 pub(super) fn render(event: &Event<'_>, at: &str) -> Vec<u8> {
@@ -83,33 +83,35 @@ impl Object {
 /// become U+FFFD.
 fn push_escaped(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
-        push_valid(chunk.valid(), out);
+        push_valid(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{FFFD}".as_bytes());
         }
     }
 }
 
-/// Characters beyond ASCII at which some readers split lines; U+0085 occurs in raw rooms only.
-const SEPARATORS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
-
-fn push_valid(text: &str, out: &mut Vec<u8>) {
-    // The first bytes of their UTF-8: most lines have neither.
-    if memchr2(0xC2, 0xE2, text.as_bytes()).is_none() {
-        return push_runs(text, out);
+/// Appends UTF-8. Characters beyond ASCII at which some readers split lines are escaped; U+0085 occurs in raw rooms
+/// only.
+fn push_valid(text: &[u8], out: &mut Vec<u8>) {
+    let mut copied = 0;
+    // Most lines have neither of these first bytes.
+    for at in memchr2_iter(0xC2, 0xE2, text) {
+        let (code, len) = match text[at..] {
+            [0xC2, 0x85, ..] => ("\\u0085", 2),
+            [0xE2, 0x80, 0xA8, ..] => ("\\u2028", 3),
+            [0xE2, 0x80, 0xA9, ..] => ("\\u2029", 3),
+            _ => continue,
+        };
+        push_runs(&text[copied..at], out);
+        out.extend_from_slice(code.as_bytes());
+        copied = at + len;
     }
-    for piece in text.split_inclusive(SEPARATORS) {
-        let without = piece.trim_end_matches(SEPARATORS);
-        push_runs(without, out);
-        for separator in piece[without.len()..].chars() {
-            out.extend_from_slice(format!("\\u{:04x}", u32::from(separator)).as_bytes());
-        }
-    }
+    push_runs(&text[copied..], out);
 }
 
-/// Appends text without [`SEPARATORS`].
-fn push_runs(text: &str, out: &mut Vec<u8>) {
-    for run in text.as_bytes().chunk_by(|&one, &next| !is_to_escape(one) && !is_to_escape(next)) {
+/// Appends text without these characters.
+fn push_runs(text: &[u8], out: &mut Vec<u8>) {
+    for run in text.chunk_by(|&one, &next| !is_to_escape(one) && !is_to_escape(next)) {
         match run {
             [byte @ (b'"' | b'\\')] => out.extend_from_slice(&[b'\\', *byte]),
             b"\t" => out.extend_from_slice(b"\\t"),

@@ -3,6 +3,7 @@
 //! Pure: no socket, no clock, no log. A line comes in, bytes go into the feeds, a [`Reply`](room::Reply)
 //! comes out.
 
+pub mod blank;
 pub mod command;
 pub mod event;
 pub mod members;

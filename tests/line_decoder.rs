@@ -22,6 +22,8 @@ enum Step {
     Read(Vec<u8>),
     /// The flush time has passed, so that an unfinished line becomes a message.
     Flush,
+    /// The same, and the rest of the line is not to be sent.
+    FlushAndDiscard,
     /// The input ends without a reset.
     Finish,
 }
@@ -32,7 +34,12 @@ fn decode(rules: LineRules, steps: &[Step]) -> Vec<Yielded> {
     let (mut decoder, mut yielded, mut scratch) = (LineDecoder::default(), Vec::new(), Buffer::default());
     for step in steps {
         match step {
-            Step::Flush => yielded.extend(decoder.flush(&rules, &mut scratch).map(Yielded::from)),
+            Step::Flush | Step::FlushAndDiscard => {
+                yielded.extend(decoder.flush(&rules, &mut scratch).map(Yielded::from));
+                if matches!(step, Step::FlushAndDiscard) {
+                    decoder.discard_rest();
+                }
+            }
             Step::Finish => yielded.extend(decoder.finish(&rules, &mut scratch).map(Yielded::from)),
             Step::Read(bytes) => {
                 let mut input = bytes.as_slice();
@@ -60,6 +67,10 @@ fn decode_by_twin(rules: LineRules, steps: &[Step]) -> Vec<Yielded> {
     for step in steps {
         match step {
             Step::Flush => twin.flush(),
+            Step::FlushAndDiscard => {
+                twin.flush();
+                twin.discard_rest();
+            }
             Step::Finish => twin.finish(),
             Step::Read(bytes) => bytes.iter().for_each(|&byte| twin.byte(byte)),
         }
@@ -304,6 +315,30 @@ fn a_flush_ends_a_refused_line() {
     expect_flushed(rules(8), &steps, &[Yielded::TooLong, line("next")]);
 }
 
+#[test]
+fn after_a_flush_the_rest_of_a_line_can_be_discarded_up_to_its_line_end() {
+    let (flush, hi) = (|| Step::FlushAndDiscard, || read(b"hi"));
+    let (discarded, you) = (Yielded::Discarded, || read(b"you\n"));
+    for end in [&b"\n"[..], b"\r\n", b"\r\0"] {
+        let rest = read(&[b" all", end].concat());
+        expect_flushed(
+            rules(8),
+            &[hi(), flush(), rest, you()],
+            &[line("hi"), discarded.clone(), line("you")],
+        );
+        expect_flushed(rules(8), &[hi(), flush(), read(end), you()], &[line("hi"), line("you")]);
+    }
+    // A pause does not end it, and each piece after a pause is reported.
+    let steps = [hi(), flush(), read(b" a"), read(b"ll"), Step::Flush, Step::Flush, read(b"of it\n"), you()];
+    expect_flushed(rules(8), &steps, &[line("hi"), discarded.clone(), discarded.clone(), line("you")]);
+    // Nothing of it is refused as too long, and the end of input makes no line of it.
+    let steps = [hi(), flush(), read(b"123456789"), Step::Finish];
+    expect_flushed(rules(8), &steps, &[line("hi"), discarded.clone()]);
+    let steps = [read(b"123456789"), flush(), read(b"next"), Step::Flush, read(b"\nyou\n")];
+    expect_flushed(rules(8), &steps, &[Yielded::TooLong, discarded, line("you")]);
+    expect_flushed(rules(8), &[read(b"hi\n"), flush(), you()], &[line("hi"), line("you")]);
+}
+
 /// Returns bytes that often mean something to the line decoder.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let option = || prop_oneof![Just(TIMING_MARK), 0..4u8, any::<u8>()];
@@ -381,9 +416,13 @@ proptest! {
     #[test]
     fn the_decoder_yields_what_its_twin_yields_with_flushes_between_the_pieces(
         rules in any_rules(), input in input(), lengths in lengths(),
-        flushes in prop::collection::vec(any::<bool>(), 1..12)
+        flushes in prop::collection::vec(0..4, 1..12)
     ) {
-        let flush = |number: usize| flushes[number % flushes.len()].then_some(Step::Flush);
+        let flush = |number: usize| match flushes[number % flushes.len()] {
+            0 => Some(Step::Flush),
+            1 => Some(Step::FlushAndDiscard),
+            _ => None,
+        };
         let steps = split(&input, &lengths, flush);
         prop_assert_eq!(decode(rules, &steps), decode_by_twin(rules, &steps));
     }

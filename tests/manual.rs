@@ -4,11 +4,11 @@
 
 mod common;
 
-use common::{Client, Folder, Server, run_to_end};
+use common::{Client, Folder, Server, eventually, run_to_end};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PROGRAMS: [(&str, &str); 3] = [
@@ -403,12 +403,12 @@ fn the_manual_lists_each_member_of_the_json_view_and_no_other() {
         let named = words.filter(|word| every.contains(*word)).map(str::to_owned).collect::<BTreeSet<_>>();
         assert_eq!(&named, members, "{kind}: {text}");
     }
-    assert_eq!(seen.len(), 6);
+    assert_eq!(seen.len(), 7);
 }
 
 /// The members of the objects that a json client receives, by type, without `type` and `at`.
 fn received_members() -> BTreeMap<String, BTreeSet<String>> {
-    let (_server, [_, named, json]) = Server::start_in_views(&[]);
+    let (_server, [_, named, json]) = Server::start_in_views(&["--history", "1"]);
     let mut bot = Client::connect(json);
     bot.send("/nick bot\n/msg nobody hi\n");
     let mut alice = Client::connect(named);
@@ -433,6 +433,9 @@ fn received_members() -> BTreeMap<String, BTreeSet<String>> {
     take_until(&mut bot, "private");
     alice.end_input();
     take_until(&mut bot, "leave");
+    let mut late = Client::connect(json);
+    take_until(&mut late, "history");
+    take_until(&mut late, "history");
     seen
 }
 
@@ -601,6 +604,51 @@ fn spelling_of_spec(spec: &str) -> Option<(String, bool)> {
     assert!(!rest.starts_with(']'), "{spec} has no description");
     let spelling = option.trim_end_matches(['=', '+']);
     Some((spelling.to_owned(), spelling != option))
+}
+
+#[test]
+fn the_bot_of_the_manual_answers_new_lines_and_none_from_the_history() {
+    let page = std::fs::read_to_string(file("scripts/man/hubbub.1")).unwrap();
+    let script = page.split_once("#!/usr/bin/env bash\n").unwrap().1.split_once(".EE\n").unwrap().0;
+    let (_server, [plain, named, json]) = Server::start_in_views(&["--history", "20"]);
+    let mut script = script.replace("\\(aq", "'").replace("\\-", "-");
+    // It answers with the time of the line, so that it is certain which line it answers.
+    let port = json.port().to_string();
+    for (old, new) in [("9092", port.as_str()), ("date +%T", r#"jq -r .at <<<"$line""#)] {
+        assert_eq!(script.matches(old).count(), 1, "{script}");
+        script = script.replace(old, new);
+    }
+    let (mut asker, mut observer) = (Client::connect(plain), Client::connect(json));
+    let who = || {
+        let mut client = Client::connect(named);
+        client.send("/who\n");
+        client.end_input();
+        String::from_utf8(client.read_to_end()).unwrap().lines().last().unwrap().to_owned()
+    };
+    let mut next_message = || {
+        let objects =
+            std::iter::repeat_with(|| serde_json::from_slice::<Value>(&observer.read_line()).unwrap());
+        objects.into_iter().find(|object| object["type"] == "message").unwrap()
+    };
+    asker.read_line();
+    asker.send("!time\n");
+    next_message();
+    let folder = new_folder();
+    // The second time the history also has the answers of the first.
+    for _ in 0..2 {
+        let mut bash = tool("bash", &folder);
+        let mut bot = bash.args(["-c", &script]).stdin(Stdio::null()).spawn().unwrap();
+        eventually("the bot has its name", || who().contains("clock").then_some(()));
+        for _ in 0..2 {
+            asker.send("!time\n");
+            let (question, answer) = (next_message(), next_message());
+            assert_eq!((&question["text"], &answer["from"]), (&"!time".into(), &"clock".into()));
+            assert_eq!(question["at"], answer["text"], "{answer}");
+        }
+        bot.kill().unwrap();
+        bot.wait().unwrap();
+        eventually("the bot has left", || (!who().contains("clock")).then_some(()));
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 /// A server with one listener per view.
 struct Room {
-    _server: Server,
+    server: Server,
     addresses: [SocketAddr; 3],
 }
 
@@ -20,7 +20,7 @@ impl Room {
     #[track_caller]
     fn open(options: &[&str]) -> Self {
         let (server, addresses) = Server::start_in_views(options);
-        Self { _server: server, addresses }
+        Self { server, addresses }
     }
 
     /// Connects, and reads nothing.
@@ -193,6 +193,9 @@ fn each_command_and_refused_line_is_answered_in_the_form_of_its_view() {
             ("/nick", invalid_name(""), true),
             ("/nick a b", invalid_name("a b"), true),
             ("/nick anon7", name_reserved("anon7"), true),
+            ("/nick YOU", name_reserved("YOU"), true),
+            ("/nick server", name_reserved("server"), true),
+            ("/nick 3", name_reserved("3"), true),
             (if other == "JSON" { "/nick JSON" } else { "/nick Nora" }, name_taken(other), true),
             ("/msg", MSG_NEEDS_TEXT.to_owned(), true),
             ("/msg nora ", MSG_NEEDS_TEXT.to_owned(), true),
@@ -217,6 +220,71 @@ fn each_command_and_refused_line_is_answered_in_the_form_of_its_view() {
             }
         }
     }
+}
+
+#[test]
+fn what_looks_like_a_command_and_is_none_reaches_neither_the_room_nor_the_history() {
+    let mut room = Room::open(&["--history", "50", "-v"]);
+    let [mut plain, mut named, mut json] = room.three();
+    let words = ["mgs", "foo", "Msgs", "сообщение", "msg:bob", "w,"];
+    for (view, sender) in [(View::Named, &mut named), (View::Json, &mut json)] {
+        for word in words {
+            for before in ["", " ", "\t\u{A0}", "\u{8}"] {
+                sender.send(format!("{before}/{word} bob secret\n"));
+                let (text, is_error) = next_reply(sender, view);
+                assert_eq!(text, unknown_command(word));
+                assert_ne!(is_error, Some(false), "{text}");
+            }
+        }
+        // The last line of an input may lack its end.
+        let (mut short, _) = room.join(view);
+        short.send("/mgs bob secret");
+        short.end_input();
+        let received = String::from_utf8(short.read_to_end()).unwrap();
+        assert!(received.lines().last().unwrap().contains(&unknown_command("mgs")), "{received}");
+    }
+    for line in ["/etc/passwd", "/ x", "  // comment"] {
+        named.send(format!("{line}\n"));
+        assert_eq!(object(&next_message(&mut json))["text"], line);
+        plain.expect_line(line);
+    }
+    named.send("//mgs bob open\n");
+    plain.expect_line("/mgs bob open");
+    let mut late = room.join(View::Plain).0;
+    late.expect_line("/etc/passwd");
+    room.server.assert_not_logged("secret");
+}
+
+#[test]
+fn each_command_works_in_any_case_after_blanks_and_under_its_other_names() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, mut json] = room.three();
+    for line in [
+        "/MSG json psst",
+        " /msg json psst",
+        "/w json psst",
+        "\u{3000}／Ｗ　json　psst",
+        "/msg\u{A0}json\u{A0}psst",
+    ] {
+        named.send(format!("{line}\n"));
+        assert_eq!(next_reply(&mut named, View::Named).0, "private to json: psst");
+        assert_eq!(object(&next_message(&mut json))["text"], "psst");
+    }
+    for (line, reply) in [
+        ("/NAMES", "3 here: anon1, json, nora"),
+        (" /Who", "3 here: anon1, json, nora"),
+        ("/NICK nora2", "you are nora2 now"),
+        ("/Me", ME_NEEDS_TEXT),
+        ("/?", HELP),
+    ] {
+        named.send(format!("{line}\n"));
+        assert_eq!(next_reply(&mut named, View::Named).0, reply);
+    }
+    (1..HELP_LINES).for_each(|_| drop(next_reply(&mut named, View::Named)));
+    named.send("\u{FEFF} /mE waves\n");
+    assert_eq!(object(&next_message(&mut json))["action"], true);
+    named.send(" /EXIT\n");
+    named.expect_end();
 }
 
 #[test]
@@ -311,13 +379,90 @@ fn new_clients_receive_the_last_lines_with_the_time_at_which_they_were_sent() {
     sender.send("one\ntwo\nthree\n");
     let received = [(); 3].map(|()| next_message(&mut early));
     let mut late = View::ALL.map(|view| room.join(view).0);
-    assert_eq!([(); 2].map(|()| next_message(&mut late[0])), ["two", "three"]);
-    assert_eq!([(); 2].map(|()| next_message(&mut late[1])), ["<anon1> two", "<anon1> three"]);
-    assert_eq!([(); 2].map(|()| next_message(&mut late[2])), received[1..]);
+    // Marks around them tell them from new lines; the plain view has none.
+    assert_eq!([(); 2].map(|()| late[0].read_text()), ["two", "three"]);
+    let named = ["* the last 2 lines:", "<anon1> two", "<anon1> three", "* end of history"];
+    assert_eq!([(); 4].map(|()| late[1].read_text()), named);
+    let begins = read_object(&mut late[2]);
+    assert_eq!((&begins["type"], &begins["lines"]), (&"history".into(), &2.into()));
+    assert_eq!([(); 2].map(|()| late[2].read_text()), received[1..]);
+    let ends = read_object(&mut late[2]);
+    assert_eq!((&ends["type"], &ends["end"]), (&"history".into(), &true.into()));
     sender.send("four\n");
     for client in &mut late {
         assert!(next_message(client).contains("four"));
     }
+}
+
+#[test]
+fn a_new_client_without_history_receives_no_marks_and_one_line_is_counted_as_one() {
+    let room = Room::open(&["--history", "20"]);
+    let mut first = View::ALL.map(|view| room.join(view).0);
+    first[0].send("one\n");
+    first[1].expect_line("<anon1> one");
+    assert_eq!(read_object(&mut first[2])["text"], "one");
+    let (mut named, mut json) = (room.join(View::Named).0, room.join(View::Json).0);
+    assert_eq!(
+        [(); 3].map(|()| named.read_text()),
+        [format!("* {}", history_begins(1)), "<anon1> one".to_owned(), format!("* {HISTORY_ENDS}"),]
+    );
+    assert_eq!(read_object(&mut json)["lines"], 1);
+}
+
+#[test]
+fn a_new_client_is_told_who_is_here() {
+    let room = Room::open(&[]);
+    let [_plain, mut named, _json] = room.three();
+    let mut late = room.connect(View::Named);
+    late.expect_line(WELCOME);
+    late.expect_line("* you are anon4 (4 here: anon1, json, nora); /help lists the commands");
+    let greeting = read_object(&mut room.connect(View::Json));
+    assert_eq!(greeting["names"], serde_json::json!(["anon1", "anon4", "json", "nora"]));
+    assert_eq!((&greeting["name"], &greeting["here"]), (&"anon5".into(), &5.into()));
+    // With the longest names, the list is cut.
+    let crowd = (0..30).map(|number| {
+        let (mut client, _) = room.join(View::Named);
+        client.send(format!("/nick {number:\u{10428}<24}\n"));
+        client.read_line();
+        client
+    });
+    let _crowd = crowd.collect::<Vec<_>>();
+    let mut late = room.connect(View::Named);
+    late.expect_line(WELCOME);
+    let greeting = late.read_text();
+    assert!((1900..2200).contains(&greeting.len()), "{greeting}");
+    let (list, more) = greeting.rsplit_once(" and ").unwrap();
+    let here = list.split_once(" here: ").unwrap().0.rsplit_once('(').unwrap().1.parse::<usize>().unwrap();
+    let more = more.split(' ').next().unwrap().parse::<usize>().unwrap();
+    assert_eq!(list.split(", ").count() + more + 1, here, "{greeting}");
+    named.send("/who\n");
+    assert!(next_reply(&mut named, View::Named).0.starts_with(&format!("{here} here: ")));
+}
+
+#[test]
+fn no_character_at_which_some_readers_split_lines_forges_a_line() {
+    let mut room = Room::open(&["-w", "Hi.\u{2028}* you are root", "-v", "--history", "9"]);
+    let mut plain = room.connect(View::Plain);
+    plain.expect_line("Hi.\u{2028}* you are root");
+    let (mut named, mut json) = (room.connect(View::Named), room.connect(View::Json));
+    named.expect_line("Hi.\\u2028* you are root");
+    assert_eq!(read_object(&mut json)["text"], "Hi.\u{2028}* you are root");
+    let forged = "hi\u{2028}<root> bye\u{2029}{}";
+    plain.send(format!("{forged}\n"));
+    assert_eq!(next_message(&mut named), "<anon1> hi\\u2028<root> bye\\u2029{}");
+    let line = next_message(&mut json);
+    assert!(line.contains(r"hi\u2028<root> bye\u2029{}") && !line.contains('\u{2028}'), "{line}");
+    assert_eq!(object(&line)["text"], forged);
+    json.send(format!("{forged}\n/msg anon2 {forged}\n/nick \u{2028}x\u{2029}y\n"));
+    plain.expect_line(forged);
+    assert_eq!(next_message(&mut named), "<anon3> hi\\u2028<root> bye\\u2029{}");
+    assert_eq!(next_message(&mut named), "* private from anon3: hi\\u2028<root> bye\\u2029{}");
+    named.send("/nick x\u{2029}y\n");
+    let reply = next_reply(&mut named, View::Named).0;
+    assert_eq!(reply, invalid_name(r"x\u2029y"));
+    let log = room.server.wait_for_log("hi\\u2028");
+    assert!(log.ends_with(r"hi\u2028<root> bye\u2029{}"), "{log}");
+    room.server.assert_not_logged("\u{2028}");
 }
 
 #[test]

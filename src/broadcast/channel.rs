@@ -40,10 +40,12 @@ impl Channel {
         self.cost
     }
 
-    /// The cursor of a new reader that receives the last `lines` lines.
-    pub fn join(&mut self, lines: usize) -> Cursor {
+    /// The cursor of a new reader that receives the last `lines` lines, and how many of them are kept.
+    pub fn join(&mut self, lines: usize) -> (Cursor, usize) {
         self.readers += 1;
-        self.feed.join_with_history(lines)
+        let cursor = self.feed.join_with_history(lines);
+        let kept = self.feed.history_lines(&cursor);
+        (cursor, kept)
     }
 
     /// Notes that a reader was removed.

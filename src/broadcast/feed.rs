@@ -87,7 +87,7 @@ impl Feed {
         let Ok(mut ring) = MmapMut::map_anon(self.size()) else { return };
         // The line end before these lines is kept too: it shows where the first line begins.
         let origin = match self.history {
-            Some(_) => self.find_lines_back(lines).saturating_sub(1),
+            Some(_) => self.find_lines_back(lines).at.saturating_sub(1),
             None => self.head,
         };
         let mut kept = IoSlices::default();

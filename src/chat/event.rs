@@ -50,7 +50,18 @@ pub enum Event<'a> {
         name: &'a str,
         /// How many clients are in the room, this one included.
         here: usize,
+        /// The names of the others, separated by `, `.
+        others: &'a str,
+        /// How many others are not named.
+        more: usize,
     },
+    /// So many earlier lines follow.
+    HistoryBegins {
+        /// How many, at least 1.
+        lines: usize,
+    },
+    /// From here on lines are new.
+    HistoryEnds,
     /// Notices about members for which the feed had no space.
     Missed {
         /// How many.

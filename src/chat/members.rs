@@ -1,6 +1,6 @@
 //! Who is in the room, by name. Used if any view has names.
 
-use super::name::{ANONYMOUS, MAX_CHARS, fold_case, is_anonymous, is_name, normalize};
+use super::name::{ANONYMOUS, MAX_CHARS, fold_case, is_name, is_reserved, normalize};
 use super::text::{INVALID_NAME, IS_RESERVED, IS_TAKEN};
 use crate::util::id_slab::ClientId;
 use crate::util::trim::{TrimMemory, is_mostly_unused};
@@ -19,8 +19,37 @@ pub struct Members {
     ids: BTreeMap<String, ClientId>,
     /// How many members have joined so far: the number of the last `anonN`.
     joined: u64,
-    /// The list of names, until a name changes: so repeated `/who` costs little.
-    list: Option<String>,
+    /// The names that a list shows, until one of them changes.
+    listed: Option<Listed>,
+}
+
+/// The first names in alphabetical order. A list is cut, so that a join costs the same in a room of any size.
+#[derive(Debug)]
+struct Listed {
+    /// The names, separated by `, `.
+    names: String,
+    /// How many they are.
+    count: usize,
+    /// The key of the first name that is not listed; later ones do not matter.
+    first_left_out: Option<String>,
+    /// The most bytes of a list that they belong to.
+    room: usize,
+}
+
+impl Listed {
+    /// Forgets a list if the name of that key is or would be in it.
+    fn forget(list: &mut Option<Self>, key: &str) {
+        list.take_if(|list| list.first_left_out.as_deref().is_none_or(|left_out| key <= left_out));
+    }
+}
+
+/// A number of clients and their names: `3 here: alice, anon1 and 1 more`.
+pub fn list(here: usize, names: &str, more: usize) -> String {
+    match (names, more) {
+        ("", _) => format!("{here} here"),
+        (names, 0) => format!("{here} here: {names}"),
+        (names, more) => format!("{here} here: {names} and {more} more"),
+    }
 }
 
 #[derive(Debug)]
@@ -39,7 +68,7 @@ pub enum NameError {
     Invalid,
     /// Another client has it.
     Taken,
-    /// It looks like the names that the server gives.
+    /// It looks like a name that the server gives, or like another word of the server.
     Reserved,
 }
 
@@ -60,9 +89,10 @@ impl Members {
     /// Adds a client under the next `anonN`; no number is used twice.
     pub fn join(&mut self, id: ClientId) {
         self.joined += 1;
-        self.list = None;
         let name = format!("{ANONYMOUS}{}", self.joined);
-        self.ids.insert(fold_case(&name), id);
+        let key = fold_case(&name);
+        Listed::forget(&mut self.listed, &key);
+        self.ids.insert(key, id);
         self.members.insert(id, Member { name, is_announced: false, has_spoken: false });
     }
 
@@ -88,10 +118,11 @@ impl Members {
         }
         let Some(member) = self.members.get_mut(&id) else { return Err(NameError::Invalid) };
         let old_key = fold_case(&member.name);
-        if is_anonymous(&new_key) && new_key != old_key {
+        if is_reserved(&new_key) && new_key != old_key {
             return Err(NameError::Reserved);
         }
-        self.list = None;
+        Listed::forget(&mut self.listed, &old_key);
+        Listed::forget(&mut self.listed, &new_key);
         self.ids.remove(&old_key);
         self.ids.insert(new_key, id);
         Ok(std::mem::replace(&mut member.name, name))
@@ -130,34 +161,45 @@ impl Members {
     /// Removes a member; returns its name if its join was announced.
     pub fn leave(&mut self, id: ClientId) -> Option<String> {
         let member = self.members.remove(&id)?;
-        self.ids.remove(&fold_case(&member.name));
-        self.list = None;
+        let key = fold_case(&member.name);
+        self.ids.remove(&key);
+        Listed::forget(&mut self.listed, &key);
         Some(member.name).filter(|_| member.is_announced)
     }
 
     /// The number of members, and their names in alphabetical order.
-    pub fn list(&mut self) -> &str {
-        let list = self.list.take().unwrap_or_else(|| self.make_list());
-        self.list.insert(list)
+    pub fn list(&mut self) -> String {
+        let here = self.count();
+        let (names, more) = self.names(here);
+        list(here, names, more)
     }
 
-    fn make_list(&self) -> String {
-        let count = self.members.len();
-        let mut list = format!("{count} here");
-        let mut listed = 0;
-        for &id in self.ids.values() {
-            let name = self.name(id);
-            if list.len() + name.len() > MAX_LIST {
+    /// The names of the members in alphabetical order, as many as fit into a list of `here` clients, and the number
+    /// of the other members.
+    pub fn names(&mut self, here: usize) -> (&str, usize) {
+        let count = self.count();
+        let room = MAX_LIST - format!("{here} here").len();
+        let kept = self.listed.take().filter(|listed| listed.room == room);
+        let listed = kept.unwrap_or_else(|| self.make_list(room));
+        let listed = self.listed.insert(listed);
+        (&listed.names, count - listed.count)
+    }
+
+    fn make_list(&self, room: usize) -> Listed {
+        let mut listed = Listed { names: String::new(), count: 0, first_left_out: None, room };
+        for (key, &id) in &self.ids {
+            let (name, separator) = (self.name(id), ", ".len());
+            if listed.count > 0 && listed.names.len() + separator + name.len() > room {
+                listed.first_left_out = Some(key.clone());
                 break;
             }
-            list.push_str(if listed == 0 { ": " } else { ", " });
-            list.push_str(name);
-            listed += 1;
+            if listed.count > 0 {
+                listed.names.push_str(", ");
+            }
+            listed.names.push_str(name);
+            listed.count += 1;
         }
-        if listed < count {
-            list.push_str(&format!(" and {} more", count - listed));
-        }
-        list
+        listed
     }
 }
 
@@ -169,7 +211,7 @@ impl TrimMemory for Members {
     fn trim(&mut self) {
         let members = std::mem::take(&mut self.members).into_iter().collect::<Vec<_>>();
         self.ids.clear();
-        self.list = None;
+        self.listed = None;
         for (id, member) in members {
             // A new allocation: the old one may stand high in the heap, among those of clients that left.
             let name = member.name.as_str().to_owned();
@@ -241,7 +283,7 @@ mod tests {
     fn a_name_has_letters_and_digits_of_any_script_and_nothing_that_could_mislead() {
         let (mut members, keys) = members(1);
         let longest = "ä".repeat(24);
-        for fit in ["alice", "Ω-7", "名前", "a_b.c-d", "٣", "नाम", "นาม", &longest] {
+        for fit in ["alice", "Ω-7", "名前", "a_b.c-d", "x٣", "नाम", "นาม", &longest] {
             assert!(members.rename(keys[0], fit).is_ok(), "{fit}");
         }
         let too_long = "a".repeat(25);
@@ -266,10 +308,38 @@ mod tests {
         ] {
             assert_eq!(members.rename(keys[0], unfit), Err(NameError::Invalid), "{unfit:?}");
         }
+    }
+
+    #[test]
+    fn names_that_make_a_notice_ambiguous_are_reserved() {
+        let (mut members, keys) = members(1);
+        members.rename(keys[0], "bob").expect("a name");
         for given in ["anon1", "anon99", "ANON5", "anon", "anon٣", "anon7.", "a-n_on7"] {
             assert_eq!(members.rename(keys[0], given), Err(NameError::Reserved), "{given}");
         }
-        assert!(members.rename(keys[0], "anonymous").is_ok());
+        for word in [
+            "you",
+            "You",
+            "ＹＯＵ",
+            "private",
+            "SERVER",
+            "ſerver",
+            "everyone",
+            "here",
+            "here.",
+            "-you-",
+            "y_ou",
+        ] {
+            assert_eq!(members.rename(keys[0], word), Err(NameError::Reserved), "{word}");
+        }
+        for number in ["0", "7", "42", "٣", "४२", "１２", "1.2", "2-3", "_1_", "²", "½"] {
+            let error = members.rename(keys[0], number).expect_err("reserved");
+            // A fraction has a character that names cannot have.
+            assert_eq!(error == NameError::Reserved, number != "½", "{number}");
+        }
+        for fit in ["anonymous", "yours", "your", "server1", "3d", "4.you", "nowhere", "三"] {
+            assert!(members.rename(keys[0], fit).is_ok(), "{fit}");
+        }
     }
 
     #[test]
@@ -279,10 +349,46 @@ mod tests {
         assert_eq!(members.list(), "3 here: alice, anon1, anon2");
         let (mut many, _) = self::members(5000);
         let list = many.list();
+        let list = list.as_str();
         assert!(list.starts_with("5000 here: anon1, ") && list.len() <= MAX_LIST + 32, "{list}");
         let (named, more) = list.rsplit_once(" and ").expect("not all");
         let more = more.strip_suffix(" more").and_then(|more| more.parse::<usize>().ok()).expect("a number");
         assert_eq!(named.split(", ").count() + more, 5000);
+    }
+
+    #[test]
+    fn the_list_is_the_same_whether_it_was_kept_or_not() {
+        let (mut members, mut keys) = members(400);
+        let check = |members: &mut Members| {
+            let kept = members.list();
+            members.listed = None;
+            assert_eq!(members.list(), kept);
+        };
+        check(&mut members);
+        for number in 0..600 {
+            let key = keys[number * 7 % keys.len()];
+            match number % 6 {
+                0 | 1 => {
+                    keys.push(ClientId::from_number(1000 + number));
+                    members.join(ClientId::from_number(1000 + number));
+                }
+                2 => drop(members.leave(key)),
+                3 => drop(members.rename(key, &format!("a{number}"))),
+                4 => drop(members.rename(key, &format!("z{number}"))),
+                _ => drop(members.rename(key, &format!("anon1{}", "0".repeat(number % 9)))),
+            }
+            check(&mut members);
+        }
+    }
+
+    #[test]
+    fn a_join_of_a_name_that_the_list_does_not_show_keeps_the_list() {
+        let (mut members, _) = members(1200);
+        members.names(1201);
+        members.join(ClientId::from_number(9999));
+        assert!(members.listed.is_some());
+        members.names(1202);
+        assert!(members.listed.as_ref().is_some_and(|listed| listed.count < 300));
     }
 
     #[test]

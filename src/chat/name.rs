@@ -7,6 +7,8 @@ use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 pub const MAX_CHARS: usize = 24;
 /// The server names new clients `anon1`, `anon2` and so on.
 pub const ANONYMOUS: &str = "anon";
+/// Names that could be taken for a word of the server.
+const RESERVED: [&str; 5] = ["you", "private", "server", "everyone", "here"];
 /// Characters of a name besides letters and digits.
 const PUNCTUATION: [char; 3] = ['_', '-', '.'];
 
@@ -39,10 +41,14 @@ const fn is_blank(letter: char) -> bool {
     matches!(letter, '\u{115F}' | '\u{1160}' | '\u{13441}' | '\u{13442}')
 }
 
-/// Whether a [case-folded](fold_case) name looks like one that the server gives.
-pub fn is_anonymous(name: &str) -> bool {
-    let without = name.replace(PUNCTUATION, "");
-    without.strip_prefix(ANONYMOUS).is_some_and(|number| number.chars().all(char::is_numeric))
+/// Whether a [case-folded](fold_case) name would mislead: it looks like one that the server gives, or it makes a
+/// notice ambiguous, such as `* you left` or `* 3 left`. Punctuation does not count.
+pub fn is_reserved(name: &str) -> bool {
+    let word = name.replace(PUNCTUATION, "");
+    let is_number = |text: &str| text.chars().all(char::is_numeric);
+    RESERVED.contains(&word.as_str())
+        || word.strip_prefix(ANONYMOUS).is_some_and(is_number)
+        || !word.is_empty() && is_number(&word)
 }
 
 /// The case-insensitive key of a normalized name.

@@ -3,7 +3,8 @@
 mod commands;
 mod feeds;
 
-use super::command::{Command, is_all_blank};
+use super::blank::is_all_blank;
+use super::command::Command;
 use super::event::Event;
 use super::members::Members;
 use super::private::PrivateMessage;
@@ -64,6 +65,17 @@ pub struct Sender {
     pub id: ClientId,
     /// Its view.
     pub view: View,
+}
+
+/// What a new client receives: whole lines, or nothing.
+#[derive(Debug)]
+pub struct Greeting {
+    /// Its cursor, at the beginning of the history.
+    pub cursor: Cursor,
+    /// What comes before the history.
+    pub before: Vec<u8>,
+    /// What comes after the history.
+    pub after: Vec<u8>,
 }
 
 /// What the room answers to a line.
@@ -149,16 +161,28 @@ impl Room {
         self.members.is_some()
     }
 
-    /// Adds a client; returns its cursor and its greeting: whole lines, or nothing.
-    pub fn join(&mut self, client: Sender) -> (Cursor, Vec<u8>) {
+    /// Adds a client.
+    pub fn join(&mut self, client: Sender) -> Greeting {
+        let mut names = (String::new(), 0);
         if let Some(members) = &mut self.members {
+            if client.view.has_names() && !self.config.welcome.is_empty() {
+                let (others, more) = members.names(members.count() + 1);
+                names = (others.to_owned(), more);
+            }
             members.join(client.id);
         }
-        let name = self.name(client.id);
-        let greeting = Event::Welcome { text: &self.config.welcome, name, here: self.here() };
-        let lines = self.lines(client.view, &greeting);
+        let (others, more) = (names.0.as_str(), names.1);
+        let (name, here) = (self.name(client.id), self.here());
+        let welcome = Event::Welcome { text: &self.config.welcome, name, here, others, more };
+        let mut before = self.lines(client.view, &welcome);
         let history = self.config.history;
-        (self.channel_mut(client.view).join(history), lines)
+        let (cursor, lines) = self.channel_mut(client.view).join(history);
+        let mut after = Vec::new();
+        if lines > 0 {
+            before.extend(self.lines(client.view, &Event::HistoryBegins { lines }));
+            after = self.lines(client.view, &Event::HistoryEnds);
+        }
+        Greeting { cursor, before, after }
     }
 
     /// Announces the client's join to the others, unless that was done before.
@@ -210,13 +234,14 @@ impl Room {
             Command::Nick(name) => return Ok(self.rename(sender, cursor, name)),
             Command::Private { to, text } => self.private_message(sender, to, text),
             Command::Who => {
-                let list = self.members.as_mut().map(|members| members.list().to_owned()).unwrap_or_default();
+                let list = self.members.as_mut().map(Members::list).unwrap_or_default();
                 self.notice(sender.view, &list)
             }
             Command::Help => Reply::Lines(
                 Command::HELP.iter().flat_map(|line| self.lines(sender.view, &Event::Notice(line))).collect(),
             ),
             Command::Quit => Reply::Quit,
+            Command::Unknown(word) => self.refuse_unknown(sender, word),
             Command::Blank => Reply::None,
         };
         Ok((reply, line.len()))
@@ -251,10 +276,10 @@ impl Room {
         mut author: Option<(View, &mut Cursor)>,
         event: &Event<'_>,
     ) -> Result<usize, FeedFull> {
-        let at = self.time_of_day();
+        let (at, raw) = (self.time_of_day(), self.config.rules.raw);
         let mut result = Ok(0);
         for (channel, view) in self.used_channels() {
-            let Some(line) = view.render(event, &at) else { continue };
+            let Some(line) = view.render(event, &at, raw) else { continue };
             match channel.append(cursor_in(&mut author, view), &line) {
                 Ok(()) => result = result.map(|cost: usize| cost.max(line.len() + 1)),
                 Err(full) => result = Err(full),
@@ -269,7 +294,7 @@ impl Room {
         let (at, here, time_of_day) = (self.time_of_day(), self.here(), self.config.time_of_day);
         let mut cost = 0;
         for (channel, view) in self.used_channels() {
-            let Some(line) = view.render(event, &at) else { continue };
+            let Some(line) = view.render(event, &at, false) else { continue };
             let summary = |count| missed_notices(view, count, here, time_of_day);
             channel.notify(cursor_in(&mut about, view), &line, summary);
             cost = cost.max(line.len() + 1);
@@ -318,7 +343,8 @@ impl Room {
     /// An event for one client, with its line end; empty if the view does not show it.
     fn lines(&self, view: View, event: &Event<'_>) -> Vec<u8> {
         let at = if view == View::Json { (self.config.time_of_day)() } else { String::new() };
-        view.render(event, &at).map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
+        view.render(event, &at, self.config.rules.raw)
+            .map_or_else(Vec::new, |line| [&line, &b"\n"[..]].concat())
     }
 
     /// The channels that have readers, or history for new readers, and the view of each.
@@ -357,5 +383,5 @@ fn cursor_in<'a>(client: &'a mut Option<(View, &mut Cursor)>, view: View) -> Opt
 }
 
 fn missed_notices(view: View, count: u64, here: usize, time_of_day: fn() -> String) -> Vec<u8> {
-    view.render(&Event::Missed { count, here }, &time_of_day()).map_or_else(Vec::new, Cow::into_owned)
+    view.render(&Event::Missed { count, here }, &time_of_day(), false).map_or_else(Vec::new, Cow::into_owned)
 }

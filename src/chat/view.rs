@@ -36,11 +36,13 @@ impl View {
     }
 
     /// The line that shows an event, without its line end, or `None` if the view does not show it.
-    /// `at` is the time of day, for the json view.
-    pub fn render<'a>(self, event: &Event<'a>, at: &str) -> Option<Cow<'a, [u8]>> {
+    /// `at` is the time of day, for the json view. In a `raw` room text is not escaped; the json view still escapes
+    /// what JSON requires and what would end a line.
+    pub fn render<'a>(self, event: &Event<'a>, at: &str, raw: bool) -> Option<Cow<'a, [u8]>> {
         match self {
             Self::Plain => plain::render(event),
-            Self::Named => named::render(event).map(Cow::Owned),
+            Self::Named if raw => named::render(event).map(Cow::Owned),
+            Self::Named => Some(escape::escape_separators(Cow::Owned(named::render(event)?))),
             Self::Json if matches!(event, Event::Welcome { text: "", .. }) => None,
             Self::Json => Some(Cow::Owned(json::render(event, at))),
         }
@@ -60,7 +62,7 @@ mod tests {
     const AT: &str = "2026-01-02T03:04:05.678Z";
 
     fn shown(view: View, event: Event<'_>) -> String {
-        view.render(&event, AT)
+        view.render(&event, AT, false)
             .map_or("nothing".into(), |line| String::from_utf8(line.into_owned()).expect("UTF-8"))
     }
 
@@ -69,7 +71,10 @@ mod tests {
         let message = Event::Message { from: "alice", text: b"hi", is_action: false };
         let action = Event::Message { from: "alice", text: b"waves", is_action: true };
         let private = |is_echo| Event::Private { from: "alice", to: "bob", text: b"psst", is_echo };
-        let welcome = Event::Welcome { text: "Hello.", name: "anon7", here: 3 };
+        let welcome =
+            Event::Welcome { text: "Hello.", name: "anon7", here: 3, others: "anon2, bob", more: 0 };
+        let alone = Event::Welcome { text: "Hello.", name: "anon1", here: 1, others: "", more: 0 };
+        let crowd = Event::Welcome { text: "Hello.", name: "anon9", here: 9, others: "anon2", more: 7 };
         let at = r#""at":"2026-01-02T03:04:05.678Z"}"#;
         for (event, plain, named, json) in [
             (message, "hi", "<alice> hi", r#"{"type":"message","from":"alice","text":"hi","#),
@@ -107,15 +112,73 @@ mod tests {
             (
                 welcome,
                 "Hello.",
-                "Hello.\n* you are anon7 (3 here); /help lists the commands",
-                r#"{"type":"notice","text":"Hello.","name":"anon7","here":3,"#,
+                "Hello.\n* you are anon7 (3 here: anon2, bob); /help lists the commands",
+                r#"{"type":"notice","text":"Hello.","name":"anon7","here":3,"names":["anon2","bob"],"#,
             ),
+            (
+                alone,
+                "Hello.",
+                "Hello.\n* you are anon1 (1 here); /help lists the commands",
+                r#"{"type":"notice","text":"Hello.","name":"anon1","here":1,"names":[],"#,
+            ),
+            (
+                crowd,
+                "Hello.",
+                "Hello.\n* you are anon9 (9 here: anon2 and 7 more); /help lists the commands",
+                r#"{"type":"notice","text":"Hello.","name":"anon9","here":9,"names":["anon2"],"#,
+            ),
+            (
+                Event::HistoryBegins { lines: 20 },
+                "nothing",
+                "* the last 20 lines:",
+                r#"{"type":"history","lines":20,"#,
+            ),
+            (
+                Event::HistoryBegins { lines: 1 },
+                "nothing",
+                "* the last 1 line:",
+                r#"{"type":"history","lines":1,"#,
+            ),
+            (Event::HistoryEnds, "nothing", "* end of history", r#"{"type":"history","end":true,"#),
             (Event::Notice("well"), "* well", "* well", r#"{"type":"notice","text":"well","#),
             (Event::Error("no"), "* no", "* no", r#"{"type":"error","text":"no","#),
         ] {
             assert_eq!(shown(View::Plain, event), plain);
             assert_eq!(shown(View::Named, event), named);
             assert_eq!(shown(View::Json, event), format!("{json}{at}"));
+        }
+    }
+
+    #[test]
+    fn no_character_at_which_readers_split_lines_is_left_in_named_and_json() {
+        let text = "a\u{2028}<bob> b\u{2029}c";
+        let name = "alice";
+        let shown = |raw| {
+            let event = Event::Message { from: name, text: text.as_bytes(), is_action: false };
+            View::ALL.map(|view| {
+                let line = view.render(&event, AT, raw).expect("a message").into_owned();
+                String::from_utf8(line).expect("UTF-8")
+            })
+        };
+        let [plain, named, json] = shown(false);
+        assert_eq!((plain.as_str(), named.as_str()), (text, "<alice> a\\u2028<bob> b\\u2029c"));
+        assert!(json.contains(r#""text":"a\u2028<bob> b\u2029c""#), "{json}");
+        let [plain, named, raw_json] = shown(true);
+        assert_eq!((plain, named, raw_json), (text.to_owned(), format!("<alice> {text}"), json));
+        // In a raw room the json view also receives U+0085.
+        let event = Event::Message { from: name, text: "a\u{85}é€b".as_bytes(), is_action: false };
+        let json = View::Json.render(&event, AT, true).expect("a message");
+        assert!(String::from_utf8_lossy(&json).contains(r#""a\u0085é€b""#));
+        for event in [
+            Event::Private { from: name, to: name, text: text.as_bytes(), is_echo: false },
+            Event::Welcome { text, name, here: 1, others: "", more: 0 },
+            Event::Error(text),
+        ] {
+            for view in [View::Named, View::Json] {
+                let line = String::from_utf8(view.render(&event, AT, false).expect("a line").into_owned());
+                let line = line.expect("UTF-8");
+                assert!(line.contains("\\u2028") && !line.contains(['\u{2028}', '\u{2029}']), "{line}");
+            }
         }
     }
 
@@ -130,15 +193,15 @@ mod tests {
     fn no_message_takes_more_bytes_than_its_view_declares() {
         let name = "\u{10400}".repeat(24);
         for raw in [true, false] {
-            for byte in 0..=255 {
-                let message = vec![byte; 100];
+            let separators = "\u{2028}\u{2029}\u{85}".repeat(20).into_bytes();
+            for message in (0..=255).map(|byte| vec![byte; 100]).chain([separators]) {
                 let text = if raw { Cow::Borrowed(&message[..]) } else { escape::escape(&message) };
                 for view in View::ALL {
                     let event = Event::Message { from: &name, text: &text, is_action: true };
-                    let line = view.render(&event, AT).expect("each view shows a message");
+                    let line = view.render(&event, AT, raw).expect("each view shows a message");
                     let sent = message.len() + "/me ".len();
                     let most = sent * view.expansion(raw) + view.line_overhead();
-                    assert!(line.len() < most, "{view:?}, {byte}: {} bytes", line.len());
+                    assert!(line.len() < most, "{view:?}, {message:?}: {} bytes", line.len());
                 }
             }
         }

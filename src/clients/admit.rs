@@ -65,13 +65,15 @@ impl<S: Transport> Clients<S> {
 
     fn join(&mut self, id: ClientId, peer: Peer, now: Moment) {
         if let Some(connection) = self.slots.get_mut(id) {
-            let (cursor, greeting) = self.room.join(connection.sender(id));
-            connection.cursor = cursor;
+            let greeting = self.room.join(connection.sender(id));
+            let feed = self.room.feed(connection.view());
+            connection.cursor = greeting.cursor;
             if let Some(usage) = self.network_rates.take_start(peer, now) {
                 connection.rate.set_usage(usage);
             }
-            connection.queue_text(&greeting);
-            if connection.is_behind(self.room.feed(connection.view())) {
+            connection.queue_text(&greeting.before);
+            connection.queue_text_after_history(&greeting.after, feed);
+            if connection.is_behind(feed) {
                 // The history is pending for it.
                 self.behind.push(id);
             }

@@ -19,6 +19,10 @@ const LINE_COST: usize = 32;
 /// What a command costs in addition, in bytes of input: rendering its reply and its notices takes 1 to 2 µs.
 const COMMAND_COST: usize = 512;
 
+/// The error after a pause (`--flush-after`) within a line that is or may be private.
+const REST_NOT_SENT: &str =
+    "the rest of a line that may be private was not sent; only a line end ends such a line";
+
 /// How much of one client's input was handled.
 #[derive(Debug, Default)]
 pub(super) struct Handled {
@@ -92,6 +96,7 @@ impl<S: Transport> Clients<S> {
                 self.refuse_too_long(id);
                 handled.lines += 1;
             }
+            Decoded::Discarded => self.report_discarded(id),
             Decoded::TelnetReply(reply) => {
                 if let Some(connection) = self.slots.get_mut(id) {
                     connection.queue_text(&reply);
@@ -149,6 +154,14 @@ impl<S: Transport> Clients<S> {
         }
     }
 
+    fn report_discarded(&mut self, id: ClientId) {
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        debug!("{}: the rest of a line that may be private was not sent", connection.peer());
+        if !connection.is_outbox_full() {
+            connection.queue_text(&self.room.error(connection.view(), REST_NOT_SENT));
+        }
+    }
+
     /// Handles the end of input: after an orderly end an unfinished line is a message.
     pub(super) fn handle_end(&mut self, id: ClientId, now: Moment) {
         let Some(connection) = self.slots.get_mut(id) else { return };
@@ -174,10 +187,11 @@ impl<S: Transport> Clients<S> {
 }
 
 fn log_line<S: Transport>(connection: &Connection<S>, line: &[u8]) {
+    let has_commands = connection.view().has_names();
     match Command::parse(line) {
-        Command::Private { .. } if connection.view().has_names() => {
-            debug!("{}: a private message", connection.peer());
-        }
+        Command::Private { .. } if has_commands => debug!("{}: a private message", connection.peer()),
+        // The text may be meant for one client alone.
+        Command::Unknown(_) if has_commands => debug!("{}: an unknown command", connection.peer()),
         _ => debug!("{}: {}", connection.peer(), String::from_utf8_lossy(&escape::escape(line))),
     }
 }

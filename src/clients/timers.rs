@@ -4,12 +4,14 @@ use super::Clients;
 use super::close_reason::CloseReason;
 use super::connection::ReadState;
 use crate::broadcast::admission::ReadPermit;
+use crate::chat::command::Command;
 use crate::chat::text::DISCONNECTED;
 use crate::net::transport::Transport;
 use crate::util::buffer::Buffer;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::util::seconds::Seconds;
+use crate::wire::line_decoder::Decoded;
 use std::time::Duration;
 
 /// What a deadline of one client is for.
@@ -103,7 +105,8 @@ impl<S: Transport> Clients<S> {
         self.leave_if_closing(id);
     }
 
-    /// Sends a client's unfinished line as a message, after `--flush-after` without input.
+    /// Handles a client's unfinished line, after `--flush-after` without input. If the line may be private, its rest
+    /// is not sent: it could reach everyone.
     fn flush(&mut self, id: ClientId, now: Moment) {
         let Some(flush_after) = self.limits.flush_after else { return };
         let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_open()) else {
@@ -123,7 +126,16 @@ impl<S: Transport> Clients<S> {
         }
         let rules = *self.room.rules();
         let mut scratch = Buffer::default();
-        if let Some(decoded) = connection.decoder.flush(&rules, &mut scratch) {
+        let was_dropping = connection.decoder.is_dropping();
+        let decoded = connection.decoder.flush(&rules, &mut scratch);
+        let may_be_private = match decoded {
+            Some(Decoded::Line(line)) => Command::may_go_on_in_private(line),
+            _ => was_dropping,
+        };
+        if may_be_private && connection.view().has_names() {
+            connection.decoder.discard_rest();
+        }
+        if let Some(decoded) = decoded {
             self.handle_unfinished(id, decoded, now);
         }
         self.due.push(id);

@@ -148,7 +148,8 @@ impl Write for LogFile {
 
 impl Inner {
     fn end_line(&mut self) {
-        let mut line = escape::escape(&std::mem::take(&mut self.line)).into_owned();
+        let line = std::mem::take(&mut self.line);
+        let mut line = escape::escape_separators(escape::escape(&line)).into_owned();
         line.push(b'\n');
         if line.len() > MAX_LINE {
             let most = MAX_LINE - CUT.len();

@@ -1,8 +1,10 @@
 //! Escaping of bytes that could control a reader's terminal.
 //!
 //! Valid UTF-8 and TAB pass unchanged. C0 controls, DEL, C1 controls and every byte that is not part of valid
-//! UTF-8 become `\xNN`, with two upper-case hexadecimal digits.
+//! UTF-8 become `\xNN`, with two upper-case hexadecimal digits. U+2028 and U+2029 control no terminal, but some readers
+//! take them for line ends: a view that shows who wrote a line has to escape them too.
 
+use memchr::memchr_iter;
 use std::borrow::Cow;
 
 /// The most bytes that one byte of input becomes: `\xNN`.
@@ -57,6 +59,32 @@ fn escape_byte(byte: u8, escaped: &mut Vec<u8>) {
     escaped.extend_from_slice(&[b'\\', b'x', DIGITS[high], DIGITS[low]]);
 }
 
+/// Shows U+2028 and U+2029, at which some readers split a line, as `\u2028` and `\u2029`.
+pub fn escape_separators(line: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    // Most lines have no such first byte, and the search for it uses vector instructions.
+    let mut found = memchr_iter(0xE2, &line).filter(|&at| separator_at(&line, at).is_some()).peekable();
+    if found.peek().is_none() {
+        return line;
+    }
+    let (mut escaped, mut copied) = (Vec::with_capacity(line.len() + 32), 0);
+    for at in found {
+        escaped.extend_from_slice(&line[copied..at]);
+        escaped.extend_from_slice(separator_at(&line, at).unwrap_or_default());
+        copied = at + '\u{2028}'.len_utf8();
+    }
+    escaped.extend_from_slice(&line[copied..]);
+    Cow::Owned(escaped)
+}
+
+/// How the separator at that place is shown, if there is one.
+fn separator_at(line: &[u8], at: usize) -> Option<&'static [u8]> {
+    match line[at..] {
+        [0xE2, 0x80, 0xA8, ..] => Some(b"\\u2028"),
+        [0xE2, 0x80, 0xA9, ..] => Some(b"\\u2029"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +121,28 @@ mod tests {
         shows(b"\xED\xA0\x80", "\\xED\\xA0\\x80");
         shows(b"\xF0\x9F\x99", "\\xF0\\x9F\\x99");
         shows(b"\xE2\x82\xACok\xE2\x82", "€ok\\xE2\\x82");
+    }
+
+    #[test]
+    fn line_separators_are_shown_and_all_other_text_is_intact() {
+        let shown = |line: &str| {
+            let line = escape_separators(Cow::Borrowed(line.as_bytes())).into_owned();
+            String::from_utf8(line).expect("UTF-8")
+        };
+        for (line, expected) in [
+            ("a\u{2028}b", "a\\u2028b"),
+            ("\u{2029}", "\\u2029"),
+            ("\u{2028}\u{2028}\u{2029}x\u{2029}", "\\u2028\\u2028\\u2029x\\u2029"),
+            ("\u{2027}\u{202A}€…’ \u{2028}", "\u{2027}\u{202A}€…’ \\u2028"),
+        ] {
+            assert_eq!(shown(line), expected);
+        }
+        for text in ["", "plain", "€ \u{2027} \u{202A} 漢字"] {
+            let same = escape_separators(Cow::Borrowed(text.as_bytes()));
+            assert!(matches!(same, Cow::Borrowed(same) if same == text.as_bytes()), "{text}");
+        }
+        // Bytes that are cut off are no separator.
+        assert_eq!(*escape_separators(Cow::Borrowed(&b"a\xE2\x80"[..])), b"a\xE2\x80"[..]);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Decoded<'a> {
     Line(&'a [u8]),
     /// A line over the limit; reported once, when it passes the limit. Its bytes are dropped.
     TooLong,
+    /// Text of a line whose rest is [discarded](LineDecoder::discard_rest); reported once until the next flush.
+    Discarded,
     /// A telnet reply to send.
     TelnetReply([u8; 3]),
     /// The first bytes of another protocol. What follows is no chat.
@@ -62,6 +64,8 @@ enum Stage {
     Later,
     /// The rest of a line that was refused as too long.
     Skipping { after_cr: bool },
+    /// The rest of a line that is not to be sent, whatever pauses come in between.
+    Discarding { after_cr: bool, is_reported: bool },
     /// After a line that [`flush`](LineDecoder::flush) ended. If a line end comes next, it belongs to that line,
     /// and is not an empty line.
     Flushed { after_cr: bool },
@@ -103,6 +107,13 @@ impl LineDecoder {
                     let text = take_to(input, at);
                     match self.stage {
                         Stage::Skipping { .. } => self.stage = Stage::Later,
+                        Stage::Discarding { .. } => {
+                            let event = self.hold(text, rules);
+                            self.stage = Stage::Later;
+                            if event.is_some() {
+                                return Ok(event);
+                            }
+                        }
                         Stage::Flushed { .. } if self.is_blank(text, rules) => {
                             self.partial = None;
                             self.stage = Stage::Later;
@@ -131,7 +142,7 @@ impl LineDecoder {
         // A CR is a part of the line end.
         let has_cr = !rules.raw && (text.last() == Some(&b'\r') || text.is_empty() && self.is_after_cr());
         let len = (self.held() + text.len()).saturating_sub(usize::from(has_cr));
-        let is_refused = matches!(self.stage, Stage::Skipping { .. }) || len > rules.max_line;
+        let is_refused = self.is_dropping() || len > rules.max_line;
         (len > longest && !is_refused).then_some(len)
     }
 
@@ -176,9 +187,16 @@ impl LineDecoder {
 
     /// After a pause of the client: decodes the unfinished line, or ends a line that was refused as too long.
     pub fn flush<'a>(&mut self, rules: &LineRules, line: &'a mut Buffer) -> Option<Decoded<'a>> {
-        if let Stage::Skipping { after_cr } = self.stage {
-            self.stage = Stage::Flushed { after_cr };
-            return None;
+        match &mut self.stage {
+            Stage::Skipping { after_cr } => {
+                self.stage = Stage::Flushed { after_cr: *after_cr };
+                return None;
+            }
+            Stage::Discarding { is_reported, .. } => {
+                *is_reported = false;
+                return None;
+            }
+            _ => {}
         }
         let was_flushed = matches!(self.stage, Stage::Flushed { .. });
         *line = *self.partial.take()?;
@@ -188,14 +206,27 @@ impl LineDecoder {
         event
     }
 
+    /// After a [flush](Self::flush): discards the rest of the line that it has ended, up to its line end.
+    pub const fn discard_rest(&mut self) {
+        if let Stage::Flushed { after_cr } = self.stage {
+            self.stage = Stage::Discarding { after_cr, is_reported: false };
+        }
+    }
+
+    /// Whether the rest of a line is dropped.
+    pub const fn is_dropping(&self) -> bool {
+        matches!(self.stage, Stage::Skipping { .. } | Stage::Discarding { .. })
+    }
+
     /// Whether nothing is held of a next line, so that the end of input makes no line.
     pub fn is_between_lines(&self) -> bool {
         self.partial.is_none() && !self.telnet.is_open()
     }
 
-    /// Whether a line has begun and has not ended yet.
+    /// Whether text of a line has arrived, since the last flush, and the line has not ended yet.
     pub const fn is_mid_line(&self) -> bool {
-        self.partial.is_some() || matches!(self.stage, Stage::Skipping { .. })
+        self.partial.is_some()
+            || matches!(self.stage, Stage::Skipping { .. } | Stage::Discarding { is_reported: true, .. })
     }
 
     /// Bytes of the unfinished line, at most the longest line and a CR.
@@ -238,7 +269,7 @@ impl LineDecoder {
     /// Whether the last byte of the line so far is CR, so that a NUL would end it.
     pub fn is_after_cr(&self) -> bool {
         match self.stage {
-            Stage::Skipping { after_cr } => after_cr,
+            Stage::Skipping { after_cr } | Stage::Discarding { after_cr, .. } => after_cr,
             Stage::Flushed { after_cr: true } if self.partial.is_none() => true,
             _ => self.partial.as_ref().is_some_and(|partial| partial.last() == Some(&b'\r')),
         }
@@ -247,9 +278,17 @@ impl LineDecoder {
     /// Keeps text whose line end has not arrived yet.
     fn hold(&mut self, text: &[u8], rules: &LineRules) -> Option<Decoded<'static>> {
         let &last = text.last()?;
-        if let Stage::Skipping { after_cr } = &mut self.stage {
-            *after_cr = last == b'\r';
-            return None;
+        match &mut self.stage {
+            Stage::Skipping { after_cr } => {
+                *after_cr = last == b'\r';
+                return None;
+            }
+            Stage::Discarding { after_cr, is_reported } => {
+                let is_line_end = text == b"\r" && !*after_cr && !rules.raw;
+                *after_cr = last == b'\r';
+                return (!is_line_end && !std::mem::replace(is_reported, true)).then_some(Decoded::Discarded);
+            }
+            _ => {}
         }
         if matches!(self.stage, Stage::Flushed { .. }) && !self.is_blank(text, rules) {
             self.stage = Stage::Later;
@@ -279,6 +318,10 @@ impl LineDecoder {
         let mut line = self.partial.take().map_or_else(Buffer::default, |held| *held);
         match std::mem::replace(&mut self.stage, Stage::Skipping { after_cr }) {
             Stage::Skipping { .. } => None,
+            Stage::Discarding { is_reported, .. } => {
+                self.stage = Stage::Discarding { after_cr, is_reported: true };
+                (!is_reported).then_some(Decoded::Discarded)
+            }
             Stage::Opening | Stage::First => {
                 line.extend_from_slice(&text[..text.len().min(SNIFF_BYTES)]);
                 Some(check_long(&line, rules))

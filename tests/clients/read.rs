@@ -97,17 +97,6 @@ fn a_line_whose_rest_has_arrived_is_not_flushed_as_unfinished() {
 }
 
 #[test]
-fn a_flush_ends_a_line_that_was_refused_as_too_long() {
-    let limits = ClientLimits { flush_after: Some(FLUSH_AFTER), ..limits() };
-    let (mut server, [sender, reader]) = ScriptedServer::new(config(FEED), limits).and_clients();
-    server.send(&sender, vec![b'x'; FEED]);
-    server.advance(FLUSH_AFTER);
-    server.send(&sender, "no line end");
-    server.advance(FLUSH_AFTER);
-    reader.expect_received("no line end\n");
-}
-
-#[test]
 fn c11_a_client_that_always_has_more_input_is_read_once_per_turn_and_loses_nothing() {
     let (mut server, [bulk, typist, reader]) = ScriptedServer::with_clients(1 << 20);
     let flood = lines(2 << 20);

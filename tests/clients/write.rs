@@ -2,6 +2,7 @@
 
 use crate::common::scripted::*;
 use crate::lines;
+use hubbub::chat::room::RoomConfig;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::wire::view::View;
 use std::io::ErrorKind;
@@ -233,6 +234,27 @@ fn e18_a_line_that_only_its_sender_could_read_is_no_error_and_no_echo() {
     server.send(&alone, "at last\n");
     late.expect_received("welcome\nat last\n");
     alone.expect_received("welcome\n");
+}
+
+#[test]
+fn the_end_of_the_history_comes_between_the_old_lines_and_the_new_ones_however_slow_its_reader_reads() {
+    for step in [1, 7, 1000] {
+        let config = RoomConfig { views: vec![View::Named], history: 2, ..config(FEED) };
+        let mut server = ScriptedServer::new(config, limits());
+        let sender = server.join_in_view(View::Named);
+        server.send(&sender, "zero\none\ntwo\n");
+        let reader = server.join_in_view(View::Named);
+        reader.accepts([], Accept::WouldBlock);
+        server.run_until_idle();
+        server.send(&sender, "three\n/msg anon2 four\nfive\n");
+        server.send(&reader, "/who\n");
+        let expected = "* the last 2 lines:\n<anon1> one\n<anon1> two\n* end of history\n<anon1> three\n\
+            * private from anon1: four\n* 2 here: anon1, anon2\n<anon1> five\n";
+        while reader.received().len() < expected.len() {
+            server.accept_bytes(&reader, step);
+        }
+        reader.expect_received(expected);
+    }
 }
 
 #[test]

@@ -12,10 +12,21 @@ pub fn renamed(name: &str) -> String {
     format!("you are {name} now")
 }
 
+/// Marks around the replayed lines, without the `* ` of the named view.
+pub fn history_begins(number: u64) -> String {
+    format!("the last {}:", lines(number))
+}
+pub const HISTORY_ENDS: &str = "end of history";
+
 /// Replies to commands and refusals of lines, without the `* ` of the named view.
 pub const HELP: &str = "6 commands; to send a line that begins with /, write // instead:";
 /// Lines of the reply to `/help`, of which `HELP` begins the first.
 pub const HELP_LINES: usize = 7;
+pub fn unknown_command(word: &str) -> String {
+    format!("unknown command /{word}: nothing was sent; /help lists the commands, //{word} sends it as text")
+}
+pub const REST_NOT_SENT: &str =
+    "the rest of a line that may be private was not sent; only a line end ends such a line";
 pub const ME_NEEDS_TEXT: &str = "/me needs a text, for example /me waves";
 pub const MSG_NEEDS_TEXT: &str = "/msg needs a name and a text, for example /msg alice hi";
 pub const LINE_TOO_LONG: &str = "line too long: nothing was sent";

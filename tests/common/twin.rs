@@ -18,6 +18,7 @@ pub const TIMING_MARK: u8 = 6;
 pub enum Yielded {
     Line(Vec<u8>),
     TooLong,
+    Discarded,
     TelnetReply([u8; 3]),
     OtherProtocol(OtherProtocol),
 }
@@ -27,6 +28,7 @@ impl From<Decoded<'_>> for Yielded {
         match decoded {
             Decoded::Line(line) => Self::Line(line.to_vec()),
             Decoded::TooLong => Self::TooLong,
+            Decoded::Discarded => Self::Discarded,
             Decoded::TelnetReply(bytes) => Self::TelnetReply(bytes),
             Decoded::OtherProtocol(protocol) => Self::OtherProtocol(protocol),
         }
@@ -43,6 +45,8 @@ pub struct Twin {
     /// The line so far, even if it is refused.
     line: Vec<u8>,
     is_refused: bool,
+    /// The rest of the line is not to be sent. The value is whether that was reported.
+    discards: Option<bool>,
     is_first_line: bool,
     /// A flush has ended a line whose line end may still follow. The value is whether the line ended in CR.
     flushed_at_cr: Option<bool>,
@@ -69,6 +73,7 @@ impl Twin {
             refused_options: HashSet::new(),
             line: Vec::new(),
             is_refused: false,
+            discards: None,
             is_first_line: true,
             flushed_at_cr: None,
             yielded: Vec::new(),
@@ -86,8 +91,20 @@ impl Twin {
 
     /// Returns how many bytes of an unfinished line are stored.
     pub fn unfinished(&self) -> usize {
-        let line = if self.is_refused { 0 } else { self.line.len() };
+        let line = if self.is_dropping() { 0 } else { self.line.len() };
         line + self.opening.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Whether the rest of a line is dropped.
+    pub fn is_dropping(&self) -> bool {
+        self.is_refused || self.discards.is_some()
+    }
+
+    /// Discards the rest of the line that a flush has ended.
+    pub fn discard_rest(&mut self) {
+        if self.flushed_at_cr.is_some() {
+            self.discards = Some(false);
+        }
     }
 
     /// Decodes one byte.
@@ -174,6 +191,11 @@ impl Twin {
             b'\n' => self.end_line(),
             byte => {
                 self.line.push(byte);
+                if self.discards.is_some()
+                    && (self.rules.raw || self.line != b"\r" || self.flushed_at_cr == Some(true))
+                {
+                    self.refuse();
+                }
                 if self.rules.raw || self.line != b"\r" {
                     self.flushed_at_cr = None;
                 }
@@ -187,6 +209,12 @@ impl Twin {
     }
 
     fn refuse(&mut self) {
+        if let Some(is_reported) = &mut self.discards {
+            if !std::mem::replace(is_reported, true) {
+                self.yielded.push(Yielded::Discarded);
+            }
+            return;
+        }
         if !std::mem::replace(&mut self.is_refused, true) {
             let limit = self.line.len().min(self.rules.max_line).min(64);
             let protocol =
@@ -197,6 +225,10 @@ impl Twin {
 
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
+        if self.discards.take().is_some() {
+            self.flushed_at_cr = None;
+            return;
+        }
         if self.flushed_at_cr.take().is_some() && line.is_empty() {
             return;
         }
@@ -212,6 +244,12 @@ impl Twin {
     pub fn flush(&mut self) {
         self.pass_opening_on();
         let at_cr = !self.rules.raw && self.line.ends_with(b"\r");
+        if self.discards.is_some() {
+            let at_cr = at_cr || self.line.is_empty() && self.flushed_at_cr == Some(true);
+            self.line.clear();
+            (self.discards, self.flushed_at_cr) = (Some(false), Some(at_cr));
+            return;
+        }
         if self.line.is_empty() && !self.is_refused {
             return;
         }

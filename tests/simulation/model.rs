@@ -187,6 +187,7 @@ impl Model {
                     self.order.push(Line { author: number, text, start: self.head });
                     self.head += length;
                 }
+                Yielded::Discarded => panic!("in the plain view nothing is private"),
                 Yielded::TelnetReply(bytes) => client.queue_text(&bytes),
                 Yielded::TooLong => {
                     self.too_long += 1;

@@ -51,6 +51,8 @@ pub(crate) struct ClientModel {
     read: usize,
     /// The first events that it may receive, and the next ones, one for each possible start.
     first: (usize, usize),
+    /// How many earlier lines it has still to receive, between the marks.
+    history: Option<usize>,
     positions: Option<Vec<usize>>,
 }
 
@@ -88,6 +90,7 @@ impl ClientModel {
             private_messages: VecDeque::new(),
             read: 0,
             first: (0, 0),
+            history: None,
             positions: None,
         }
     }
@@ -219,16 +222,54 @@ impl ClientModel {
         assert!(is_in_order, "{number} in {view:?} received {shown:?} too early or too late");
     }
 
+    /// It received the mark before so many earlier lines.
+    pub(crate) fn receive_history(&mut self, lines: usize, most: usize) {
+        let (number, view) = (self.number, self.view);
+        self.check_is_welcomed("the history");
+        assert!(self.positions.is_none() && self.history.is_none(), "{number} in {view:?}: a late mark");
+        assert!((1..=most).contains(&lines), "{number} in {view:?}: {lines} earlier lines");
+        self.history = Some(lines);
+    }
+
+    /// It received the mark after the earlier lines: only later ones follow.
+    pub(crate) fn end_history(&mut self, order: &Order) {
+        let (number, view, left) = (self.number, self.view, self.history.replace(0));
+        // A client that is refused receives no more lines.
+        assert!(
+            left == Some(0) || left.is_some() && self.ended.is_some(),
+            "{number} in {view:?}: {left:?} are left"
+        );
+        let is_later =
+            |position: &usize| order.events[*position..].iter().all(|event| !self.is_earlier(event));
+        let positions = self.positions(order).into_iter().filter(is_later).collect::<Vec<_>>();
+        if self.ended.is_none() {
+            assert!(!positions.is_empty(), "{number} in {view:?}: the history is not at its end");
+            self.positions = Some(positions);
+        }
+    }
+
+    /// Whether the event happened before it joined. A count of notices may be older than its place.
+    fn is_earlier(&self, event: &Event) -> bool {
+        event.sequence < self.joined && !matches!(event.shown, Public::Missed { .. })
+    }
+
+    fn check_is_welcomed(&self, before: &str) {
+        let (number, view) = (self.number, self.view);
+        let next = self.expected.front();
+        let is_greeting =
+            matches!(next, Some(Expected::Exactly(Received::Welcome(_) | Received::Name { .. })));
+        assert!(!is_greeting, "{number} in {view:?} received no welcome before {before}");
+    }
+
     /// It received a line for everyone: the next of the order.
     pub(crate) fn receive_public(&mut self, shown: &Public, order: &Order) {
         let (number, view) = (self.number, self.view);
-        let is_welcomed = !matches!(
-            self.expected.front(),
-            Some(Expected::Exactly(Received::Welcome(_) | Received::Name { .. }))
-        );
-        assert!(is_welcomed, "{number} in {view:?} received no welcome before {shown:?}");
+        self.check_is_welcomed(&format!("{shown:?}"));
+        let is_old = self.history.is_some_and(|left| left > 0);
+        self.history = self.history.map(|left| left.saturating_sub(1));
         let before = self.positions(order);
-        let positions = before.iter().filter_map(|&position| self.position_after(shown, position, order));
+        let positions =
+            before.iter().filter_map(|&position| self.position_after(shown, is_old, position, order));
         let positions = positions.collect::<Vec<_>>();
         if positions.is_empty() {
             let next = before.iter().map(|&position| self.skip_own(position, order)).collect::<Vec<_>>();
@@ -251,9 +292,14 @@ impl ClientModel {
     }
 
     /// Returns its position after it received `shown` at `position`, if that is possible.
-    fn position_after(&self, shown: &Public, position: usize, order: &Order) -> Option<usize> {
+    fn position_after(&self, shown: &Public, is_old: bool, position: usize, order: &Order) -> Option<usize> {
         let next = self.skip_own(position, order);
         let at = Some(next).filter(|&at| order.events.get(at).is_some_and(|it| it.shown == *shown))?;
+        let has_marks = self.view.has_names();
+        let is_missed = matches!(shown, Public::Missed { .. });
+        if has_marks && !is_missed && is_old != self.is_earlier(&order.events[at]) {
+            return None;
+        }
         self.ended.is_none_or(|ended| order.events[at].sequence < ended).then_some(at + 1)
     }
 
@@ -285,6 +331,11 @@ impl ClientModel {
             self.read,
             self.scripted.script().received.len(),
             "{number} in {view:?} received a part of a line"
+        );
+        assert!(
+            self.history.is_none_or(|left| left == 0),
+            "{number} in {view:?}: {:?} are left",
+            self.history
         );
         self.expected.retain(|expected| !matches!(expected, Expected::Refusal { may_be_left_out: true, .. }));
         let missing = self.expected.front().map(|expected| match expected {

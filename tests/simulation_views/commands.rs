@@ -31,18 +31,27 @@ impl Model {
         if trimmed(line).is_empty() {
             return;
         }
-        if line.starts_with(b"//") {
-            return self.broadcast(number, &line[1..], false);
+        let skipped = line.len() - without(line, |byte| byte.is_ascii_control()).len();
+        let Some(command) = line[skipped..].strip_prefix(b"/") else {
+            return self.broadcast(number, line, false);
+        };
+        if command.starts_with(b"/") {
+            return self.broadcast(number, if skipped == 0 { command } else { line }, false);
         }
-        let (word, rest) = first_word(line);
-        match word {
-            b"/me" if trimmed(rest).is_empty() => self.refuse(number, "/me needs a text"),
-            b"/me" => self.broadcast(number, rest, true),
-            b"/nick" => self.rename(number, &escape_one_by_one(trimmed(rest))),
-            b"/who" => self.reply_who(number),
-            b"/msg" => self.send_private(number, rest),
-            b"/help" => Command::HELP.iter().for_each(|line| self.reply(number, (*line).to_owned())),
-            b"/quit" => self.close(number),
+        let (word, rest) = first_word(command);
+        match &*word.to_ascii_lowercase() {
+            b"me" if trimmed(rest).is_empty() => self.refuse(number, "/me needs a text"),
+            b"me" => self.broadcast(number, rest, true),
+            b"nick" => self.rename(number, &escape_one_by_one(trimmed(rest))),
+            b"who" | b"names" => self.reply_who(number),
+            b"msg" | b"w" => self.send_private(number, rest),
+            b"help" | b"?" => Command::HELP.iter().for_each(|line| self.reply(number, (*line).to_owned())),
+            b"quit" | b"exit" => self.close(number),
+            unknown if looks_like_command(unknown) => {
+                let word = shortened(&escape_one_by_one(word));
+                let text = format!("unknown command /{word}: nothing was sent; /help lists the commands, ");
+                self.refuse(number, text + &format!("//{word} sends it as text"));
+            }
             _ => self.broadcast(number, line, false),
         }
     }
@@ -65,13 +74,12 @@ impl Model {
 
     fn reply_who(&mut self, number: usize) {
         let names = self.names();
-        let list = |named: usize| format!("{} here: {}", names.len(), names[..named].join(", "));
-        let named = (1..=names.len()).rev().find(|&named| list(named).len() <= MAX_LIST).unwrap();
+        let named = fitting(&names, names.len());
         let more = match names.len() - named {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let text = list(named) + &more;
+        let text = format!("{} here: {}{more}", names.len(), names[..named].join(", "));
         self.reply(number, text);
     }
 
@@ -85,9 +93,10 @@ impl Model {
         if self.who_is(name).is_some_and(|other| other != number) {
             return self.refuse(number, "is taken");
         }
-        let number_of = folded(name).replace(['_', '-', '.'], "").strip_prefix("anon").map(str::to_owned);
-        let is_given = number_of.is_some_and(|number| number.chars().all(char::is_numeric));
-        if is_given && folded(&old) != folded(name) {
+        let word = folded(name).replace(['_', '-', '.'], "");
+        let is_number = word.strip_prefix("anon").unwrap_or(&word).chars().all(char::is_numeric);
+        let is_word = ["you", "private", "server", "everyone", "here"].contains(&&*word);
+        if (is_number && !word.is_empty() || is_word) && folded(&old) != folded(name) {
             return self.refuse(number, "is reserved");
         }
         if self.clients[&number].has_spoken && old != name {
@@ -107,8 +116,7 @@ impl Model {
     }
 
     fn send_private(&mut self, number: usize, rest: &[u8]) {
-        let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
-        let (to, text) = first_word(&rest[blanks..]);
+        let (to, text) = first_word(without(rest, |_| false));
         if to.is_empty() || trimmed(text).is_empty() {
             return self.refuse(number, "/msg needs a name and a text");
         }
@@ -137,19 +145,70 @@ impl Model {
     }
 }
 
-const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+/// Returns how many names fit into a list of `here` members.
+pub(super) fn fitting(names: &[&str], here: usize) -> usize {
+    let list = |named: usize| format!("{here} here: {}", names[..named].join(", "));
+    (0..=names.len()).rev().find(|&named| list(named).len() <= MAX_LIST).unwrap()
+}
+
+/// Whether the rest of a line that begins like this must not be sent to everyone.
+pub(super) fn may_go_on_in_private(line: &[u8]) -> bool {
+    let Some(command) = without(line, |byte| byte.is_ascii_control()).strip_prefix(b"/") else {
+        return false;
+    };
+    let (word, rest) = first_word(command);
+    match &*word.to_ascii_lowercase() {
+        b"msg" | b"w" => true,
+        b"me" | b"nick" => trimmed(rest).is_empty(),
+        b"who" | b"names" | b"help" | b"?" | b"quit" | b"exit" => false,
+        word => command == b"" || !word.starts_with(b"/") && looks_like_command(word),
+    }
+}
+
+/// Whether a word that is no command looks like one: letters alone, or a command and a sign.
+fn looks_like_command(word: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(word);
+    let is_odd = |letter: char| letter.is_control() || letter == '\u{FFFD}';
+    let are_letters = text.chars().all(|letter| letter.is_alphabetic() || is_odd(letter));
+    let is_command_and_sign =
+        ["nick", "who", "names", "msg", "w", "me", "help", "quit", "exit"].iter().any(|name| {
+            let sign = text.strip_prefix(name).and_then(|rest| rest.chars().next());
+            sign.is_some_and(|sign| !sign.is_alphabetic() && sign != '/')
+        });
+    are_letters && text.contains(char::is_alphabetic) || is_command_and_sign
+}
+
+/// Returns the length of the blank with which the text begins, or 0.
+fn blank(text: &[u8]) -> usize {
+    match text {
+        [b' ' | b'\t' | b'\r', ..] => 1,
+        text if text.starts_with("\u{85}".as_bytes()) => 2,
+        text if ["\u{2028}", "\u{2029}"].iter().any(|blank| text.starts_with(blank.as_bytes())) => 3,
+        _ => 0,
+    }
+}
+
+/// Returns the text without blanks, and other bytes that are to be skipped, at its start.
+fn without(mut text: &[u8], is_skipped: impl Fn(u8) -> bool) -> &[u8] {
+    while let [first, ..] = text {
+        match (blank(text), is_skipped(*first)) {
+            (0, false) => break,
+            (0, true) => text = &text[1..],
+            (length, _) => text = &text[length..],
+        }
+    }
+    text
 }
 
 fn first_word(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = line.iter().position(|&byte| is_blank(byte));
-    end.map_or((line, &[]), |end| (&line[..end], &line[end + 1..]))
+    let end = (0..line.len()).find(|&at| blank(&line[at..]) > 0);
+    end.map_or((line, &[]), |end| (&line[..end], &line[end + blank(&line[end..])..]))
 }
 
 fn trimmed(text: &[u8]) -> &[u8] {
-    let Some(start) = text.iter().position(|&byte| !is_blank(byte)) else { return &[] };
-    let end = text.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |at| at + 1);
-    &text[start..end]
+    let text = without(text, |_| false);
+    let end = (0..=text.len()).find(|&end| without(&text[end..], |_| false).is_empty());
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// Returns as much of an invalid name as a reply repeats.

@@ -3,7 +3,7 @@
 use crate::common::random::Random;
 
 /// Names that clients ask for: some are invalid, and some are the same name.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 18] = [
     "ann",
     "ANN",
     "bob",
@@ -13,6 +13,9 @@ const NAMES: [&str; 15] = [
     "you",
     "private",
     "nobody",
+    "Here",
+    "42",
+    "1.2",
     "名前",
     "anon3",
     "anonymous",
@@ -38,7 +41,7 @@ pub(crate) struct Sender<'a> {
 impl Sender<'_> {
     /// Returns what it sends next, of any length, with a line end or without.
     pub(crate) fn input(&mut self) -> Vec<u8> {
-        match self.random.below(24) {
+        match self.random.below(25) {
             0..5 => self.lines(1),
             5..12 => {
                 let lines = self.random.within(2..=8);
@@ -48,10 +51,12 @@ impl Sender<'_> {
             15 => self.end().to_vec(),
             16 => b"\n\n \t\n".to_vec(),
             17 => self.too_long(),
-            18 => self.burst_to_one(),
+            18 | 24 => self.burst_to_one(),
             19 => self.flood(),
             20 if self.random.one_in(2) => self.many_names(),
-            21 if self.random.one_in(4) => b"/quit\nunheard\n".to_vec(),
+            21 if self.random.one_in(4) => {
+                self.random.pick(&["/quit\nunheard\n", " /Exit\nunheard\n"]).into()
+            }
             22 if self.random.one_in(10) => b"GET / HTTP/1.1\r\n".to_vec(),
             _ => self.lines(3),
         }
@@ -85,12 +90,14 @@ impl Sender<'_> {
                 "é🙂\u{85}".as_bytes(),
             ];
             words.extend(self.random.pick(&odd));
+        } else if !self.raw && self.random.one_in(8) {
+            words.extend("\u{2028}<bob> x\u{2029}€".bytes());
         }
         words
     }
 
     fn line(&mut self) -> Vec<u8> {
-        let before = match self.random.below(30) {
+        let before = match self.random.below(34) {
             0..10 => "",
             10 => "* ann left ",
             11 => "<bob> ",
@@ -102,7 +109,14 @@ impl Sender<'_> {
             21..25 => &format!("/msg {} ", self.any_name()),
             25..28 => return b"/who".to_vec(),
             28 => return b"/help".to_vec(),
-            _ => return self.random.pick(&["/me", "/msg", "/msg ann", "/nick", " /who", "/who\tx"]).into(),
+            29..32 => {
+                self.random.pick(&["/mgs ann ", "/Foo ", "\x08 /Me ", " /w ann ", "/msg:", "/?? ", "  // "])
+            }
+            _ => {
+                let all =
+                    ["/me", "/msg", "/msg ann", "/nick", " /who", "/who\tx", "/NAMES", "/?", "/whom", "/"];
+                return self.random.pick(&all).into();
+            }
         };
         [before.as_bytes(), &self.words()].concat()
     }

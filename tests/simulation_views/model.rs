@@ -114,7 +114,10 @@ impl Model {
             client.expect(Expected::Exactly(Received::Welcome(WELCOME.to_owned())));
         }
         if client.view.has_names() {
-            client.expect(Expected::Exactly(Received::Name { name: client.name.clone(), here }));
+            let names = self.names();
+            let others =
+                names[..commands::fitting(&names, here)].iter().map(|&name| name.to_owned()).collect();
+            client.expect(Expected::Exactly(Received::Name { name: client.name.clone(), here, others }));
         }
     }
 
@@ -221,8 +224,16 @@ impl Model {
 
     /// A flush ended the unfinished line of `number`.
     pub(crate) fn flush(&mut self, number: usize) {
-        self.clients.get_mut(&number).unwrap().twin.flush();
-        self.handle_lines(number);
+        let client = self.clients.get_mut(&number).unwrap();
+        let was_dropping = client.twin.is_dropping();
+        client.twin.flush();
+        let flushed = self.handle_lines(number);
+        let client = self.clients.get_mut(&number).unwrap();
+        if client.view.has_names()
+            && flushed.map_or(was_dropping, |line| commands::may_go_on_in_private(&line))
+        {
+            client.twin.discard_rest();
+        }
         if !self.clients[&number].is_active() {
             self.leave(number);
         }
@@ -240,12 +251,17 @@ impl Model {
         self.clients.get_mut(&number).unwrap().ended.get_or_insert(self.sequence);
     }
 
-    fn handle_lines(&mut self, number: usize) {
+    /// Handles what the client sent; returns the last line.
+    fn handle_lines(&mut self, number: usize) -> Option<Vec<u8>> {
+        let mut last = None;
         let client = self.clients.get_mut(&number).unwrap();
         for sent in client.twin.take() {
             let client = self.clients.get_mut(&number).unwrap();
             if !client.is_active() {
-                return;
+                break;
+            }
+            if let Yielded::Line(line) = &sent {
+                last = Some(line.clone());
             }
             match sent {
                 Yielded::Line(line) if client.view.has_names() => self.handle_command(number, &line),
@@ -255,6 +271,11 @@ impl Model {
                     let has = "line too long: nothing was sent".to_owned();
                     client.expect(Expected::Refusal { has, may_be_left_out });
                 }
+                Yielded::Discarded => {
+                    let may_be_left_out = !client.accepts_all;
+                    let has = "the rest of a line that may be private was not sent".to_owned();
+                    client.expect(Expected::Refusal { has, may_be_left_out });
+                }
                 Yielded::OtherProtocol(_) => {
                     client.expect_refusal("this is a chat room");
                     self.close(number);
@@ -262,6 +283,7 @@ impl Model {
                 Yielded::TelnetReply(_) => panic!("no client sends telnet here"),
             }
         }
+        last
     }
 
     /// Reads what every client received, first the observers.
@@ -274,6 +296,9 @@ impl Model {
                         order.observe(shown, &self.presence);
                         observer.receive_public(shown, order);
                     }
+                    Received::HistoryBegins { .. } | Received::HistoryEnds => {
+                        panic!("an observer joined before all events and received {received:?}");
+                    }
                     _ => observer.receive_private(&received, &mut self.private_messages, order),
                 }
             }
@@ -283,6 +308,8 @@ impl Model {
             for received in client.new_lines() {
                 match &received {
                     Received::Public(shown) => client.receive_public(shown, order),
+                    Received::HistoryBegins { lines } => client.receive_history(*lines, self.config.history),
+                    Received::HistoryEnds => client.end_history(order),
                     _ => client.receive_private(&received, &mut self.private_messages, order),
                 }
             }

@@ -48,11 +48,18 @@ pub(crate) enum Public {
 pub(crate) enum Received {
     /// The welcome line, the first that a new client receives.
     Welcome(String),
-    /// The client's name: a line of its own in the named view, a part of the welcome in the json view.
+    /// The client's name and those of the others: a line of its own in the named view, a part of the welcome in the
+    /// json view.
     Name {
         name: String,
         here: usize,
+        others: Vec<String>,
     },
+    /// So many earlier lines follow.
+    HistoryBegins {
+        lines: usize,
+    },
+    HistoryEnds,
     Public(Public),
     /// The named view leaves out the client's own name.
     Private {
@@ -77,8 +84,9 @@ impl Public {
                 Some(message("", [before, &text.0].concat(), false))
             }
             (View::Plain, _) => None,
-            (View::Named, Self::Message { from, text, is_action: true }) => {
-                Some(message(from, [b"* ", &text.0[..]].concat(), false))
+            (View::Named, Self::Message { from, text, is_action }) => {
+                let before = if *is_action { &b"* "[..] } else { b"" };
+                Some(message(from, [before, &as_named(text).0].concat(), false))
             }
             (View::Json, Self::Message { from, text, is_action }) => {
                 Some(message(from, as_json(text).0, *is_action))
@@ -94,8 +102,8 @@ impl Received {
     pub(crate) fn private(view: View, from: &str, to: &str, text: &Text, is_echo: bool) -> Self {
         let (from, to, text) = match (view, is_echo) {
             (View::Json, _) => (from, to, as_json(text)),
-            (_, true) => ("", to, text.clone()),
-            (_, false) => (from, "", text.clone()),
+            (_, true) => ("", to, as_named(text)),
+            (_, false) => (from, "", as_named(text)),
         };
         Self::Private { from: from.to_owned(), to: to.to_owned(), text, is_echo }
     }
@@ -103,6 +111,14 @@ impl Received {
     /// Returns a reply as a view shows it.
     pub(crate) fn answer(view: View, text: String) -> Self {
         Self::Reply { text, is_error: (view == View::Json).then_some(false) }
+    }
+}
+
+/// The named view shows the characters at which readers split lines. In raw rooms nobody sends them here.
+fn as_named(text: &Text) -> Text {
+    match std::str::from_utf8(&text.0) {
+        Ok(text) => Text(text.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029").into_bytes()),
+        Err(_) => text.clone(),
     }
 }
 
@@ -169,6 +185,14 @@ fn read_notice(line: &[u8]) -> Result<Received, String> {
         return Ok(Received::Private { from, to, text: Text(sent.to_vec()), is_echo });
     }
     let line = text(line)?;
+    if let Some(greeting) = line.strip_suffix("); /help lists the commands") {
+        return read_name(greeting);
+    }
+    if let Some(count) = line.strip_prefix("the last ") {
+        let number = count.strip_suffix(" lines:").or(count.strip_suffix(" line:").filter(|&one| one == "1"));
+        let lines = number.and_then(|number| number.parse().ok()).ok_or("no number of lines")?;
+        return Ok(Received::HistoryBegins { lines });
+    }
     let words = line.split(' ').collect::<Vec<_>>();
     let one = |word: &str| name(word.as_bytes());
     Ok(match words[..] {
@@ -177,14 +201,31 @@ fn read_notice(line: &[u8]) -> Result<Received, String> {
         [who, "joined", count, "here)"] => {
             Received::Public(Public::Joined { name: one(who)?, here: number(count)? })
         }
-        ["you", "are", who, count, "here);", "/help", "lists", "the", "commands"] => {
-            Received::Name { name: one(who)?, here: number(count)? }
-        }
+        ["end", "of", "history"] => Received::HistoryEnds,
         _ => match missed(&line) {
             Some(count) => Received::Public(Public::Missed { count, here: None }),
             None => Received::Reply { text: line, is_error: None },
         },
     })
+}
+
+/// Reads `you are anon4 (4 here: anon1, bob and 1 more`.
+fn read_name(greeting: &str) -> Result<Received, String> {
+    let (who, list) =
+        greeting.strip_prefix("you are ").and_then(|rest| rest.split_once(' ')).ok_or("no name")?;
+    let (count, list) = list.split_once(" here").ok_or("no number of members")?;
+    let (here, list) = (number(count)?, list.strip_prefix(": ").unwrap_or(list));
+    let (list, more) = match list.rsplit_once(" and ") {
+        Some((list, more)) => (list, more.strip_suffix(" more").ok_or("no number of other members")?),
+        None => (list, "0"),
+    };
+    let others =
+        list.split_terminator(", ").map(|other| name(other.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    if more.parse() == Ok(here - 1 - others.len()) {
+        Ok(Received::Name { name: name(who.as_bytes())?, here, others })
+    } else {
+        Err(format!("{} of {here} members and {more} more", others.len()))
+    }
 }
 
 /// Returns how many notices found no space, if the line is such a notice.
@@ -256,6 +297,8 @@ fn read_members(members: &mut Members) -> Result<Received, String> {
         },
         "error" => Received::Reply { text: members.text("text")?, is_error: Some(true) },
         "notice" => read_json_notice(members)?,
+        "history" if members.is("end")? => Received::HistoryEnds,
+        "history" => Received::HistoryBegins { lines: members.number("lines")? },
         kind => return Err(format!("unknown type {kind:?}")),
     })
 }
@@ -266,7 +309,11 @@ fn read_json_notice(members: &mut Members) -> Result<Received, String> {
         return Ok(Received::Public(Public::Missed { count, here: Some(members.number("here")?) }));
     }
     if members.0.contains_key("here") {
-        let name = Received::Name { name: members.text("name")?, here: members.number("here")? };
+        let others = match members.0.remove("names") {
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => return Err("no array of names".to_owned()),
+        };
+        let name = Received::Name { name: members.text("name")?, here: members.number("here")?, others };
         return if text == super::WELCOME { Ok(name) } else { Err("not the welcome".to_owned()) };
     }
     if members.0.contains_key("from") {

@@ -1,12 +1,11 @@
 //! What TAB completes: commands, and the names that the server has shown.
 
+use hubbub::chat::command::Command;
 use hubbub::chat::name::is_name;
 use hubbub::chat::text::YOU_ARE;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const COMMANDS: [&str; 10] =
-    ["/nick", "/who", "/msg", "/me", "/help", "/quit", "/names", "/w", "/exit", "/?"];
 /// Commands before a name.
 const BEFORE_NAME: [&str; 2] = ["/msg", "/w"];
 /// The most names that are kept; then the oldest makes place. A server may send any number of names.
@@ -68,7 +67,7 @@ impl Names {
             return Completion::Nothing;
         }
         let mut found = match is_command {
-            true => COMMANDS.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            true => Command::WORDS.iter().map(ToString::to_string).collect::<Vec<_>>(),
             false => self.lock().iter().cloned().collect(),
         };
         found.retain(|candidate| has_prefix(candidate, word));
@@ -184,7 +183,7 @@ mod tests {
             (Event::Left { name: "alice" }, &[]),
         ] {
             let names = names(&["<alice> hi"]);
-            names.observe(&View::Named.render(&event, "").unwrap());
+            names.observe(&View::Named.render(&event, "", false).unwrap());
             assert_eq!(known(&names), expected, "{event:?}");
         }
     }

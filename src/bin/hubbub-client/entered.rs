@@ -1,7 +1,7 @@
 //! What the user has entered: lines to send, and whether to leave.
 
 use crate::send::is_quit;
-use hubbub::chat::command::is_all_blank;
+use hubbub::chat::blank::is_all_blank;
 
 /// A text that the user has typed or pasted, up to Enter.
 #[derive(Debug, PartialEq, Eq)]

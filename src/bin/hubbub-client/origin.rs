@@ -148,7 +148,7 @@ mod tests {
     fn origins(view: hubbub::wire::view::View, events: &[Event<'_>]) -> Vec<Vec<Origin>> {
         let mut origins = Origins::new();
         let mut of_event = |event| {
-            let bytes = view.render(event, "2026-01-02T03:04:05.678Z");
+            let bytes = view.render(event, "2026-01-02T03:04:05.678Z", false);
             let bytes = bytes.map(std::borrow::Cow::into_owned);
             bytes
                 .iter()
@@ -165,7 +165,9 @@ mod tests {
         let private = |is_echo| Event::Private { from: "bob", to: "anon1", text: b"psst", is_echo };
         let message = |text, is_action| Event::Message { from: "bob", text, is_action };
         let cases = [
-            (Event::Welcome { text: "Welcome.", name: "anon1", here: 2 }, Server),
+            (Event::Welcome { text: "Welcome.", name: "anon1", here: 2, others: "bob", more: 0 }, Server),
+            (Event::HistoryBegins { lines: 2 }, Server),
+            (Event::HistoryEnds, Server),
             (message(b"hi", false), Client),
             (message(b"waves", true), Client),
             (message(b"* you are bob now", false), Client),

@@ -134,8 +134,8 @@ impl LineReceiver {
             match decoded {
                 Decoded::Line(line) => self.lines.receive(line, output),
                 Decoded::TooLong => self.too_long += 1,
-                // Raw rules yield neither.
-                Decoded::TelnetReply(_) | Decoded::OtherProtocol(_) => {}
+                // Raw rules without a flush yield none of these.
+                Decoded::Discarded | Decoded::TelnetReply(_) | Decoded::OtherProtocol(_) => {}
             }
         }
     }
@@ -235,14 +235,14 @@ mod tests {
         for view in View::ALL {
             let receive = |event: Event<'_>| {
                 let mut receiver = LineReceiver::new(PLAIN, None, None);
-                let line = view.render(&event, "2026-01-02T03:04:05.678Z").unwrap().into_owned();
+                let line = view.render(&event, "2026-01-02T03:04:05.678Z", false).unwrap().into_owned();
                 receiver.receive(&[&line[..], b"\n"].concat(), &mut Vec::new());
                 (receiver.was_refused(), receiver.has_name())
             };
             let has_names = view != View::Plain;
             assert_eq!(receive(Event::Error(&refusal)), (true, false), "{view:?}");
             assert_eq!(
-                receive(Event::Welcome { text: "Hello.", name: "anon1", here: 1 }),
+                receive(Event::Welcome { text: "Hello.", name: "anon1", here: 1, others: "", more: 0 }),
                 (false, has_names),
                 "{view:?}"
             );

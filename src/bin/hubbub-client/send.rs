@@ -26,8 +26,7 @@ pub(crate) struct SendBuffer {
 
 /// Returns whether a line is the command `/quit` or `/exit`, which a server obeys in views with names.
 pub(crate) fn is_quit(line: &[u8]) -> bool {
-    let word = line.trim_ascii_start().split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    [&b"/quit"[..], b"/exit"].iter().any(|command| word.eq_ignore_ascii_case(command))
+    Command::parse(line) == Command::Quit
 }
 
 impl SendBuffer {

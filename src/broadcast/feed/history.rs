@@ -11,9 +11,16 @@ pub(super) struct History {
     begins: u64,
     /// The head when memory was trimmed.
     trimmed_at: u64,
-    /// The last result of [`find_lines_back`](Feed::find_lines_back): head, number of lines, offset. Clients may
-    /// join again and again while nothing is sent.
-    lines_back: Option<(u64, usize, u64)>,
+    /// The last result of [`find_lines_back`](Feed::find_lines_back), the head, and the number of lines that were
+    /// wanted. Clients may join again and again while nothing is sent.
+    lines_back: Option<(u64, usize, LinesBack)>,
+}
+
+/// Where the last lines begin, and how many there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LinesBack {
+    pub(super) at: u64,
+    lines: usize,
 }
 
 impl History {
@@ -45,36 +52,48 @@ impl Feed {
     pub fn join_with_history(&mut self, lines: usize) -> Cursor {
         let mut cursor = self.join();
         let Some(history) = &self.history else { return cursor };
-        cursor.at = match history.lines_back {
-            Some((head, of, at)) if (head, of) == (self.head, lines) => at,
+        let found = match history.lines_back {
+            Some((head, of, found)) if (head, of) == (self.head, lines) => found,
             _ => self.find_lines_back(lines),
         };
+        cursor.at = found.at;
         self.tail = self.tail.min(cursor.at);
         if let Some(history) = &mut self.history {
-            history.lines_back = Some((self.head, lines, cursor.at));
+            history.lines_back = Some((self.head, lines, found));
         }
         cursor
     }
 
-    /// The offset at which the last `lines` lines begin, or as many as are kept.
-    pub(super) fn find_lines_back(&self, lines: usize) -> u64 {
+    /// How many lines of history a reader receives that has just joined.
+    pub fn history_lines(&self, cursor: &Cursor) -> usize {
+        match self.history.as_ref().and_then(|history| history.lines_back) {
+            Some((head, _, found)) if (head, found.at) == (self.head, cursor.at) => found.lines,
+            _ => 0,
+        }
+    }
+
+    /// Where the last `lines` lines begin, or as many as are kept.
+    pub(super) fn find_lines_back(&self, lines: usize) -> LinesBack {
         let begins = self.history.as_ref().map_or(0, |history| history.begins);
         let oldest = self.head.saturating_sub(self.size() as u64 / 2);
         // The byte before shows whether a line begins there.
         let from = oldest.saturating_sub(1).max(begins);
         let mut slices = IoSlices::default();
         self.push(from, self.head, &mut slices);
-        let (mut end, mut start, mut remaining) = (self.head, self.head, lines);
+        let (mut end, mut start, mut line_ends) = (self.head, self.head, 0);
         for slice in slices.as_slices().iter().rev() {
             end -= slice.len() as u64;
             for line_end in memrchr_iter(b'\n', slice) {
                 start = end + line_end as u64 + 1;
-                if remaining == 0 {
-                    return start;
+                if line_ends == lines {
+                    return LinesBack { at: start, lines };
                 }
-                remaining -= 1;
+                line_ends += 1;
             }
         }
-        if oldest.max(begins) == 0 { 0 } else { start }
+        // The first line end found is that of an earlier line, unless the feed has every line since its beginning.
+        let (at, lines) =
+            if oldest.max(begins) == 0 { (0, line_ends) } else { (start, line_ends.saturating_sub(1)) };
+        LinesBack { at, lines }
     }
 }

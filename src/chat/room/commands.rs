@@ -2,7 +2,7 @@
 
 use super::{Reply, Room, Sender};
 use crate::broadcast::feed::Cursor;
-use crate::chat::command::is_all_blank;
+use crate::chat::blank::is_all_blank;
 use crate::chat::event::Event;
 use crate::chat::private::PrivateMessage;
 use crate::chat::text::{DID_NOT_GET, NOBODY_IS_NAMED, NOW, YOU_ARE};
@@ -57,6 +57,17 @@ impl Room {
             members.speak(sender.id);
         }
         Reply::Private(PrivateMessage { from: sender.id, to, text })
+    }
+
+    /// Refuses what looks like a command and is none.
+    pub(super) fn refuse_unknown(&self, sender: Sender, word: &[u8]) -> Reply {
+        let shown = escape::escape(word);
+        let shown = String::from_utf8_lossy(&shown);
+        let word = shortened(&shown);
+        let text = format!(
+            "unknown command /{word}: nothing was sent; /help lists the commands, //{word} sends it as text"
+        );
+        self.refuse(sender, &text)
     }
 
     /// A private message for its recipient or, as an echo, for its sender; empty in the plain view.

@@ -1,7 +1,9 @@
 //! The named view: `<alice> text`, and notices that begin with `* `.
 
 use crate::chat::event::Event;
+use crate::chat::members::list;
 use crate::chat::text::{PRIVATE_FROM, YOU_ARE};
+use crate::util::plural::count;
 
 /// The line of an event, or `None` for an empty welcome.
 pub(super) fn render(event: &Event<'_>) -> Option<Vec<u8>> {
@@ -15,9 +17,12 @@ pub(super) fn render(event: &Event<'_>) -> Option<Vec<u8>> {
             return Some([format!("* {way}{other}: ").as_bytes(), text].concat());
         }
         Event::Welcome { text: "", .. } => return None,
-        Event::Welcome { text, name, here } => {
-            format!("{text}\n* {YOU_ARE}{name} ({here} here); /help lists the commands")
+        Event::Welcome { text, name, here, others, more } => {
+            let list = list(here, others, more);
+            format!("{text}\n* {YOU_ARE}{name} ({list}); /help lists the commands")
         }
+        Event::HistoryBegins { lines } => format!("* the last {}:", count(lines as u64, "line")),
+        Event::HistoryEnds => "* end of history".to_owned(),
         Event::Joined { name, here } => format!("* {name} joined ({here} here)"),
         Event::Left { name } => format!("* {name} left"),
         Event::Renamed { old, new } => format!("* {old} is now {new}"),

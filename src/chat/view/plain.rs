@@ -12,6 +12,8 @@ pub(super) fn render<'a>(event: &Event<'a>) -> Option<Cow<'a, [u8]>> {
         Event::Welcome { text, .. } => (!text.is_empty()).then_some(Cow::Borrowed(text.as_bytes())),
         Event::Notice(text) | Event::Error(text) => Some(Cow::Owned(format!("* {text}").into_bytes())),
         Event::Joined { .. }
+        | Event::HistoryBegins { .. }
+        | Event::HistoryEnds
         | Event::Missed { .. }
         | Event::Left { .. }
         | Event::Renamed { .. }

@@ -14,11 +14,25 @@ const OUTBOX_LIMIT: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     text: Buffer,
-    /// This many bytes at its start may be written as soon as the cursor is at a line end.
-    ready_bytes: usize,
-    /// The other bytes must wait until the cursor has passed this offset.
+    /// The parts of the text, in order; any of them may be empty.
+    parts: [Part; PARTS],
+}
+
+/// A part of the text.
+#[derive(Debug, Default, Clone, Copy)]
+struct Part {
+    bytes: usize,
+    /// It waits until the cursor has passed this offset. At the default it is written at the next line end.
     not_before: Offset,
 }
+
+const PARTS: usize = 3;
+/// The part that does not wait.
+const READY: usize = 0;
+/// The part that follows the history of a new client.
+const AFTER_HISTORY: usize = 1;
+/// The part that follows later lines.
+const AFTER_LINES: usize = 2;
 
 impl Outbox {
     /// Whether there is no text.
@@ -26,38 +40,42 @@ impl Outbox {
         self.text.is_empty()
     }
 
+    /// Adds text after all other text.
     fn add(&mut self, text: &[u8]) {
-        let must_wait = self.ready_bytes < self.text.len();
+        let last = self.parts.iter().rposition(|part| part.bytes > 0).unwrap_or(READY);
         self.text.extend_from_slice(text);
-        if !must_wait {
-            self.ready_bytes = self.text.len();
+        self.parts[last].bytes += text.len();
+    }
+
+    /// Adds text that waits for an offset, to a part after which there is no other text.
+    fn add_after(&mut self, part: usize, text: &[u8], offset: Offset) {
+        self.text.extend_from_slice(text);
+        let bytes = self.parts[part].bytes + text.len();
+        self.parts[part] = Part { bytes, not_before: offset };
+    }
+
+    /// Drops the bytes that were written of each part. If a part that had to wait was written in part, the rest need
+    /// not wait.
+    fn consume(&mut self, written: [usize; PARTS]) {
+        self.text.drop_first(written.iter().sum());
+        for (part, written) in written.into_iter().enumerate().filter(|&(_, written)| written > 0) {
+            let rest = self.parts[part].bytes - written;
+            self.parts[part].bytes = 0;
+            // The parts before it are written.
+            self.parts[READY].bytes = rest;
         }
-    }
-
-    fn add_after(&mut self, text: &[u8], offset: Offset) {
-        self.text.extend_from_slice(text);
-        self.not_before = offset;
-    }
-
-    /// Drops the bytes that were written: `ready` and `after` as in [`Parts`]. If text that had to wait was written
-    /// in part, the rest need not wait.
-    fn consume(&mut self, ready: usize, after: usize) {
-        self.text.drop_first(ready + after);
-        self.ready_bytes = if after > 0 { self.text.len() } else { self.ready_bytes - ready };
     }
 }
 
 /// Numbers of bytes in one write, in the order in which they are written.
 #[derive(Default)]
-struct Parts {
+struct Pending {
     /// Feed: the rest of a partly written line.
     rest_of_line: usize,
-    /// Outbox: text that need not wait.
-    ready: usize,
-    /// Feed: lines before the offset for which the other text waits.
-    before: usize,
-    /// Outbox: the other text.
-    after: usize,
+    /// Feed: the lines before each part of the outbox.
+    before: [usize; PARTS],
+    /// Outbox: each part.
+    parts: [usize; PARTS],
 }
 
 impl<S: Transport> Connection<S> {
@@ -81,7 +99,15 @@ impl<S: Transport> Connection<S> {
     /// Adds text for this client alone. It is written after all lines that are in the feed now.
     pub fn queue_text_after_feed(&mut self, text: &[u8], feed: &Feed) {
         if self.can_write() && !text.is_empty() {
-            self.buffers.get_or_insert_default().outbox.add_after(text, feed.head());
+            self.buffers.get_or_insert_default().outbox.add_after(AFTER_LINES, text, feed.head());
+        }
+    }
+
+    /// Like [`queue_text_after_feed`](Self::queue_text_after_feed), for a new client whose history is in the feed now.
+    /// Later text cannot delay it.
+    pub fn queue_text_after_history(&mut self, text: &[u8], feed: &Feed) {
+        if self.can_write() && !text.is_empty() {
+            self.buffers.get_or_insert_default().outbox.add_after(AFTER_HISTORY, text, feed.head());
         }
     }
 
@@ -92,7 +118,7 @@ impl<S: Transport> Connection<S> {
     pub fn write(&mut self, feed: &Feed) -> usize {
         let mut slices = IoSlices::default();
         let outbox = self.buffers.as_ref().map(|buffers| &buffers.outbox).filter(|outbox| !outbox.is_empty());
-        let parts = pending(&self.cursor, outbox, feed, &mut slices);
+        let pending = pending(&self.cursor, outbox, feed, &mut slices);
         if slices.is_empty() {
             return 0;
         }
@@ -103,7 +129,7 @@ impl<S: Transport> Connection<S> {
                 0
             }
             Ok(bytes) => {
-                let from_outbox = self.advance_outbox(bytes, &parts);
+                let from_outbox = self.advance_outbox(bytes, &pending);
                 feed.advance(&mut self.cursor, bytes - from_outbox);
                 bytes
             }
@@ -118,14 +144,18 @@ impl<S: Transport> Connection<S> {
     }
 
     /// Notes that the first `bytes` of a write were written; returns how many of them came from the outbox.
-    fn advance_outbox(&mut self, bytes: usize, parts: &Parts) -> usize {
+    fn advance_outbox(&mut self, bytes: usize, pending: &Pending) -> usize {
         let Some(buffers) = &mut self.buffers else { return 0 };
-        let bytes = bytes.saturating_sub(parts.rest_of_line);
-        let ready = bytes.min(parts.ready);
-        let after = (bytes - ready).saturating_sub(parts.before).min(parts.after);
-        buffers.outbox.consume(ready, after);
+        let mut left = bytes.saturating_sub(pending.rest_of_line);
+        let mut written = [0; PARTS];
+        for (written, (before, part)) in written.iter_mut().zip(pending.before.iter().zip(pending.parts)) {
+            left = left.saturating_sub(*before);
+            *written = left.min(part);
+            left -= *written;
+        }
+        buffers.outbox.consume(written);
         self.free_buffers();
-        ready + after
+        written.iter().sum()
     }
 
     /// A write failed: nothing more is written, but input that the peer sent before is still read.
@@ -150,27 +180,29 @@ fn pending<'a>(
     outbox: Option<&'a Outbox>,
     feed: &'a Feed,
     slices: &mut IoSlices<'a>,
-) -> Parts {
-    let mut parts = Parts::default();
+) -> Pending {
+    let mut pending = Pending::default();
     let Some(outbox) = outbox else {
         feed.pending(cursor, slices);
-        return parts;
+        return pending;
     };
-    let (ready, after) = outbox.text.split_at(outbox.ready_bytes);
     let mut at = cursor.clone();
     feed.rest_of_line(&at, slices);
-    parts.rest_of_line = slices.len();
-    feed.advance(&mut at, parts.rest_of_line);
-    if slices.push(ready) {
-        parts.ready = ready.len();
+    pending.rest_of_line = slices.len();
+    feed.advance(&mut at, pending.rest_of_line);
+    let mut text = &outbox.text[..];
+    for (number, part) in outbox.parts.iter().enumerate().filter(|(_, part)| part.bytes > 0) {
+        let so_far = slices.len();
+        feed.pending_until(&at, part.not_before, slices);
+        pending.before[number] = slices.len() - so_far;
+        feed.advance(&mut at, pending.before[number]);
+        let (this, rest) = text.split_at(part.bytes);
+        if !feed.has_passed(&mut at, part.not_before) || !slices.push(this) {
+            return pending;
+        }
+        pending.parts[number] = part.bytes;
+        text = rest;
     }
-    let so_far = slices.len();
-    feed.pending_until(&at, outbox.not_before, slices);
-    parts.before = slices.len() - so_far;
-    feed.advance(&mut at, parts.before);
-    if feed.has_passed(&mut at, outbox.not_before) && slices.push(after) {
-        parts.after = after.len();
-        feed.pending(&at, slices);
-    }
-    parts
+    feed.pending(&at, slices);
+    pending
 }

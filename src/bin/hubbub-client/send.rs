@@ -1,5 +1,6 @@
 //! Bytes that are to be sent to the server.
 
+use hubbub::chat::command::Command;
 use hubbub::net::transport::PlainStream;
 use memchr::memrchr;
 use std::io::{self, ErrorKind, Write};

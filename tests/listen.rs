@@ -5,17 +5,10 @@
 mod common;
 
 use common::texts::{IN_USE, given_twice, includes, is_included};
-use common::{Client, Folder, Namespaces, Server, has_ipv6, program, run, traced};
+use common::{Client, Folder, Namespaces, Port, Server, has_ipv6, program, run, traced};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 const ALL_IPV4: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
-
-/// A port that is free on all interfaces. Another process could take it before the test does, which is unlikely:
-/// the system hands out ports at random.
-#[track_caller]
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap().local_addr().unwrap().port()
-}
 
 /// The arguments with which the server listens on `addresses` of `port`. `P` stands for the port.
 fn listen_on(addresses: &[&str], port: u16) -> Vec<String> {
@@ -38,7 +31,8 @@ fn all_interfaces_of_ipv4_and_all_of_ipv6_can_share_a_port_in_either_order() {
         return;
     }
     for addresses in [["0.0.0.0:P", "named:[::]:P"], ["named:[::]:P", "0.0.0.0:P"]] {
-        let port = free_port();
+        let reserved = Port::reserve_on(Ipv6Addr::UNSPECIFIED.into());
+        let port = reserved.address().port();
         let arguments = listen_on(&addresses, port);
         let mut command = program(&[]);
         command.args(&arguments);
@@ -75,7 +69,8 @@ fn of_two_addresses_that_overlap_the_error_says_which_one_includes_the_other() {
         (["localhost:P", "127.0.0.1:P"], given_twice("127.0.0.1:P")),
         ([":P", "json:[::]:P"], given_twice("[::]:P")),
     ] {
-        let port = free_port();
+        let reserved = Port::reserve_on(Ipv6Addr::UNSPECIFIED.into());
+        let port = reserved.address().port();
         let expected = expected.replace(":P", &format!(":{port}"));
         assert_eq!(refusal(&addresses, port), format!("hubbub: {expected}"), "{addresses:?}");
     }

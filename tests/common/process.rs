@@ -2,7 +2,7 @@
 
 use super::{Client, Server, eventually, time_limit};
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -138,16 +138,25 @@ pub fn stop_at_once(mut command: Command) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// A port of 127.0.0.1, bound and not listening. Only a socket with `SO_REUSEADDR`, such as the server's,
+/// A port of one address, bound and not listening. Only a socket with `SO_REUSEADDR`, such as the server's,
 /// can listen on it, so that no other process takes the port.
 pub struct Port(socket2::Socket);
 
 impl Port {
+    /// Reserves a port of 127.0.0.1.
     #[track_caller]
     pub fn reserve() -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        Self::reserve_on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// Reserves a port of `host`; of `[::]` also for IPv4.
+    #[track_caller]
+    pub fn reserve_on(host: IpAddr) -> Self {
+        let address = SocketAddr::new(host, 0);
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
         socket.set_reuse_address(true).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.bind(&address.into()).unwrap();
         Self(socket)
     }
 

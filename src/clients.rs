@@ -17,6 +17,7 @@ mod write;
 
 pub use timers::ClientTimer;
 
+use crate::broadcast::admission::ReadBudget;
 use crate::chat::room::Room;
 use crate::logging::burst_limit::BurstLimit;
 use crate::net::fd_limit::ConnectionBudget;
@@ -47,6 +48,14 @@ pub struct ClientLimits {
     pub flush_after: Option<Duration>,
     /// How long a client may take to receive what is pending when its connection closes.
     pub close_timeout: Duration,
+    /// How long the greeting of a new client is held: see [`GREET_AFTER`](Self::GREET_AFTER).
+    pub greet_after: Duration,
+}
+
+impl ClientLimits {
+    /// An HTTP client shows a response only if nothing comes before it, so the greeting waits for a request. A client
+    /// sends it as soon as it is connected: curl within 1 ms on an idle machine.
+    pub const GREET_AFTER: Duration = Duration::from_millis(10);
 }
 
 /// Each list of clients always keeps memory for this many entries. Otherwise the list that grew last would be at
@@ -183,13 +192,17 @@ impl<S: Transport> Clients<S> {
         removed
     }
 
-    /// Starts to shut down: pending output is still written, and nothing is read any more.
-    pub fn shut_down(&mut self) {
+    /// Starts to shut down: what was read is relayed if there is space, pending output is still written, and nothing
+    /// is read any more.
+    pub fn shut_down(&mut self, now: Moment) {
+        self.relay_earlier_input(now);
         for (id, connection) in self.slots.iter_mut() {
             if connection.is_active() {
                 for timer in ClientTimer::ALL {
                     self.timers.cancel((id, timer));
                 }
+                let notice = self.room.stop_notice(connection.view());
+                connection.queue_text_after_feed(&notice, self.room.feed(connection.view()));
                 connection.begin_close(CloseReason::ShuttingDown, self.room.feed(connection.view()));
             }
             if connection.read_state == ReadState::RateLimited {
@@ -203,6 +216,17 @@ impl<S: Transport> Clients<S> {
         }
         // The unread input of blocked senders is drained, and not relayed.
         self.resume_blocked_senders();
+    }
+
+    /// Relays the whole lines that were read and not handled yet, as far as the feeds have space now. Other limits do
+    /// not apply: these lines could not be sent later.
+    fn relay_earlier_input(&mut self, now: Moment) {
+        let active = self.slots.iter_mut().filter(|(_, connection)| connection.is_active());
+        for id in active.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.settle_opening(id, now);
+            let budget = ReadBudget { space: self.room.smallest_space(), lines: usize::MAX };
+            self.handle_earlier_input(id, budget, now);
+        }
     }
 
     /// Closes at once each connection with pending output.

@@ -291,6 +291,6 @@ impl Admission {
 }
 
 /// Bytes that can be appended to every feed.
-fn smallest_space(channels: &[Channel]) -> usize {
+pub fn smallest_space(channels: &[Channel]) -> usize {
     channels.iter().map(Channel::feed).map(Feed::space).min().unwrap_or(0)
 }

@@ -68,6 +68,10 @@ impl<S: Transport> Clients<S> {
             let (cursor, greeting) = self.room.join(connection.sender(id));
             connection.cursor = cursor;
             connection.queue_text(&greeting);
+            if connection.outbox_len() > 0 && !self.limits.greet_after.is_zero() {
+                connection.is_greeting_held = true;
+                self.timers.set((id, ClientTimer::Greet), now.after(self.limits.greet_after));
+            }
             if connection.is_behind(self.room.feed(connection.view())) {
                 // The history is pending for it.
                 self.behind.push(id);

@@ -84,6 +84,8 @@ pub struct Connection<S> {
     pub(super) readable: bool,
     /// The socket may take output: no write has returned `WouldBlock` since the last event.
     pub(super) writable: bool,
+    /// Its greeting is not written yet, nor anything else, because its first bytes may be an HTTP request.
+    pub(super) is_greeting_held: bool,
     /// What must happen before it is read.
     pub(super) read_state: ReadState,
 }
@@ -104,6 +106,7 @@ impl<S: Transport> Connection<S> {
             readable: false,
             // A new socket takes bytes at once.
             writable: true,
+            is_greeting_held: false,
             read_state: ReadState::Idle,
         }
     }
@@ -176,14 +179,21 @@ impl<S: Transport> Connection<S> {
         matches!(self.state, State::Open | State::Closing { .. })
     }
 
+    /// Whether output must wait, because the greeting is held.
+    const fn holds_output(&self) -> bool {
+        self.is_greeting_held && self.is_open()
+    }
+
     /// Whether lines of the feed are pending for the client, its own lines not counted.
     pub fn is_behind(&mut self, feed: &Feed) -> bool {
         self.can_write() && feed.is_behind(&mut self.cursor)
     }
 
-    /// Whether lines of the feed or text of the outbox are pending for the client.
+    /// Whether lines of the feed or text of the outbox are pending for the client, and may be written.
     pub fn has_pending_output(&mut self, feed: &Feed) -> bool {
-        self.can_write() && (self.outbox_len() > 0 || feed.is_behind(&mut self.cursor))
+        self.can_write()
+            && !self.holds_output()
+            && (self.outbox_len() > 0 || feed.is_behind(&mut self.cursor))
     }
 
     /// Frees the buffers if they are empty.

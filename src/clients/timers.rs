@@ -23,12 +23,23 @@ pub enum ClientTimer {
     Idle,
     /// Its join is announced to the others.
     AnnounceJoin,
+    /// Its first lines, which may be the opening of another protocol, become messages.
+    Opening,
+    /// Its greeting is written.
+    Greet,
 }
 
 impl ClientTimer {
     /// All of them.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Flush, Self::Close, Self::RateLimit, Self::Idle, Self::AnnounceJoin];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Flush,
+        Self::Close,
+        Self::RateLimit,
+        Self::Idle,
+        Self::AnnounceJoin,
+        Self::Opening,
+        Self::Greet,
+    ];
 }
 
 impl<S: Transport> Clients<S> {
@@ -47,6 +58,8 @@ impl<S: Transport> Clients<S> {
             ClientTimer::RateLimit => self.resume_rate_limited(id, now),
             ClientTimer::Idle => self.check_idle(id, now),
             ClientTimer::AnnounceJoin => self.announce_join(id),
+            ClientTimer::Opening => self.end_opening(id, now),
+            ClientTimer::Greet => self.greet(id),
         }
         Some((id, timer))
     }
@@ -99,6 +112,23 @@ impl<S: Transport> Clients<S> {
         self.timers.cancel((id, ClientTimer::Flush));
         self.due.push(id);
         self.leave_if_closing(id);
+    }
+
+    /// Lets the greeting of a client be written.
+    fn greet(&mut self, id: ClientId) {
+        if let Some(connection) = self.slots.get_mut(id) {
+            connection.is_greeting_held = false;
+            self.due.push(id);
+        }
+    }
+
+    /// Nothing followed the first lines of a client.
+    fn end_opening(&mut self, id: ClientId, now: Moment) {
+        // If something follows, the timer is set again when it is read.
+        if self.slots.get(id).is_some_and(|connection| !connection.has_input()) {
+            self.settle_opening(id, now);
+            self.after_read(id, now);
+        }
     }
 
     /// Sends a client's unfinished line as a message, after `--flush-after` without input.

@@ -42,7 +42,7 @@ impl LineReceiver {
     /// Shows lines in `style`, and at most `remaining` of them.
     pub(crate) fn new(style: Style, remaining: Option<usize>) -> Self {
         Self {
-            decoder: LineDecoder::default(),
+            decoder: LineDecoder::of_server(),
             style,
             remaining,
             first_line: FirstLine::Pending,

@@ -46,9 +46,14 @@ impl Unparsed {
 }
 
 impl<S: Transport> Connection<S> {
-    /// Whether there may be input: in the socket, or unparsed.
+    /// Whether there may be input: in the socket, unparsed, or lines that were held.
     pub fn has_input(&self) -> bool {
-        self.readable || self.unparsed_len() > 0
+        self.readable || self.unparsed_len() > 0 || self.has_held_lines()
+    }
+
+    /// Whether there are lines that were held as an opening and are not handled yet.
+    pub const fn has_held_lines(&self) -> bool {
+        self.decoder.has_held_lines() && self.is_active()
     }
 
     /// Bytes of input that was read and not handled yet.
@@ -119,6 +124,11 @@ impl<S: Transport> Connection<S> {
             State::WriteFailed { error } => error == ErrorKind::BrokenPipe,
             State::Closing { .. } | State::Draining { .. } | State::Closed { .. } => false,
         }
+    }
+
+    /// Lets the next read return the end of input again: the system does so each time.
+    pub const fn read_end_again(&mut self) {
+        self.readable = true;
     }
 
     /// Notes the end of input.

@@ -85,11 +85,28 @@ impl<S: Transport> Connection<S> {
         }
     }
 
+    /// Drops the greeting if it was not written yet.
+    pub fn drop_held_greeting(&mut self) {
+        if self.is_greeting_held {
+            self.drop_outbox();
+        }
+    }
+
+    fn drop_outbox(&mut self) {
+        if let Some(buffers) = &mut self.buffers {
+            buffers.outbox = Outbox::default();
+        }
+        self.free_buffers();
+    }
+
     /// Writes everything that is pending, in one call; returns the bytes written.
     ///
     /// The outbox is written as soon as the cursor is at a line end. Text that must follow certain lines of the
     /// feed waits for them.
     pub fn write(&mut self, feed: &Feed) -> usize {
+        if self.holds_output() {
+            return 0;
+        }
         let mut slices = IoSlices::default();
         let outbox = self.buffers.as_ref().map(|buffers| &buffers.outbox).filter(|outbox| !outbox.is_empty());
         let parts = pending(&self.cursor, outbox, feed, &mut slices);
@@ -132,10 +149,7 @@ impl<S: Transport> Connection<S> {
     fn on_write_error(&mut self, error: &io::Error) {
         match self.state {
             State::Open if error.kind() != ErrorKind::Interrupted => {
-                if let Some(buffers) = &mut self.buffers {
-                    buffers.outbox = Outbox::default();
-                }
-                self.free_buffers();
+                self.drop_outbox();
                 self.state = State::WriteFailed { error: error.kind() };
                 self.readable = true;
             }

@@ -218,14 +218,15 @@ impl<S: Transport> Clients<S> {
         self.resume_blocked_senders();
     }
 
-    /// Relays the whole lines that were read and not handled yet, as far as the feeds have space now. Other limits do
-    /// not apply: these lines could not be sent later.
+    /// Relays the whole lines that were read and not handled yet, as far as the feeds have space now and rate limits
+    /// allow.
     fn relay_earlier_input(&mut self, now: Moment) {
         let active = self.slots.iter_mut().filter(|(_, connection)| connection.is_active());
         for id in active.map(|(id, _)| id).collect::<Vec<_>>() {
             self.settle_opening(id, now);
-            let budget = ReadBudget { space: self.room.smallest_space(), lines: usize::MAX };
-            self.handle_earlier_input(id, budget, now);
+            let Some(connection) = self.slots.get(id) else { continue };
+            let lines = self.room.admission().lines_left(&connection.rate, now);
+            self.handle_earlier_input(id, ReadBudget { space: self.room.smallest_space(), lines }, now);
         }
     }
 

@@ -51,6 +51,8 @@ pub struct Twin {
     /// A flush has ended a line whose line end may still follow. The value is whether the line ended in CR.
     flushed_at_cr: Option<bool>,
     yielded: Vec<Yielded>,
+    /// The client speaks another protocol: the rest of its input is dropped.
+    is_over: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -77,6 +79,7 @@ impl Twin {
             is_first_line: true,
             flushed_at_cr: None,
             yielded: Vec::new(),
+            is_over: false,
         }
     }
 
@@ -85,12 +88,16 @@ impl Twin {
         let mut yielded = std::mem::take(&mut self.yielded);
         if let Some(at) = yielded.iter().position(|item| matches!(item, Yielded::OtherProtocol(_))) {
             yielded.truncate(at + 1);
+            self.is_over = true;
         }
         yielded
     }
 
     /// Returns how many bytes of an unfinished line are stored.
     pub fn unfinished(&self) -> usize {
+        if self.is_over {
+            return 0;
+        }
         let line = if self.is_refused { 0 } else { self.line.len() };
         line + self.opening.as_ref().map_or(0, Vec::len)
     }
@@ -107,6 +114,16 @@ impl Twin {
             Verdict::Other(protocol) => self.yielded.push(Yielded::OtherProtocol(protocol)),
             Verdict::Lines => self.pass_opening_on(),
         }
+    }
+
+    /// Whether its unfinished first line is not flushed, because it may be that of another protocol.
+    pub fn waits_for_line_end(&self) -> bool {
+        self.opening.is_some() || self.is_first_line && first_line::may_begin(&self.line, self.rules.raw)
+    }
+
+    /// Whether lines of the opening are certain and not decoded yet.
+    pub const fn is_releasing(&self) -> bool {
+        self.is_releasing
     }
 
     /// Whether the opening has a whole line.
@@ -260,8 +277,7 @@ impl Twin {
 
     /// Ends the line, as after the flush time.
     pub fn flush(&mut self) {
-        let may_be_other = || first_line::may_begin(&self.line, self.rules.raw);
-        if self.opening.is_some() || self.is_first_line && !self.is_refused && may_be_other() {
+        if self.waits_for_line_end() && !self.is_refused {
             return;
         }
         let at_cr = !self.rules.raw && self.line.ends_with(b"\r");

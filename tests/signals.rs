@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::texts::{STOPPING, YOU_ARE};
 use common::{Client, Folder, Port, Server, eventually, program, tcp_table};
 use std::fs;
 use std::io::ErrorKind;
@@ -53,6 +54,27 @@ fn d1_a_client_that_reads_gets_all_pending_lines_and_an_orderly_close() {
         assert_eq!(count(last, " lines ("), lines().lines().count() as u64, "{last}");
         assert_eq!(count(last, " bytes) relayed"), lines().len() as u64, "{last}");
         assert_eq!(count(last, " accepted"), 3, "{last}");
+    }
+}
+
+#[test]
+fn d1_clients_of_the_views_with_names_are_told_that_the_server_stops() {
+    for signal in ["TERM", "INT"] {
+        let (server, addresses) = Server::start_in_views(&["-w", ""]);
+        let [mut plain, mut named, mut json] = addresses.map(Client::connect);
+        assert!(named.read_text().starts_with(YOU_ARE));
+        json.send("/who\n");
+        json.read_line();
+        server.signal(signal);
+        plain.expect_end();
+        assert_eq!(String::from_utf8(named.read_to_end()).unwrap(), format!("* {STOPPING}\n"));
+        let last = String::from_utf8(json.read_to_end()).unwrap();
+        assert!(
+            last.starts_with(&format!("{{\"type\":\"notice\",\"text\":\"{STOPPING}\",\"at\":")),
+            "{last}"
+        );
+        assert_eq!(last.lines().count(), 1, "{last}");
+        assert_eq!(server.wait().0.code(), Some(0));
     }
 }
 

@@ -9,6 +9,7 @@ mod close;
 #[path = "../common/mod.rs"]
 mod common;
 mod notices;
+mod opening;
 mod rate_limit;
 mod read;
 mod stall;

@@ -220,6 +220,7 @@ impl<S: Transport> Clients<S> {
 
     /// Relays the whole lines that were read and not handled yet, as far as the feeds have space now and rate limits
     /// allow.
+    #[cold]
     fn relay_earlier_input(&mut self, now: Moment) {
         let active = self.slots.iter_mut().filter(|(_, connection)| connection.is_active());
         for id in active.map(|(id, _)| id).collect::<Vec<_>>() {

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::texts::{STOPPING, YOU_ARE};
+use common::texts::{STOPPING, WELCOME};
 use common::{Client, Folder, Port, Server, eventually, program, tcp_table};
 use std::fs;
 use std::io::ErrorKind;
@@ -60,20 +60,18 @@ fn d1_a_client_that_reads_gets_all_pending_lines_and_an_orderly_close() {
 #[test]
 fn d1_clients_of_the_views_with_names_are_told_that_the_server_stops() {
     for signal in ["TERM", "INT"] {
-        let (server, addresses) = Server::start_in_views(&["-w", ""]);
+        let (mut server, addresses) = Server::start_in_views(&[]);
         let [mut plain, mut named, mut json] = addresses.map(Client::connect);
-        assert!(named.read_text().starts_with(YOU_ARE));
-        json.send("/who\n");
-        json.read_line();
+        server.wait_for_log(" joined, 3 online");
         server.signal(signal);
-        plain.expect_end();
-        assert_eq!(String::from_utf8(named.read_to_end()).unwrap(), format!("* {STOPPING}\n"));
-        let last = String::from_utf8(json.read_to_end()).unwrap();
-        assert!(
-            last.starts_with(&format!("{{\"type\":\"notice\",\"text\":\"{STOPPING}\",\"at\":")),
-            "{last}"
-        );
-        assert_eq!(last.lines().count(), 1, "{last}");
+        assert_eq!(String::from_utf8(plain.read_to_end()).unwrap(), format!("{WELCOME}\n"));
+        let json_notice = format!("{{\"type\":\"notice\",\"text\":\"{STOPPING}\",\"at\":");
+        for (client, notice) in [(&mut named, format!("* {STOPPING}")), (&mut json, json_notice)] {
+            let received = String::from_utf8(client.read_to_end()).unwrap();
+            assert!(received.lines().next_back().unwrap().starts_with(&notice), "{received}");
+            assert_eq!(received.matches(STOPPING).count(), 1, "{received}");
+        }
+        drop((plain, named, json));
         assert_eq!(server.wait().0.code(), Some(0));
     }
 }

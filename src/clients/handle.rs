@@ -110,14 +110,15 @@ impl<S: Transport> Clients<S> {
     }
 
     /// Refuses a client of another protocol, with a reason that its user sees.
+    #[cold]
     fn refuse_protocol(&mut self, id: ClientId, protocol: OtherProtocol) {
         let Some(connection) = self.slots.get_mut(id) else { return };
         let error = if protocol == OtherProtocol::Http {
             // An HTTP client reads a response only if nothing comes before it.
             connection.drop_held_greeting();
-            http::bad_request(protocol.refusal())
+            http::bad_request(&protocol.refusal())
         } else {
-            self.room.error(connection.view(), protocol.refusal())
+            self.room.error(connection.view(), &protocol.refusal())
         };
         let feed = self.room.feed(connection.view());
         connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
@@ -188,6 +189,7 @@ impl<S: Transport> Clients<S> {
 
     /// Decides about a client's first bytes, because nothing follows them: they are the opening of another protocol, or
     /// lines that are to be handled.
+    #[cold]
     pub(super) fn settle_opening(&mut self, id: ClientId, now: Moment) {
         let rules = *self.room.rules();
         if let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_active())

@@ -10,10 +10,10 @@ use super::proxy;
 /// What one word of a line must be.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Word {
-    /// One of these words.
-    Is(&'static [&'static [u8]]),
+    /// One of these words, which blanks separate.
+    Is(&'static str),
     /// A word that begins with one of these.
-    Begins(&'static [&'static [u8]]),
+    Begins(&'static str),
     /// Any word that is not empty.
     Any,
     /// Digits.
@@ -27,7 +27,7 @@ pub(super) enum Word {
     /// A word that has the form of an HTTP target.
     Target,
     /// The name of a protocol with `/`, and then a digit.
-    Version(&'static [u8]),
+    Version(&'static str),
     /// An SSH identification string.
     SshVersion,
     /// Any other words, or none.
@@ -37,17 +37,17 @@ pub(super) enum Word {
 impl Word {
     fn matches(self, word: &[u8]) -> bool {
         match self {
-            Self::Is(words) => words.contains(&word),
-            Self::Begins(beginnings) => beginnings.iter().any(|beginning| word.starts_with(beginning)),
+            Self::Is(words) => one_of(words).any(|one| one == word),
+            Self::Begins(beginnings) => one_of(beginnings).any(|beginning| word.starts_with(beginning)),
             Self::Any => !word.is_empty(),
             Self::Number => is_number(word),
             Self::Count(sign) => word.strip_prefix(&[sign]).is_some_and(is_number),
             Self::Text => word.starts_with(b":"),
             Self::Method => http::is_method(word),
             Self::Target => http::is_target(word),
-            Self::Version(name) => {
-                word.strip_prefix(name).is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
-            }
+            Self::Version(name) => word
+                .strip_prefix(name.as_bytes())
+                .is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit)),
             Self::SshVersion => is_ssh_version(word),
             Self::Rest => true,
         }
@@ -56,8 +56,8 @@ impl Word {
     /// Whether a word that begins with `part` may match.
     fn may_begin_with(self, part: &[u8]) -> bool {
         match self {
-            Self::Is(words) => words.iter().any(|word| word.starts_with(part)),
-            Self::Version(name) => name.starts_with(part) || self.matches(part),
+            Self::Is(words) => one_of(words).any(|word| word.starts_with(part)),
+            Self::Version(name) => name.as_bytes().starts_with(part) || self.matches(part),
             Self::Number => part.is_empty() || is_number(part),
             Self::Count(sign) => part.is_empty() || part == [sign] || self.matches(part),
             Self::Text => part.is_empty() || self.matches(part),
@@ -65,6 +65,10 @@ impl Word {
             Self::Begins(_) | Self::Any | Self::Method | Self::Target | Self::Rest => true,
         }
     }
+}
+
+fn one_of(words: &'static str) -> impl Iterator<Item = &'static [u8]> {
+    words.as_bytes().split(|&byte| byte == b' ')
 }
 
 fn is_number(word: &[u8]) -> bool {
@@ -119,28 +123,27 @@ impl Form {
 }
 
 /// `NICK name`: the opening of an IRC client only if another of its commands follows.
-pub(super) const IRC_NICK: Form = Form(&[Word::Is(&[b"NICK"]), Word::Any]);
+pub(super) const IRC_NICK: Form = Form(&[Word::Is("NICK"), Word::Any]);
 /// `USER name host server :Real Name` (RFC 1459): the same.
 pub(super) const IRC_USER: Form =
-    Form(&[Word::Is(&[b"USER"]), Word::Any, Word::Any, Word::Any, Word::Text, Word::Rest]);
-const IRC_PASS: Form = Form(&[Word::Is(&[b"PASS"]), Word::Any]);
-const IRC_CAP: Form = Form(&[Word::Is(&[b"CAP"]), Word::Is(&[b"LS", b"REQ"]), Word::Rest]);
+    Form(&[Word::Is("USER"), Word::Any, Word::Any, Word::Any, Word::Text, Word::Rest]);
+const IRC_PASS: Form = Form(&[Word::Is("PASS"), Word::Any]);
+const IRC_CAP: Form = Form(&[Word::Is("CAP"), Word::Is("LS REQ"), Word::Rest]);
 /// `USER name 0 * :Real Name` (RFC 2812).
 const IRC_USER_MODE: Form =
-    Form(&[Word::Is(&[b"USER"]), Word::Any, Word::Number, Word::Is(&[b"*"]), Word::Any, Word::Rest]);
-const IRC_WEBIRC: Form =
-    Form(&[Word::Is(&[b"WEBIRC"]), Word::Any, Word::Any, Word::Any, Word::Any, Word::Rest]);
+    Form(&[Word::Is("USER"), Word::Any, Word::Number, Word::Is("*"), Word::Any, Word::Rest]);
+const IRC_WEBIRC: Form = Form(&[Word::Is("WEBIRC"), Word::Any, Word::Any, Word::Any, Word::Any, Word::Rest]);
 /// What may follow [`IRC_NICK`] in the opening of an IRC client.
 pub(super) const IRC_AFTER_NICK: [Form; 4] = [IRC_USER, IRC_USER_MODE, IRC_PASS, IRC_CAP];
 /// What may follow [`IRC_USER`].
 pub(super) const IRC_AFTER_USER: [Form; 3] = [IRC_NICK, IRC_PASS, IRC_CAP];
 
 /// First lines of other protocols.
-const FORMS: [(OtherProtocol, Form); 11] = [
+static FORMS: [(OtherProtocol, Form); 11] = [
     // A request line (RFC 9112, section 3).
-    (OtherProtocol::Http, Form(&[Word::Is(&METHODS), Word::Any, Word::Version(b"HTTP/")])),
-    (OtherProtocol::Rtsp, Form(&[Word::Is(&METHODS), Word::Target, Word::Version(b"RTSP/")])),
-    (OtherProtocol::Sip, Form(&[Word::Is(&METHODS), Word::Target, Word::Version(b"SIP/")])),
+    (OtherProtocol::Http, Form(&[Word::Is(METHODS), Word::Any, Word::Version("HTTP/")])),
+    (OtherProtocol::Rtsp, Form(&[Word::Is(METHODS), Word::Target, Word::Version("RTSP/")])),
+    (OtherProtocol::Sip, Form(&[Word::Is(METHODS), Word::Target, Word::Version("SIP/")])),
     (OtherProtocol::Ssh, Form(&[Word::SshVersion, Word::Rest])),
     (OtherProtocol::Proxy, proxy::HEADERS[0]),
     (OtherProtocol::Proxy, proxy::HEADERS[1]),
@@ -149,20 +152,17 @@ const FORMS: [(OtherProtocol, Form); 11] = [
     (OtherProtocol::Irc, IRC_USER_MODE),
     (OtherProtocol::Irc, IRC_WEBIRC),
     // LHLO is that of LMTP (RFC 2033).
-    (OtherProtocol::Smtp, Form(&[Word::Is(&[b"EHLO", b"HELO", b"LHLO"]), Word::Any])),
+    (OtherProtocol::Smtp, Form(&[Word::Is("EHLO HELO LHLO"), Word::Any])),
 ];
 
 /// A request line with a method that is not known. `I like HTTP/2` is chat.
-const UNKNOWN_REQUEST: Form = Form(&[Word::Method, Word::Target, Word::Version(b"HTTP/")]);
+static UNKNOWN_REQUEST: Form = Form(&[Word::Method, Word::Target, Word::Version("HTTP/")]);
 
 /// How request lines begin that are too long to be stored.
-const LONG_REQUESTS: [(OtherProtocol, Form); 3] = [
-    (
-        OtherProtocol::Http,
-        Form(&[Word::Is(&METHODS), Word::Begins(&[b"/", b"http:", b"https:"]), Word::Rest]),
-    ),
-    (OtherProtocol::Rtsp, Form(&[Word::Is(&METHODS), Word::Begins(&[b"rtsp:", b"rtsps:"]), Word::Rest])),
-    (OtherProtocol::Sip, Form(&[Word::Is(&METHODS), Word::Begins(&[b"sip:", b"sips:"]), Word::Rest])),
+static LONG_REQUESTS: [(OtherProtocol, Form); 3] = [
+    (OtherProtocol::Http, Form(&[Word::Is(METHODS), Word::Begins("/ http: https:"), Word::Rest])),
+    (OtherProtocol::Rtsp, Form(&[Word::Is(METHODS), Word::Begins("rtsp: rtsps:"), Word::Rest])),
+    (OtherProtocol::Sip, Form(&[Word::Is(METHODS), Word::Begins("sip: sips:"), Word::Rest])),
 ];
 
 /// Bytes of a line that [`recognize_long`] looks at.

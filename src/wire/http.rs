@@ -1,51 +1,10 @@
 //! HTTP: the words of its request line, which RTSP and SIP share, and the response that refuses a request.
 
 /// Methods that are known: of HTTP (RFC 9110), PATCH and WebDAV, of RTSP (RFC 2326) and of SIP (RFC 3261).
-pub(super) const METHODS: [&[u8]; 43] = [
-    b"GET",
-    b"HEAD",
-    b"POST",
-    b"PUT",
-    b"DELETE",
-    b"CONNECT",
-    b"OPTIONS",
-    b"TRACE",
-    b"PATCH",
-    b"PRI",
-    b"PROPFIND",
-    b"PROPPATCH",
-    b"MKCOL",
-    b"COPY",
-    b"MOVE",
-    b"LOCK",
-    b"UNLOCK",
-    b"REPORT",
-    b"SEARCH",
-    b"M-SEARCH",
-    b"DESCRIBE",
-    b"SETUP",
-    b"PLAY",
-    b"PAUSE",
-    b"TEARDOWN",
-    b"ANNOUNCE",
-    b"RECORD",
-    b"REDIRECT",
-    b"GET_PARAMETER",
-    b"SET_PARAMETER",
-    b"INVITE",
-    b"REGISTER",
-    b"ACK",
-    b"BYE",
-    b"CANCEL",
-    b"SUBSCRIBE",
-    b"NOTIFY",
-    b"MESSAGE",
-    b"PUBLISH",
-    b"INFO",
-    b"REFER",
-    b"UPDATE",
-    b"PRACK",
-];
+pub(super) const METHODS: &str = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI PROPFIND PROPPATCH MKCOL COPY MOVE \
+    LOCK UNLOCK REPORT SEARCH M-SEARCH DESCRIBE SETUP PLAY PAUSE TEARDOWN ANNOUNCE RECORD REDIRECT \
+    GET_PARAMETER SET_PARAMETER INVITE REGISTER ACK BYE CANCEL SUBSCRIBE NOTIFY MESSAGE PUBLISH \
+    INFO REFER UPDATE PRACK";
 
 /// Whether a word has the form of a method. All registered methods are upper-case.
 pub(super) fn is_method(word: &[u8]) -> bool {

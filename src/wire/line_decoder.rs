@@ -193,6 +193,7 @@ impl LineDecoder {
     /// If no more bytes come for a while, or at all: decides about the opening.
     ///
     /// Returns another protocol, or a line that is too long. See [`has_held_lines`](Self::has_held_lines) for lines.
+    #[cold]
     pub fn settle_opening(&mut self, rules: &LineRules) -> Option<Decoded<'static>> {
         if self.stage != Stage::Opening {
             return None;
@@ -281,6 +282,7 @@ impl LineDecoder {
 
     /// Holds the first bytes until it is known whether they are those of another protocol. Removes them from `input`,
     /// except the byte that shows that they are not.
+    #[cold]
     fn read_opening(
         &mut self,
         rules: &LineRules,
@@ -310,6 +312,7 @@ impl LineDecoder {
     }
 
     /// The opening is not that of another protocol. An unfinished line becomes the first line.
+    #[cold]
     fn end_opening(&mut self, bytes: Buffer, rules: &LineRules) -> Option<Decoded<'static>> {
         if let Stop::LineEnd(_) = find_stop(&bytes, rules.raw, false) {
             self.partial = Some(Box::new(bytes));
@@ -321,6 +324,7 @@ impl LineDecoder {
     }
 
     /// Takes the next line of the opening into `line`. It has no telnet commands: the first byte of one ends it.
+    #[cold]
     fn next_held(
         &mut self,
         rules: &LineRules,

@@ -34,7 +34,7 @@ const fn one(byte: u8) -> Bytes {
 const ANY: Bytes = 0..=254;
 
 /// The first bytes of binary protocols. No text begins so.
-const SIGNATURES: [(OtherProtocol, &[Bytes]); 13] = [
+static SIGNATURES: [(OtherProtocol, &[Bytes]); 13] = [
     // A handshake record (RFC 8446, section 5.1).
     (OtherProtocol::Tls, &[one(22), one(3), 0..=4]),
     // A hello in the form of SSL 2.0: its length, its type, and the version that the client wants.
@@ -65,7 +65,7 @@ struct Pair {
     next: &'static [Form],
 }
 
-const PAIRS: [Pair; 3] = [
+static PAIRS: [Pair; 3] = [
     Pair { protocol: OtherProtocol::Irc, first: IRC_NICK, next: &IRC_AFTER_NICK },
     Pair { protocol: OtherProtocol::Irc, first: IRC_USER, next: &IRC_AFTER_USER },
     // The number of words of a command, and the length of the first.
@@ -121,7 +121,7 @@ fn find_signature(bytes: &[u8]) -> Verdict {
         return Verdict::Other(OtherProtocol::Proxy);
     }
     let mut may_follow = proxy::SIGNATURE.starts_with(bytes);
-    for (protocol, signature) in SIGNATURES {
+    for &(protocol, signature) in &SIGNATURES {
         if bytes.iter().zip(signature).all(|(byte, expected)| expected.contains(byte)) {
             if bytes.len() >= signature.len() {
                 return Verdict::Other(protocol);

@@ -40,38 +40,38 @@ pub enum OtherProtocol {
 impl OtherProtocol {
     /// The protocol's name, for the log.
     pub const fn name(self) -> &'static str {
-        self.texts().0
+        self.words().0
     }
 
     /// The reply that refuses the client, without `* ` and the line end.
-    pub const fn refusal(self) -> &'static str {
-        self.texts().1
+    pub fn refusal(self) -> String {
+        match self {
+            Self::Proxy => {
+                "this is a chat room that accepts no PROXY header: connect without a proxy".to_owned()
+            }
+            _ => format!("this is a chat room, not {}: connect with nc or telnet", self.words().1),
+        }
     }
 
-    const fn texts(self) -> (&'static str, &'static str) {
+    /// The protocol's name, and what its clients expect.
+    const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Tls => ("TLS", "this is a chat room without TLS: connect with nc or telnet"),
-            Self::Http => ("HTTP", "this is a chat room, not a web server: connect with nc or telnet"),
-            Self::Ssh => ("SSH", "this is a chat room, not an SSH server: connect with nc or telnet"),
-            Self::Proxy => {
-                ("PROXY", "this is a chat room that accepts no PROXY header: connect without a proxy")
-            }
-            Self::Irc => ("IRC", "this is a chat room, not an IRC server: connect with nc or telnet"),
-            Self::Smtp => ("SMTP", "this is a chat room, not a mail server: connect with nc or telnet"),
-            Self::Rtsp => ("RTSP", "this is a chat room, not an RTSP server: connect with nc or telnet"),
-            Self::Sip => ("SIP", "this is a chat room, not a SIP server: connect with nc or telnet"),
-            Self::Socks => ("SOCKS", "this is a chat room, not a SOCKS proxy: connect with nc or telnet"),
-            Self::Rdp => ("RDP", "this is a chat room, not a remote desktop: connect with nc or telnet"),
-            Self::Stun => ("STUN", "this is a chat room, not a STUN server: connect with nc or telnet"),
-            Self::Postgres => {
-                ("PostgreSQL", "this is a chat room, not a database: connect with nc or telnet")
-            }
-            Self::Redis => ("Redis", "this is a chat room, not a Redis server: connect with nc or telnet"),
-            Self::Mqtt => ("MQTT", "this is a chat room, not an MQTT broker: connect with nc or telnet"),
-            Self::Amqp => ("AMQP", "this is a chat room, not an AMQP broker: connect with nc or telnet"),
-            Self::BitTorrent => {
-                ("BitTorrent", "this is a chat room, not a BitTorrent peer: connect with nc or telnet")
-            }
+            Self::Tls => ("TLS", "a TLS server"),
+            Self::Http => ("HTTP", "a web server"),
+            Self::Ssh => ("SSH", "an SSH server"),
+            Self::Proxy => ("PROXY", "a server behind a proxy"),
+            Self::Irc => ("IRC", "an IRC server"),
+            Self::Smtp => ("SMTP", "a mail server"),
+            Self::Rtsp => ("RTSP", "an RTSP server"),
+            Self::Sip => ("SIP", "a SIP server"),
+            Self::Socks => ("SOCKS", "a SOCKS proxy"),
+            Self::Rdp => ("RDP", "a remote desktop"),
+            Self::Stun => ("STUN", "a STUN server"),
+            Self::Postgres => ("PostgreSQL", "a database"),
+            Self::Redis => ("Redis", "a Redis server"),
+            Self::Mqtt => ("MQTT", "an MQTT broker"),
+            Self::Amqp => ("AMQP", "an AMQP broker"),
+            Self::BitTorrent => ("BitTorrent", "a BitTorrent peer"),
         }
     }
 }

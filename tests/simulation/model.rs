@@ -233,9 +233,9 @@ impl Model {
                     let reason = CloseReason::OtherProtocol(protocol);
                     match protocol {
                         OtherProtocol::Http => {
-                            client.refuse_with(&http::bad_request(protocol.refusal()), reason, now);
+                            client.refuse_with(&http::bad_request(&protocol.refusal()), reason, now);
                         }
-                        _ => client.refuse(protocol.refusal(), reason, now),
+                        _ => client.refuse(&protocol.refusal(), reason, now),
                     }
                 }
             }

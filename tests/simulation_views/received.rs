@@ -118,7 +118,7 @@ fn message(from: &str, text: Vec<u8>, is_action: bool) -> Public {
 
 /// Whether a line is of the head of an HTTP response. No client sends such a line.
 pub(crate) fn is_http_head(line: &[u8]) -> bool {
-    let head = hubbub::wire::http::bad_request(OtherProtocol::Http.refusal());
+    let head = hubbub::wire::http::bad_request(&OtherProtocol::Http.refusal());
     let mut head = head.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\r\n"));
     head.any(|of_head| of_head == line)
 }

@@ -26,13 +26,14 @@ use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::{ClientId, IdSlab};
 use crate::util::timers::Timers;
-use crate::util::trim::{TrimMemory, is_unused, trim_vec};
+use crate::util::trim::{TrimMemory, is_unused, trim_deque, trim_vec};
 use close_reason::CloseReason;
 use connection::{Connection, ReadState};
 use log::{Level, log, log_enabled, warn};
 use read_queue::ReadQueue;
 pub use read_queue::ReadTurn;
 use stats::Stats;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How many clients there may be, and their timeouts.
@@ -80,6 +81,8 @@ pub struct Clients<S> {
     refusals: usize,
     per_network: PerNetwork,
     timers: Timers<(ClientId, ClientTimer)>,
+    /// New clients whose greeting is held, and until when, the oldest first.
+    greetings: VecDeque<(Moment, ClientId)>,
     /// When readers that hold up the room are disconnected.
     stall_deadline: Option<Moment>,
     /// Clients that may have input.
@@ -113,6 +116,7 @@ impl<S: Transport> Clients<S> {
             refusals: 0,
             per_network: PerNetwork::new(limits.per_network),
             timers: Timers::new(),
+            greetings: VecDeque::with_capacity(MIN_RETAINED),
             stall_deadline: None,
             queue: ReadQueue::new(),
             blocked: Vec::with_capacity(MIN_RETAINED),
@@ -159,7 +163,8 @@ impl<S: Transport> Clients<S> {
 
     /// The next deadline of any client or of the room.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.timers.next().into_iter().chain(self.stall_deadline).min()
+        let greeting = self.greetings.front().map(|&(at, _)| at);
+        self.timers.next().into_iter().chain(self.stall_deadline).chain(greeting).min()
     }
 
     /// Removes closed connections; returns whether there were any.
@@ -292,12 +297,14 @@ impl<S> TrimMemory for Clients<S> {
             [&self.room, &self.per_network, &self.slots, &self.timers, &self.queue];
         parts.iter().any(|part| part.has_slack())
             || is_unused(self.blocked.len(), self.blocked.capacity(), MIN_RETAINED)
+            || is_unused(self.greetings.len(), self.greetings.capacity(), MIN_RETAINED)
             || self.lists().iter().any(|list| is_unused(list.len(), list.capacity(), MIN_RETAINED))
     }
 
     fn trim(&mut self) {
         self.parts().into_iter().for_each(TrimMemory::trim);
         trim_vec(&mut self.blocked, MIN_RETAINED);
+        trim_deque(&mut self.greetings, MIN_RETAINED);
         for list in [&mut self.due, &mut self.behind, &mut self.closed] {
             trim_vec(list, MIN_RETAINED);
         }

@@ -445,7 +445,7 @@ fn b14_clients_that_never_finish_a_line_cost_that_line_and_delay_no_other_client
     let server = Server::start(&[]);
     let (mut receiver, mut sender) = (Client::join(&server), Client::join(&server));
     let before = server.status_kb("VmRSS");
-    let mut clients = (0..CLIENTS).map(|_| Client::join(&server)).collect::<Vec<_>>();
+    let mut clients = Client::join_many(&server, CLIENTS as usize);
     for piece in 0..8 {
         for client in &mut clients {
             client.send([b'a' + piece; 1000]);

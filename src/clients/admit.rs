@@ -69,8 +69,8 @@ impl<S: Transport> Clients<S> {
             connection.cursor = cursor;
             connection.queue_text(&greeting);
             if connection.outbox_len() > 0 && !self.limits.greet_after.is_zero() {
-                connection.is_greeting_held = true;
-                self.timers.set((id, ClientTimer::Greet), now.after(self.limits.greet_after));
+                connection.hold_greeting(true);
+                self.greetings.push_back((now.after(self.limits.greet_after), id));
             }
             if connection.is_behind(self.room.feed(connection.view())) {
                 // The history is pending for it.

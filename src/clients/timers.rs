@@ -25,27 +25,19 @@ pub enum ClientTimer {
     AnnounceJoin,
     /// Its first lines, which may be the opening of another protocol, become messages.
     Opening,
-    /// Its greeting is written.
-    Greet,
 }
 
 impl ClientTimer {
     /// All of them.
-    pub(super) const ALL: [Self; 7] = [
-        Self::Flush,
-        Self::Close,
-        Self::RateLimit,
-        Self::Idle,
-        Self::AnnounceJoin,
-        Self::Opening,
-        Self::Greet,
-    ];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Flush, Self::Close, Self::RateLimit, Self::Idle, Self::AnnounceJoin, Self::Opening];
 }
 
 impl<S: Transport> Clients<S> {
     /// Handles the deadlines that have passed, except those of the stall timers: see
     /// [`disconnect_stalled`](Self::disconnect_stalled).
     pub fn run_timers(&mut self, now: Moment) {
+        self.release_greetings(now);
         while self.run_next_timer(now).is_some() {}
     }
 
@@ -59,7 +51,6 @@ impl<S: Transport> Clients<S> {
             ClientTimer::Idle => self.check_idle(id, now),
             ClientTimer::AnnounceJoin => self.announce_join(id),
             ClientTimer::Opening => self.end_opening(id, now),
-            ClientTimer::Greet => self.greet(id),
         }
         Some((id, timer))
     }
@@ -114,11 +105,13 @@ impl<S: Transport> Clients<S> {
         self.leave_if_closing(id);
     }
 
-    /// Lets the greeting of a client be written.
-    fn greet(&mut self, id: ClientId) {
-        if let Some(connection) = self.slots.get_mut(id) {
-            connection.is_greeting_held = false;
-            self.due.push(id);
+    /// Lets the greetings be written that were held long enough.
+    fn release_greetings(&mut self, now: Moment) {
+        while let Some((_, id)) = self.greetings.pop_front_if(|&mut (at, _)| at <= now) {
+            if let Some(connection) = self.slots.get_mut(id) {
+                connection.hold_greeting(false);
+                self.due.push(id);
+            }
         }
     }
 

@@ -119,7 +119,7 @@ impl<S: Transport> Connection<S> {
     /// Whether the end of input is orderly. If so, an unfinished line is a message.
     pub fn has_ended_cleanly(&self) -> bool {
         match self.state {
-            State::Open => true,
+            State::Open { .. } => true,
             // EPIPE (unlike ECONNRESET) means that the peer had closed its sending side first.
             State::WriteFailed { error } => error == ErrorKind::BrokenPipe,
             State::Closing { .. } | State::Draining { .. } | State::Closed { .. } => false,
@@ -135,7 +135,7 @@ impl<S: Transport> Connection<S> {
     pub fn end_input(&mut self, feed: &Feed) {
         let is_clean = self.has_ended_cleanly();
         match self.state {
-            State::Open => {
+            State::Open { .. } => {
                 feed.stop_at_head(&mut self.cursor);
                 self.state = State::Closing { reason: CloseReason::ClosedByPeer, peer_closed: true };
             }

@@ -87,7 +87,7 @@ impl<S: Transport> Connection<S> {
 
     /// Drops the greeting if it was not written yet.
     pub fn drop_held_greeting(&mut self) {
-        if self.is_greeting_held {
+        if self.holds_greeting() {
             self.drop_outbox();
         }
     }
@@ -104,7 +104,7 @@ impl<S: Transport> Connection<S> {
     /// The outbox is written as soon as the cursor is at a line end. Text that must follow certain lines of the
     /// feed waits for them.
     pub fn write(&mut self, feed: &Feed) -> usize {
-        if self.holds_output() {
+        if self.holds_greeting() {
             return 0;
         }
         let mut slices = IoSlices::default();
@@ -148,7 +148,7 @@ impl<S: Transport> Connection<S> {
     /// A write failed: nothing more is written, but input that the peer sent before is still read.
     fn on_write_error(&mut self, error: &io::Error) {
         match self.state {
-            State::Open if error.kind() != ErrorKind::Interrupted => {
+            State::Open { .. } if error.kind() != ErrorKind::Interrupted => {
                 self.drop_outbox();
                 self.state = State::WriteFailed { error: error.kind() };
                 self.readable = true;

@@ -18,6 +18,7 @@ mod write;
 
 pub use timers::ClientTimer;
 
+use crate::broadcast::admission::ReadBudget;
 use crate::chat::room::Room;
 use crate::logging::burst_limit::BurstLimit;
 use crate::net::fd_limit::ConnectionBudget;
@@ -26,7 +27,7 @@ use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::{ClientId, IdSlab};
 use crate::util::timers::Timers;
-use crate::util::trim::{TrimMemory, is_unused, trim_vec};
+use crate::util::trim::{TrimMemory, is_unused, trim_deque, trim_vec};
 use close_reason::CloseReason;
 use connection::{Connection, LineSource, ReadState};
 use log::{Level, log, log_enabled, warn};
@@ -34,6 +35,7 @@ use network_rates::NetworkRates;
 use read_queue::ReadQueue;
 pub use read_queue::ReadTurn;
 use stats::Stats;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How many clients there may be, and their timeouts.
@@ -49,6 +51,14 @@ pub struct ClientLimits {
     pub flush_after: Option<Duration>,
     /// How long a client may take to receive what is pending when its connection closes.
     pub close_timeout: Duration,
+    /// How long the greeting of a new client is held: see [`GREET_AFTER`](Self::GREET_AFTER).
+    pub greet_after: Duration,
+}
+
+impl ClientLimits {
+    /// An HTTP client shows a response only if nothing comes before it, so the greeting waits for a request. A client
+    /// sends it as soon as it is connected: curl within 1 ms on an idle machine.
+    pub const GREET_AFTER: Duration = Duration::from_millis(10);
 }
 
 /// Each list of clients always keeps memory for this many entries. Otherwise the list that grew last would be at
@@ -74,6 +84,8 @@ pub struct Clients<S> {
     per_network: PerNetwork,
     network_rates: NetworkRates,
     timers: Timers<(ClientId, ClientTimer)>,
+    /// New clients whose greeting is held, and until when, the oldest first.
+    greetings: VecDeque<(Moment, ClientId)>,
     /// When readers that hold up the room are disconnected.
     stall_deadline: Option<Moment>,
     /// Clients that may have input.
@@ -108,6 +120,7 @@ impl<S: Transport> Clients<S> {
             refusals: 0,
             per_network: PerNetwork::new(limits.per_network),
             timers: Timers::new(),
+            greetings: VecDeque::with_capacity(MIN_RETAINED),
             stall_deadline: None,
             queue: ReadQueue::new(),
             blocked: Vec::with_capacity(MIN_RETAINED),
@@ -154,7 +167,8 @@ impl<S: Transport> Clients<S> {
 
     /// The next deadline of any client or of the room.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.timers.next().into_iter().chain(self.stall_deadline).min()
+        let greeting = self.greetings.front().map(|&(at, _)| at);
+        self.timers.next().into_iter().chain(self.stall_deadline).chain(greeting).min()
     }
 
     /// Removes closed connections; returns whether there were any.
@@ -190,13 +204,17 @@ impl<S: Transport> Clients<S> {
         removed
     }
 
-    /// Starts to shut down: pending output is still written, and nothing is read any more.
-    pub fn shut_down(&mut self) {
+    /// Starts to shut down: what was read is relayed if there is space, pending output is still written, and nothing
+    /// is read any more.
+    pub fn shut_down(&mut self, now: Moment) {
+        self.relay_earlier_input(now);
         for (id, connection) in self.slots.iter_mut() {
             if connection.is_active() {
                 for timer in ClientTimer::ALL {
                     self.timers.cancel((id, timer));
                 }
+                let notice = self.room.stop_notice(connection.view());
+                connection.queue_text_after_feed(&notice, self.room.feed(connection.view()));
                 connection.begin_close(CloseReason::ShuttingDown, self.room.feed(connection.view()));
             }
             if connection.read_state == ReadState::RateLimited {
@@ -210,6 +228,19 @@ impl<S: Transport> Clients<S> {
         }
         // The unread input of blocked senders is drained, and not relayed.
         self.resume_blocked_senders();
+    }
+
+    /// Relays the whole lines that were read and not handled yet, as far as the feeds have space now and rate limits
+    /// allow.
+    #[cold]
+    fn relay_earlier_input(&mut self, now: Moment) {
+        let active = self.slots.iter_mut().filter(|(_, connection)| connection.is_active());
+        for id in active.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.settle_opening(id, now);
+            let Some(connection) = self.slots.get(id) else { continue };
+            let lines = self.room.admission().lines_left(&connection.rate, now);
+            self.handle_earlier_input(id, ReadBudget { space: self.room.smallest_space(), lines }, now);
+        }
     }
 
     /// Closes at once each connection with pending output.
@@ -273,12 +304,14 @@ impl<S> TrimMemory for Clients<S> {
             [&self.room, &self.per_network, &self.slots, &self.timers, &self.queue];
         parts.iter().any(|part| part.has_slack())
             || is_unused(self.blocked.len(), self.blocked.capacity(), MIN_RETAINED)
+            || is_unused(self.greetings.len(), self.greetings.capacity(), MIN_RETAINED)
             || self.lists().iter().any(|list| is_unused(list.len(), list.capacity(), MIN_RETAINED))
     }
 
     fn trim(&mut self) {
         self.parts().into_iter().for_each(TrimMemory::trim);
         trim_vec(&mut self.blocked, MIN_RETAINED);
+        trim_deque(&mut self.greetings, MIN_RETAINED);
         for list in [&mut self.due, &mut self.behind, &mut self.closed] {
             trim_vec(list, MIN_RETAINED);
         }

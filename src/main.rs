@@ -67,6 +67,7 @@ fn serve(options: Options) -> Result<Exit, String> {
         idle_timeout: options.idle_timeout,
         flush_after: options.flush_after,
         close_timeout: options.stall_timeout,
+        greet_after: ClientLimits::GREET_AFTER,
     };
     Server::new(acceptor, Clients::new(room, limits), log, options.report_every, notifier)
         .and_then(Server::run)

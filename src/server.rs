@@ -329,7 +329,7 @@ impl Server {
             self.timers.cancel(timer);
         }
         debug!("{} online: sending what is pending", self.clients.online());
-        self.clients.shut_down();
+        self.clients.shut_down(now);
         self.timers.set(ServerTimer::ShutdownDeadline, now.after(SHUTDOWN_GRACE));
     }
 }

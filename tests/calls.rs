@@ -55,7 +55,7 @@ fn writes(counts: &BTreeMap<String, usize>) -> usize {
 fn c12_one_line_to_a_hundred_readers_takes_a_hundred_writes_and_five_other_calls() {
     let traced = Traced::start("one-line");
     let mut sender = Client::join(&traced.server);
-    let mut readers = (0..100).map(|_| Client::join(&traced.server)).collect::<Vec<_>>();
+    let mut readers = Client::join_many(&traced.server, 100);
     let counts = traced.count(|| {
         sender.send("hello\n");
         readers.iter_mut().for_each(|reader| reader.expect_line("hello"));
@@ -68,7 +68,7 @@ fn c12_one_line_to_a_hundred_readers_takes_a_hundred_writes_and_five_other_calls
 fn c12_a_thousand_lines_in_one_segment_take_one_or_two_writes_per_reader() {
     let traced = Traced::start("burst");
     let mut sender = Client::join(&traced.server);
-    let mut readers = (0..20).map(|_| Client::join(&traced.server)).collect::<Vec<_>>();
+    let mut readers = Client::join_many(&traced.server, 20);
     let burst = (0..1000).map(|number| format!("line {number}\n")).collect::<String>();
     let counts = traced.count(|| {
         sender.send(&burst);
@@ -85,7 +85,7 @@ fn an_idle_server_with_a_thousand_clients_sleeps_without_a_timeout() {
         return;
     }
     let server = Server::start(&["--report-every", "0.05"]);
-    let mut clients = (0..1000).map(|_| Client::join(&server)).collect::<Vec<_>>();
+    let mut clients = Client::join_many(&server, 1000);
     clients[0].send("one last line\n");
     for client in &mut clients[1..] {
         client.expect_line("one last line");

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::texts::{LINE_TOO_LONG, OTHER_PROTOCOL, line_too_long, lines};
+use common::texts::{HTTP_REFUSAL, LINE_TOO_LONG, OTHER_PROTOCOL, line_too_long, lines};
 use common::twin::{DO, DONT, IAC, SB, SE, WILL, WONT};
 use common::{Client, Server, eventually};
 use socket2::SockRef;
@@ -441,20 +441,24 @@ fn client_hello() -> Vec<u8> {
     [&head[..], &random, &tail].concat()
 }
 
-/// Alice sends `pieces`. She receives one line with the reason, the log gets one line, and the other
+/// Alice sends `pieces` to a server with `arguments`. She receives the reason, the log gets one line, and the other
 /// clients receive nothing.
 #[track_caller]
-fn expect_refusal(pieces: &[&[u8]], protocol: &str) {
-    let mut room = Room::with(&[]);
+fn expect_refusal(arguments: &[&str], pieces: &[&[u8]], protocol: &str) {
+    let mut room = Room::with(arguments);
     let address = room.alice.address();
     let (last, first) = pieces.split_last().unwrap();
     room.alice_sends_in_pieces(first.iter().copied());
     room.alice.send(last);
     let refusal = String::from_utf8(room.alice.read_to_end()).unwrap();
-    assert!(refusal.starts_with(&format!("* {OTHER_PROTOCOL}")) && refusal.ends_with('\n'), "{refusal}");
-    assert_eq!(refusal.lines().count(), 1, "{refusal}");
+    if protocol == "HTTP" {
+        assert_eq!(refusal, HTTP_REFUSAL);
+    } else {
+        assert!(refusal.starts_with(&format!("* {OTHER_PROTOCOL}")) && refusal.ends_with('\n'), "{refusal}");
+        assert_eq!(refusal.lines().count(), 1, "{refusal}");
+    }
     drop(room.alice);
-    room.server.wait_for_log(&format!("{address} refused: spoke {protocol}"));
+    room.server.wait_for_log(&format!("{address} refused: spoke {protocol},"));
     room.bob.send("after\n");
     room.carol.expect_line("after");
     let counters = room.server.counters();
@@ -466,48 +470,180 @@ fn expect_refusal(pieces: &[&[u8]], protocol: &str) {
     assert_eq!(of_alice.len(), 2, "one line for the join and one for the refusal: {of_alice:#?}");
 }
 
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n";
+
 #[test]
 fn a24_a_client_of_another_protocol_is_refused_and_nothing_of_it_is_relayed() {
     let hello = client_hello();
-    let get = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n";
-    let post = b"POST /x HTTP/1.0\r\nContent-Length: 3\r\n\r\nhi\n";
+    let openings: &[(&str, &[u8])] = &[
+        ("TLS", &hello),
+        ("HTTP", GET),
+        ("HTTP", b"POST /x HTTP/1.0\r\nContent-Length: 3\r\n\r\nhi\n"),
+        ("HTTP", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\x04\0\0\0\0\0"),
+        ("SSH", b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
+        ("PROXY", b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 9090\r\nhi\n"),
+        ("PROXY", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C\xC0\0\x02\x01\xC0\0\x02\x02\x9C\x40\x23\x82hi\n"),
+        ("IRC", b"CAP LS 302\r\nNICK bob\r\nUSER bob 0 * :Bob\r\n"),
+        ("IRC", b"PASS x\r\nNICK bob\r\n"),
+        ("SMTP", b"EHLO x\r\n"),
+        ("RTSP", b"OPTIONS rtsp://127.0.0.1/ RTSP/1.0\r\nCSeq: 1\r\n\r\n"),
+        ("SIP", b"INVITE sip:bob@127.0.0.1 SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\n"),
+        ("SOCKS", b"\x04\x01\0\x50\x7F\0\0\x01\0"),
+        ("SOCKS", b"\x05\x02\0\x02"),
+        ("RDP", b"\x03\0\0\x13\x0E\xE0\0\0\0\0\0\x01\0\x08\0\x0B\0\0\0"),
+        ("STUN", b"\0\x01\0\0\x21\x12\xA4\x42hello,\nhello"),
+        ("TLS", b"\x80\x2E\x01\x03\x01\0\x15\0\0\0\x10\n"),
+        ("PostgreSQL", b"\0\0\0\x08\x04\xD2\x16\x2F"),
+        ("Redis", b"*1\r\n$4\r\nPING\r\n"),
+        ("MQTT", b"\x10\x0E\0\x04MQTT\x04\x02\0\x3C\0\x02me"),
+        ("AMQP", b"AMQP\0\0\x09\x01"),
+        ("BitTorrent", b"\x13BitTorrent protocol\0\0"),
+    ];
+    for (protocol, opening) in openings {
+        expect_refusal(&[], &[opening], protocol);
+    }
+}
+
+#[test]
+fn a24_an_opening_of_several_lines_is_refused_whole() {
+    for (protocol, opening) in [
+        ("IRC", "NICK bob\r\nUSER bob 0 * :Bob\r\n"),
+        ("IRC", "NICK bob\nUSER bob bob 127.0.0.1 :Bob B.\n"),
+        ("IRC", "USER bob 0 * :Bob\r\nNICK bob\r\n"),
+        ("IRC", "USER bob bob 127.0.0.1 :Bob B.\r\nNICK bob\r\n"),
+        ("HTTP", "\r\nGET / HTTP/1.1\r\n\r\n"),
+        ("HTTP", "\n\n\r\nGET / HTTP/1.1\r\n\r\n"),
+    ] {
+        expect_refusal(&[], &[opening.as_bytes()], protocol);
+    }
+}
+
+#[test]
+fn a24_an_opening_in_pieces_is_refused_and_none_of_its_pieces_is_flushed() {
+    let hello = client_hello();
     let banner = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
-    expect_refusal(&[&hello], "TLS");
-    expect_refusal(&[&hello[..1], &hello[1..2], &hello[2..]], "TLS");
-    expect_refusal(&[get], "HTTP");
-    expect_refusal(&[&get[..3], &get[3..14], &get[14..15], &get[15..]], "HTTP");
-    expect_refusal(&[post], "HTTP");
-    expect_refusal(&[banner], "SSH");
-    expect_refusal(&[&banner[..4], &banner[4..31], &banner[31..]], "SSH");
+    let irc = b"NICK bob\r\nUSER bob 0 * :Bob\r\n";
+    let proxy = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C";
+    // Each piece is older than the flush time when the next one comes: bob's lines are slower.
+    for arguments in [&[][..], &["--flush-after", "1"]] {
+        expect_refusal(arguments, &[&hello[..1], &hello[1..2], &hello[2..]], "TLS");
+        expect_refusal(arguments, &[&GET[..3], &GET[3..14], &GET[14..15], &GET[15..]], "HTTP");
+        expect_refusal(arguments, &[b"\r", b"\n", GET], "HTTP");
+        expect_refusal(arguments, &[b"\r\n", &GET[..8], &GET[8..]], "HTTP");
+        expect_refusal(arguments, &[&banner[..4], &banner[4..31], &banner[31..]], "SSH");
+        expect_refusal(arguments, &[&irc[..4], &irc[4..10], &irc[10..13], &irc[13..]], "IRC");
+        expect_refusal(arguments, &[&proxy[..2], &proxy[2..5], &proxy[5..8], &proxy[8..]], "PROXY");
+    }
+}
+
+#[test]
+fn a24_the_flush_of_a_first_line_waits_while_it_may_be_another_protocol() {
+    let mut room = Room::with(&["--flush-after", "50"]);
+    room.alice.send("GET / HT");
+    // It would be flushed before this, which is sent later.
+    room.bob.send("typed");
+    room.carol.expect_line("typed");
+    room.alice.send("ML, please");
+    room.carol.expect_line("GET / HTML, please");
+    room.alice.send("GET / HT");
+    room.carol.expect_line("GET / HT");
+}
+
+#[test]
+fn a24_an_http_client_that_sends_at_once_receives_nothing_but_the_response() {
+    for arguments in [&[][..], &["--raw"], &["--history", "5"]] {
+        let (server, addresses) = Server::start_in_views(arguments);
+        for address in addresses {
+            // So that the request is there when the server accepts the connection.
+            server.pause();
+            let mut client = Client::connect(address);
+            client.send(GET);
+            server.resume();
+            assert_eq!(String::from_utf8(client.read_to_end()).unwrap(), HTTP_REFUSAL);
+        }
+    }
 }
 
 #[test]
 fn a24_an_unfinished_request_line_at_the_end_of_input_is_refused() {
+    for request in ["GET / HTTP/1.1", "\r\nGET / HTTP/1.1"] {
+        let mut room = Room::with(&[]);
+        room.alice.send(request);
+        room.alice.end_input();
+        assert_eq!(String::from_utf8(room.alice.read_to_end()).unwrap(), HTTP_REFUSAL);
+        room.bob_sends("after");
+    }
+}
+
+#[test]
+fn a24_nick_alone_is_a_message_when_another_line_or_the_end_of_input_follows_or_nothing() {
     let mut room = Room::with(&[]);
-    room.alice.send("GET / HTTP/1.1");
-    room.alice.end_input();
-    expect_error(&mut room.alice, "not a web server");
-    room.alice.expect_end();
-    room.bob_sends("after");
+    room.expect_shown("NICK bob\nhi", "NICK bob");
+    room.carol.expect_line("hi");
+    room.expect_shown("NICK bob\nUSER bob 0 * :Bob", "NICK bob");
+    room.carol.expect_line("USER bob 0 * :Bob");
+    for ending in ["NICK bob\r\n", "NICK bob"] {
+        let mut dave = Client::join(&room.server);
+        dave.send(ending);
+        dave.end_input();
+        room.carol.expect_line("NICK bob");
+        dave.expect_end();
+    }
+    // The server waits for a moment, and this client sends nothing more.
+    let mut erin = Client::join(&room.server);
+    erin.send("NICK erin\n");
+    room.carol.expect_line("NICK erin");
+    erin.send("hi\n");
+    room.carol.expect_line("hi");
+}
+
+#[test]
+fn a8_an_empty_first_line_is_relayed_when_nothing_follows() {
+    let mut room = Room::with(&[]);
+    room.expect_shown("", "");
+    room.expect_shown("hi", "hi");
 }
 
 #[test]
 fn a24_a_first_line_that_only_resembles_another_protocol_and_any_later_line_are_chat() {
-    for line in ["GET out", "GET", "SSH-keys are lost", "HTTP/1.1 is old", "get / HTTP/1.1"] {
+    for line in [
+        "GET out",
+        "GET",
+        "I like HTTP/2",
+        "SSH-keys are lost",
+        "HTTP/1.1 is old",
+        "get / HTTP/1.1",
+        "PASS the salt",
+        "CAP",
+        "EHLO",
+        "USER interface is great :)",
+        "PROXY settings are wrong",
+        "AMQP",
+        "*1",
+    ] {
         let mut room = Room::with(&[]);
-        room.expect_shown(line, line);
-        room.expect_shown("GET / HTTP/1.1\r", "GET / HTTP/1.1");
+        room.expect_shown(format!("{line}\nGET / HTTP/1.1"), line);
+        room.carol.expect_line("GET / HTTP/1.1");
+        room.expect_shown("PASS x", "PASS x");
         room.expect_shown("SSH-2.0-OpenSSH_9.2", "SSH-2.0-OpenSSH_9.2");
         room.expect_shown("\x16\x03\x01", "\\x16\\x03\\x01");
     }
 }
 
 #[test]
-fn a24_raw_refuses_no_protocol_and_relays_the_bytes_unchanged() {
+fn a24_raw_refuses_http_alone_and_relays_all_other_bytes_unchanged() {
+    expect_refusal(&["--raw"], &[GET], "HTTP");
+    expect_refusal(&["--raw"], &[b"POST /room HTTP/1.1\r\n\r\n/nick x\n"], "HTTP");
+    expect_refusal(&["--raw"], &[b"\r\nGET / HT", b"TP/1.1\r\n\r\n"], "HTTP");
     let hello = [&client_hello()[..], b"\n"].concat();
-    for bytes in
-        [&hello[..], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"SSH-2.0-x\r\n", b"\xFF\xFD\x06\0\r\0\x1B[2J\n"]
-    {
+    for bytes in [
+        &hello[..],
+        b"GET out\r\nGET / HTTP/1.1\r\n",
+        b"SSH-2.0-x\r\n",
+        b"CAP LS\r\nEHLO x\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n",
+        b"\xFF\xFD\x06\0\r\0\x1B[2J\n",
+    ] {
         let mut room = Room::with(&["--raw"]);
         room.alice.send(bytes);
         assert_eq!(room.carol.read_bytes(bytes.len()), bytes);

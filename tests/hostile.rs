@@ -202,6 +202,10 @@ impl Hostile {
         stream.write_all(self.random.pick(&[
             &b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"[..],
             b"SSH-2.0-hostile\r\n",
+            b"NICK hostile\r\nUSER hostile 0 * :Hostile\r\n",
+            b"NICK hostile\r\n",
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C",
+            b"\r\n\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         ]))?;
         self.read(stream, 1000)

@@ -7,7 +7,8 @@ mod common;
 use common::twin::*;
 use hubbub::util::buffer::Buffer;
 use hubbub::wire::escape;
-use hubbub::wire::line_decoder::{LineDecoder, LineRules, OtherProtocol};
+use hubbub::wire::line_decoder::{LineDecoder, LineOverLimit, LineRules, OtherProtocol};
+use hubbub::wire::opening::MAX_OPENING;
 use proptest::prelude::*;
 use std::borrow::Cow;
 
@@ -32,6 +33,7 @@ enum Step {
 #[track_caller]
 fn decode(rules: LineRules, steps: &[Step]) -> Vec<Yielded> {
     let (mut decoder, mut yielded, mut scratch) = (LineDecoder::default(), Vec::new(), Buffer::default());
+    let most = MAX_OPENING.max(rules.max_line + 1);
     for step in steps {
         match step {
             Step::Flush | Step::FlushAndDiscard => {
@@ -40,12 +42,16 @@ fn decode(rules: LineRules, steps: &[Step]) -> Vec<Yielded> {
                     decoder.discard_rest();
                 }
             }
-            Step::Finish => yielded.extend(decoder.finish(&rules, &mut scratch).map(Yielded::from)),
+            Step::Finish => {
+                while let Some(item) = decoder.finish(&rules, &mut scratch) {
+                    yielded.push(item.into());
+                }
+            }
             Step::Read(bytes) => {
                 let mut input = bytes.as_slice();
                 while let Some(item) = decoder.next(&rules, &mut input, &mut scratch) {
                     yielded.push(item.into());
-                    assert!(decoder.held() <= rules.max_line + 1, "{} bytes stored", decoder.held());
+                    assert!(decoder.held() <= most, "{} bytes stored", decoder.held());
                     if matches!(yielded.last(), Some(Yielded::OtherProtocol(_))) {
                         return yielded;
                     }
@@ -56,7 +62,7 @@ fn decode(rules: LineRules, steps: &[Step]) -> Vec<Yielded> {
         if matches!(yielded.last(), Some(Yielded::OtherProtocol(_))) {
             return yielded;
         }
-        assert!(decoder.held() <= rules.max_line + 1, "{} bytes stored", decoder.held());
+        assert!(decoder.held() <= most, "{} bytes stored", decoder.held());
     }
     yielded
 }
@@ -256,12 +262,70 @@ fn another_protocol_is_detected_by_the_first_bytes_or_the_first_line_and_never_l
 }
 
 #[test]
-fn raw_ends_lines_at_lf_alone_and_detects_nothing() {
+fn raw_ends_lines_at_lf_alone_and_detects_http_alone() {
     expect_decoded(RAW, b"a\r\n\r\0\n\xFF\xFD\x06\n", &[line("a\r"), line("\r\0"), line(b"\xFF\xFD\x06")]);
     expect_decoded(RAW, b"\x16\x03\x01\nGET", &[line(b"\x16\x03\x01"), line("GET")]);
     expect_decoded(RAW, b"1234567\r\n12345678\r\nx\r", &[line("1234567\r"), Yielded::TooLong, line("x\r")]);
     let long = LineRules { max_line: 64, raw: true };
-    expect_decoded(long, b"GET / HTTP/1.1\r\n", &[line("GET / HTTP/1.1\r")]);
+    let http = [Yielded::OtherProtocol(OtherProtocol::Http)];
+    expect_decoded(long, b"GET / HTTP/1.1\r\nHost: x\r\n", &http);
+    expect_decoded(long, b"\r\nGET / HTTP/1.1\r\n", &http);
+    expect_decoded(RAW, b"GET /aaaaaaaa HTTP/1.1\r\n", &http);
+    expect_decoded(long, b"\r\nGET out\r\n", &[line("\r"), line("GET out\r")]);
+    for text in ["SSH-2.0-x", "PASS x", "EHLO x", "NICK x\nUSER x 0 * :x", "\r\n\r\n\0\r\nQUIT", "\x05\x01\0"]
+    {
+        let lines = text.split('\n').map(line).collect::<Vec<_>>();
+        expect_decoded(long, text.as_bytes(), &lines);
+    }
+}
+
+#[test]
+fn an_opening_of_several_lines_is_refused_whole_and_its_lines_are_lines_if_something_else_follows() {
+    let rules = rules(64);
+    let refused = |protocol| [Yielded::OtherProtocol(protocol)];
+    expect_decoded(rules, b"NICK bob\r\nUSER bob 0 * :Bob\r\n", &refused(OtherProtocol::Irc));
+    expect_decoded(rules, b"NICK bob\r\nUSER bob 0 * :Bob", &refused(OtherProtocol::Irc));
+    expect_decoded(rules, b"USER a b c :d e\nNICK bob\n", &refused(OtherProtocol::Irc));
+    expect_decoded(rules, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C\n", &refused(OtherProtocol::Proxy));
+    expect_decoded(rules, b"\r\n\nGET / HTTP/1.1\r\n", &refused(OtherProtocol::Http));
+    expect_decoded(rules, b"\nGET / HTTP/1.1", &refused(OtherProtocol::Http));
+    expect_decoded(rules, b"NICK bob\n", &[line("NICK bob")]);
+    expect_decoded(rules, b"NICK bob\r\nhi\r\n", &[line("NICK bob"), line("hi")]);
+    expect_decoded(rules, b"NICK bob\nNICK rob\n", &[line("NICK bob"), line("NICK rob")]);
+    expect_decoded(rules, b"NICK bob\nUSERS here\n", &[line("NICK bob"), line("USERS here")]);
+    expect_decoded(rules, b"\r\n\r\n\0\r\nQUIT it\n", &[line(""), line(""), line("\0"), line("QUIT it")]);
+    expect_decoded(rules, b"\n\r\nGET out\n", &[line(""), line(""), line("GET out")]);
+    expect_decoded(rules, b"\n\xFF\xF1hi\n", &[line(""), line("hi")]);
+    expect_decoded(rules, b"\n\n", &[line(""), line("")]);
+    // Only the first lines.
+    expect_decoded(
+        rules,
+        b"hi\nNICK a\nUSER a 0 * :a\n",
+        &[line("hi"), line("NICK a"), line("USER a 0 * :a")],
+    );
+    expect_decoded(rules, b"\nhi\nEHLO x\n", &[line(""), line("hi"), line("EHLO x")]);
+}
+
+#[test]
+fn the_lines_of_an_opening_obey_the_limit_of_a_line() {
+    expect_decoded(rules(6), b"NICK bob\nhi\n", &[Yielded::TooLong, line("hi")]);
+    expect_decoded(rules(8), b"NICK bob\r\nhi\n", &[line("NICK bob"), line("hi")]);
+    expect_decoded(rules(3), b"\nGET out\nhi\n", &[line(""), Yielded::TooLong, line("hi")]);
+    expect_decoded(rules(3), b"NICKY", &[Yielded::TooLong]);
+}
+
+#[test]
+fn a_line_of_an_opening_waits_for_space_and_keeps_its_place() {
+    let (mut decoder, mut scratch) = (LineDecoder::default(), Buffer::default());
+    let mut input = &b"\nNICK bob\nhi\n"[..];
+    let mut next = |longest, input: &mut &[u8]| {
+        decoder.next_within(&rules(64), longest, input, &mut scratch).map(|item| item.map(Yielded::from))
+    };
+    assert_eq!(next(5, &mut input), Ok(Some(line(""))));
+    assert_eq!(next(7, &mut input), Err(LineOverLimit { len: 8 }));
+    assert_eq!(next(8, &mut input), Ok(Some(line("NICK bob"))));
+    assert_eq!(next(8, &mut input), Ok(Some(line("hi"))));
+    assert_eq!(next(8, &mut input), Ok(None));
 }
 
 /// Asserts that `steps` yield `expected`, for the twin too.
@@ -285,6 +349,30 @@ fn a_flush_makes_an_unfinished_line_a_message_unless_it_is_empty() {
     expect_flushed(rules(8), &[read(b"hi"), Step::Flush, read(b"\n\n")], &[line("hi"), line("")]);
     expect_flushed(rules(8), &[read(b"hi\xFF"), Step::Flush, read(b"\xF1!\n")], &[line("hi"), line("!")]);
     expect_flushed(RAW, &[read(b"hi\r"), Step::Flush, read(b"\n")], &[line("hi\r")]);
+}
+
+#[test]
+fn a_flush_does_not_end_a_first_line_that_may_be_that_of_another_protocol() {
+    for (first, rest, protocol) in [
+        (&b"GE"[..], &b"T / HTTP/1.1\n"[..], OtherProtocol::Http),
+        (b"GET / HT", b"TP/1.1\n", OtherProtocol::Http),
+        (b"\r\nGET / HT", b"TP/1.1\n", OtherProtocol::Http),
+        (b"\x16", b"\x03\x01", OtherProtocol::Tls),
+        (b"SSH-2", b".0-x\n", OtherProtocol::Ssh),
+        (b"NICK bob\nUS", b"ER bob 0 * :Bob\n", OtherProtocol::Irc),
+        (b"EHLO", b" x\n", OtherProtocol::Smtp),
+    ] {
+        expect_flushed(
+            rules(64),
+            &[read(first), Step::Flush, Step::Flush, read(rest)],
+            &[Yielded::OtherProtocol(protocol)],
+        );
+    }
+    expect_flushed(rules(64), &[read(b"GE"), Step::Flush, read(b"orge"), Step::Flush], &[line("GEorge")]);
+    expect_flushed(rules(64), &[read(b"GE"), Step::Flush, Step::Finish], &[line("GE")]);
+    expect_flushed(rules(64), &[read(b"GET out of"), Step::Flush], &[line("GET out of")]);
+    let steps = [read(b"hi\nGE"), Step::Flush, read(b"T")];
+    expect_flushed(rules(64), &steps, &[line("hi"), line("GE")]);
 }
 
 #[test]
@@ -360,9 +448,19 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         b"\x16\x03",
         b"\x16\x03\x01",
         b"GET / HTTP/1.1",
+        b"\nGET / HTTP/1.1",
+        b"GET / HT",
         b"SSH-2.0-OpenSSH_9.2",
+        b"NICK bob\nUSER bob 0 * :Bob",
+        b"NICK bob\r\n",
+        b"\r\n\r\n\0\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n",
+        b"\n\r\n",
+        b"\x10\x0D\0",
+        b"*1\n$4\n",
+        b"USER a b c :d",
     ]);
-    let opening = prop_oneof![4 => Just(&b""[..]), 1 => opening];
+    let opening = prop_oneof![2 => Just(&b""[..]), 1 => opening];
     (opening, prop::collection::vec(piece, 0..40)).prop_map(|(opening, pieces)| {
         let mut input = opening.to_vec();
         pieces.iter().for_each(|piece| input.extend(piece));
@@ -430,6 +528,8 @@ proptest! {
     #[test]
     fn raw_lines_are_the_bytes_between_two_lf(input in input(), lengths in lengths()) {
         let rules = LineRules { max_line: usize::MAX / 2, raw: true };
+        // Not HTTP.
+        let input = [b"x", &input[..]].concat();
         let mut expected = input.split(|&byte| byte == b'\n').map(line).collect::<Vec<_>>();
         expected.pop_if(|last| *last == line(""));
         prop_assert_eq!(decode(rules, &split(&input, &lengths, |_| None)), expected);

@@ -56,13 +56,15 @@ impl PlainRoom {
     fn run(server: &Server, count: usize, inputs: &[Vec<u8>], mut meanwhile: impl FnMut()) -> Self {
         let total = inputs.iter().map(Vec::len).sum::<usize>();
         let (mut room, mut group) = (Self { incomplete: count, ..Self::default() }, ClientGroup::new());
+        let mut joining = Vec::new();
         for index in 0..count {
             let input = inputs.get(index).cloned().unwrap_or_default();
             let expected_bytes = total - input.len();
             let received = (index < inputs.len()).then(Vec::new);
             room.clients.push(PlainClient { received, received_bytes: 0, expected_bytes });
-            group.join(server.address(), WELCOME.len() + 1, input);
+            joining.push((server.address(), input));
         }
+        group.join_all(WELCOME.len() + 1, joining);
         drive(&mut group, &mut room, Self::receive, |room| {
             meanwhile();
             room.incomplete == 0
@@ -233,14 +235,13 @@ fn a_thousand_clients_in_three_views_receive_the_same_lines_in_the_same_order() 
     // Few by default, because a debug build is slow.
     let lines = std::env::var("HUBBUB_LINES").map_or(2000, |lines| lines.parse().unwrap());
     let (mut server, addresses) = Server::start_in_views(&["--stall-timeout", "60"]);
-    let (mut group, mut clients) = (ClientGroup::new(), Vec::new());
+    let (mut group, mut clients, mut joining) = (ClientGroup::new(), Vec::new(), Vec::new());
     for number in 0..CLIENTS {
         let view = View::ALL[number % 3];
         let line = |turn| format!("sender {number} sends line {turn:40}\n");
         let is_sender = number < SENDERS;
         let input = if is_sender { (0..lines / SENDERS).map(line).collect() } else { String::new() };
-        // After the first byte of the welcome the client is in the room.
-        group.join(addresses[view.index()], 1, input.into_bytes());
+        joining.push((addresses[view.index()], input.into_bytes()));
         clients.push(ViewClient {
             view,
             partial: Vec::new(),
@@ -249,6 +250,8 @@ fn a_thousand_clients_in_three_views_receive_the_same_lines_in_the_same_order() 
             texts: (number <= SENDERS).then(Vec::new),
         });
     }
+    // After the first byte of the welcome a client is in the room.
+    group.join_all(1, joining);
     let expected = |number: usize| if number < SENDERS { lines - lines / SENDERS } else { lines };
     drive(
         &mut group,

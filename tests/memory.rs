@@ -67,7 +67,7 @@ fn c7_the_memory_maximum_of_all_clients_is_what_the_formula_says() {
     const MAX_LINE: usize = 8192;
     let mut server = Server::start(&["-m", "200", "--report-every", "0"]);
     let before = server.status_kb("VmRSS");
-    let clients = (0..CLIENTS).map(|_| Client::join_with_buffer(&server, 4096)).collect::<Vec<_>>();
+    let clients = Client::join_many_with_buffer(&server, CLIENTS, 4096);
     let half_line = vec![b'x'; MAX_LINE];
     // IAC DO TIMING-MARK, which the server answers every time. The clients read no answers.
     let requests = [255, 253, 6].repeat(400_000);
@@ -112,7 +112,7 @@ fn c8_a_thousand_stuck_readers_cost_less_than_a_mebibyte() {
     }
     let peak = |stuck: usize| {
         let mut server = Server::start(&["--stall-timeout", "100", "--report-every", "0"]);
-        let stuck = (0..stuck).map(|_| Client::join_with_buffer(&server, 4096)).collect::<Vec<_>>();
+        let stuck = Client::join_many_with_buffer(&server, stuck, 4096);
         let (healthy, flooder) = (Client::join(&server), Client::join(&server));
         let flood = (0..60_000).flat_map(|n| format!("line {n:44}\n").into_bytes()).collect::<Vec<_>>();
         let (mut sent, mut received, mut idle) = (0, Vec::new(), 0);
@@ -143,7 +143,7 @@ fn c15_unfinished_lines_cost_their_bytes_and_their_memory_returns() {
     const SENDERS: usize = 1000;
     const UNFINISHED: usize = 8000;
     let (mut server, _one, mut two, empty) = start_with_two(&[]);
-    let mut senders = (0..SENDERS).map(|_| Client::join(&server)).collect::<Vec<_>>();
+    let mut senders = Client::join_many(&server, SENDERS);
     let before = server.status_kb("VmRSS");
     senders.iter_mut().for_each(|sender| sender.send(vec![b'x'; UNFINISHED]));
     wait_until_read(&mut server, SENDERS * UNFINISHED);
@@ -184,7 +184,7 @@ fn c15_after_8000_clients_have_left_memory_returns_with_and_without_limits() {
         [(&[][..], 140), (&["--idle-timeout", "600", "--max-per-ip", "9000", "--rate", "9"], 280)]
     {
         let (server, _one, _two, before) = start_with_two(options);
-        let clients = (0..8000).map(|_| Client::join(&server)).collect::<Vec<_>>();
+        let clients = Client::join_many(&server, 8000);
         let after = server.status_kb("VmRSS");
         assert!(after <= before + 8000 * each / 1024 + SOME_PAGES_KB, "{after} kB after {before}");
         drop(clients);

@@ -165,7 +165,7 @@ fn c3_an_accept_error_of_one_client_or_its_network_costs_the_others_nothing() {
 fn c5_too_low_a_descriptor_limit_is_raised_or_reported() {
     // The server raises the soft limit to the hard limit.
     let mut server = Server::spawn(after("ulimit -Sn 20 && ulimit -Hn 200", "-l 127.0.0.1:0 -m 100"));
-    let mut clients = (0..100).map(|_| Client::join(&server)).collect::<Vec<_>>();
+    let mut clients = Client::join_many(&server, 100);
     clients[0].send("hello\n");
     clients[99].expect_line("hello");
     server.assert_not_logged("limit of open files");
@@ -241,7 +241,7 @@ fn c13_more_ready_clients_than_one_poll_reports_are_all_read() {
     const SENDERS: usize = 1500;
     let server = Server::start(&[]);
     let mut receiver = Client::join(&server);
-    let mut senders = (0..SENDERS).map(|_| Client::join(&server)).collect::<Vec<_>>();
+    let mut senders = Client::join_many(&server, SENDERS);
     server.pause();
     for (number, sender) in senders.iter_mut().enumerate() {
         sender.send(format!("{number}\n"));

@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::texts::{STOPPING, WELCOME};
 use common::{Client, Folder, Namespaces, Port, Server, eventually, program, tcp_table};
 use rustix::fs::{FileType, Mode};
 use std::fs::{self, File};
@@ -55,6 +56,25 @@ fn d1_a_client_that_reads_gets_all_pending_lines_and_an_orderly_close() {
         assert_eq!(count(last, " lines ("), lines().lines().count() as u64, "{last}");
         assert_eq!(count(last, " bytes) relayed"), lines().len() as u64, "{last}");
         assert_eq!(count(last, " accepted"), 3, "{last}");
+    }
+}
+
+#[test]
+fn d1_clients_of_the_views_with_names_are_told_that_the_server_stops() {
+    for signal in ["TERM", "INT"] {
+        let (mut server, addresses) = Server::start_in_views(&[]);
+        let [mut plain, mut named, mut json] = addresses.map(Client::connect);
+        server.wait_for_log(" joined, 3 online");
+        server.signal(signal);
+        assert_eq!(String::from_utf8(plain.read_to_end()).unwrap(), format!("{WELCOME}\n"));
+        let json_notice = format!("{{\"type\":\"notice\",\"text\":\"{STOPPING}\",\"at\":");
+        for (client, notice) in [(&mut named, format!("* {STOPPING}")), (&mut json, json_notice)] {
+            let received = String::from_utf8(client.read_to_end()).unwrap();
+            assert!(received.lines().next_back().unwrap().starts_with(&notice), "{received}");
+            assert_eq!(received.matches(STOPPING).count(), 1, "{received}");
+        }
+        drop((plain, named, json));
+        assert_eq!(server.wait().0.code(), Some(0));
     }
 }
 

@@ -297,7 +297,8 @@ impl Simulation {
         for (_, observer) in self.model.clients.range_mut(..=observers) {
             let is_idle = observer.scripted.unread() == 0 && !observer.has_ended_input;
             if is_idle && self.model.limits.idle_timeout.is_some() && span > MILLISECOND {
-                observer.scripted.queue_input("\n");
+                // An empty first line would be held for a while.
+                observer.scripted.queue_input(" \n");
                 observer.events.0 = true;
             }
         }
@@ -331,11 +332,14 @@ impl Simulation {
         let Some(run) = self.world.run_next_timer(self.model.endpoints()) else { return false };
         let TimerRun { number, timer, before, after } = run;
         match (timer, before, after) {
-            (ClientTimer::Flush, Some((true, true)), Some(after)) if after != (true, true) => {
+            (ClientTimer::Flush, Some((true, true, _)), Some((is_open, is_mid_line, _)))
+                if !(is_open && is_mid_line) =>
+            {
                 self.model.flush(number);
             }
-            (ClientTimer::Idle, Some((true, _)), Some((false, _))) => self.model.disconnect_idle(number),
-            (ClientTimer::AnnounceJoin, Some((true, _)), _) => self.model.is_announced(number),
+            (ClientTimer::Opening, Some((.., true)), Some((.., false))) => self.model.settle_opening(number),
+            (ClientTimer::Idle, Some((true, ..)), Some((false, ..))) => self.model.disconnect_idle(number),
+            (ClientTimer::AnnounceJoin, Some((true, ..)), _) => self.model.is_announced(number),
             _ => {}
         }
         self.model.apply_calls();

@@ -358,7 +358,7 @@ fn a_json_listener_sends_nothing_but_objects() {
     assert!(error["text"].as_str().unwrap().starts_with(LINE_TOO_LONG), "{error}");
     let mut refused = room.connect(View::Json);
     read_object(&mut refused);
-    refused.send("GET / HTTP/1.1\r\n\r\n");
+    refused.send("SSH-2.0-x\r\n");
     assert_eq!(read_object(&mut refused)["type"], "error");
     refused.expect_end();
     drop(refused);
@@ -600,7 +600,7 @@ fn each_refusal_has_the_form_of_its_view() {
             assert!(refusal(&mut client).starts_with(&idle_for("0.5")));
             client.expect_end();
         }
-        for opening in [&b"SSH-2.0-x\r\n"[..], b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x00\x05hello"] {
+        for opening in [&b"SSH-2.0-x\r\n"[..], b"PASS x\r\n", b"\x16\x03\x01\x00\x05hello"] {
             let mut client = room.join_when_free(view, |line| line.contains(WELCOME));
             if view == View::Named {
                 client.read_line();

@@ -217,6 +217,11 @@ impl Admission {
         sender.credit.resume(now);
     }
 
+    /// How many lines the client may send now by the rate limit.
+    pub fn lines_left(&self, sender: &SendRate, now: Moment) -> usize {
+        self.rate.map_or(usize::MAX, |limit| sender.usage.lines_left(limit, now))
+    }
+
     /// Whether a client may be read.
     pub fn permit(
         &self,
@@ -225,12 +230,9 @@ impl Admission {
         request: ReadRequest,
         now: Moment,
     ) -> ReadPermit {
-        let mut lines = usize::MAX;
-        if let Some(limit) = self.rate {
-            lines = sender.usage.lines_left(limit, now);
-            if lines == 0 {
-                return ReadPermit::At(sender.usage.next_line_at(limit, now));
-            }
+        let lines = self.lines_left(sender, now);
+        if let Some(limit) = self.rate.filter(|_| lines == 0) {
+            return ReadPermit::At(sender.usage.next_line_at(limit, now));
         }
         let budget = self.bulk_budget(channels, request.held, request.claimed).or_else(|| {
             let credit = &sender.credit;
@@ -307,6 +309,6 @@ impl Admission {
 }
 
 /// Bytes that can be appended to every feed.
-fn smallest_space(channels: &[Channel]) -> usize {
+pub fn smallest_space(channels: &[Channel]) -> usize {
     channels.iter().map(Channel::feed).map(Feed::space).min().unwrap_or(0)
 }

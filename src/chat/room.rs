@@ -210,6 +210,11 @@ impl Room {
         self.lines(view, &Event::Error(text))
     }
 
+    /// The last line for a client in this view when the server stops; nothing in a view without notices.
+    pub fn stop_notice(&self, view: View) -> Vec<u8> {
+        if view.has_names() { self.lines(view, &Event::Notice("the server is stopping")) } else { Vec::new() }
+    }
+
     /// Does what a line asks for: a message goes to all other clients. Also returns the bytes that the line took
     /// in the most expensive view.
     ///

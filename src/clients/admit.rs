@@ -73,6 +73,10 @@ impl<S: Transport> Clients<S> {
             }
             connection.queue_text(&greeting.before);
             connection.queue_text_after_history(&greeting.after, feed);
+            if connection.outbox_len() > 0 && !self.limits.greet_after.is_zero() {
+                connection.hold_greeting(true);
+                self.greetings.push_back((now.after(self.limits.greet_after), id));
+            }
             if connection.is_behind(feed) {
                 // The history is pending for it.
                 self.behind.push(id);

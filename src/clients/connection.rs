@@ -20,8 +20,9 @@ use std::io::{self, ErrorKind};
 /// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Input is read and output is written.
-    Open,
+    /// Input is read and output is written. While the greeting is held nothing is written: the client's first bytes
+    /// may be an HTTP request.
+    Open { holds_greeting: bool },
     /// Pending output is still written; nothing is added to it.
     Closing { reason: CloseReason, peer_closed: bool },
     /// A write failed. Input that the peer sent before is still read.
@@ -110,7 +111,7 @@ impl<S: Transport> Connection<S> {
             buffers: None,
             rate,
             peer,
-            state: State::Open,
+            state: State::Open { holds_greeting: false },
             line_source: Some(LineSource::Own),
             readable: false,
             // A new socket takes bytes at once.
@@ -156,12 +157,12 @@ impl<S: Transport> Connection<S> {
 
     /// Whether the client is read and written to.
     pub const fn is_open(&self) -> bool {
-        matches!(self.state, State::Open)
+        matches!(self.state, State::Open { .. })
     }
 
     /// Whether the client's lines are still handled: its connection has not begun to close.
     pub const fn is_active(&self) -> bool {
-        matches!(self.state, State::Open | State::WriteFailed { .. })
+        matches!(self.state, State::Open { .. } | State::WriteFailed { .. })
     }
 
     /// Whether pending output is written before the close.
@@ -184,7 +185,19 @@ impl<S: Transport> Connection<S> {
 
     /// Whether anything can still be written to the client.
     const fn can_write(&self) -> bool {
-        matches!(self.state, State::Open | State::Closing { .. })
+        matches!(self.state, State::Open { .. } | State::Closing { .. })
+    }
+
+    /// Whether the greeting is held, and all other output with it.
+    const fn holds_greeting(&self) -> bool {
+        matches!(self.state, State::Open { holds_greeting: true })
+    }
+
+    /// Holds the greeting, or lets it be written.
+    pub const fn hold_greeting(&mut self, is_held: bool) {
+        if let State::Open { holds_greeting } = &mut self.state {
+            *holds_greeting = is_held;
+        }
     }
 
     /// Whether lines of the feed are pending for the client, its own lines not counted.
@@ -192,9 +205,11 @@ impl<S: Transport> Connection<S> {
         self.can_write() && feed.is_behind(&mut self.cursor)
     }
 
-    /// Whether lines of the feed or text of the outbox are pending for the client.
+    /// Whether lines of the feed or text of the outbox are pending for the client, and may be written.
     pub fn has_pending_output(&mut self, feed: &Feed) -> bool {
-        self.can_write() && (self.outbox_len() > 0 || feed.is_behind(&mut self.cursor))
+        self.can_write()
+            && !self.holds_greeting()
+            && (self.outbox_len() > 0 || feed.is_behind(&mut self.cursor))
     }
 
     /// Frees the buffers if they are empty.
@@ -205,7 +220,7 @@ impl<S: Transport> Connection<S> {
     /// Starts to close: output that is pending now is still written.
     pub fn begin_close(&mut self, reason: CloseReason, feed: &Feed) {
         match self.state {
-            State::Open => {
+            State::Open { .. } => {
                 feed.stop_at_head(&mut self.cursor);
                 self.state = State::Closing { reason, peer_closed: false };
             }
@@ -241,7 +256,7 @@ impl<S: Transport> Connection<S> {
             }
             State::Closing { reason, .. } | State::Draining { reason } => self.close_now(reason),
             State::WriteFailed { error } => self.close_now(CloseReason::ConnectionLost(error)),
-            State::Open | State::Closed { .. } => {}
+            State::Open { .. } | State::Closed { .. } => {}
         }
     }
 

@@ -10,8 +10,9 @@ use crate::net::transport::Transport;
 use crate::util::buffer::Buffer;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
-use crate::wire::escape;
 use crate::wire::line_decoder::{Decoded, LineOverLimit};
+use crate::wire::other_protocol::OtherProtocol;
+use crate::wire::{escape, http};
 use log::{debug, error, log_enabled};
 
 /// What a line costs in addition to its bytes, in bytes of input.
@@ -36,6 +37,13 @@ pub(super) struct Handled {
     pub(super) work: usize,
     /// The length of the next line, if there was no space for it.
     pub(super) no_space_for: Option<usize>,
+}
+
+impl Handled {
+    /// Whether nothing was handled.
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.input == 0 && self.lines == 0
+    }
 }
 
 impl<S: Transport> Clients<S> {
@@ -102,14 +110,23 @@ impl<S: Transport> Clients<S> {
                     connection.queue_text(&reply);
                 }
             }
-            Decoded::OtherProtocol(protocol) => {
-                if let Some(connection) = self.slots.get_mut(id) {
-                    let error = self.room.error(connection.view(), protocol.refusal());
-                    let feed = self.room.feed(connection.view());
-                    connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
-                }
-            }
+            Decoded::OtherProtocol(protocol) => self.refuse_protocol(id, protocol),
         }
+    }
+
+    /// Refuses a client of another protocol, with a reason that its user sees.
+    #[cold]
+    fn refuse_protocol(&mut self, id: ClientId, protocol: OtherProtocol) {
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        let error = if protocol == OtherProtocol::Http {
+            // An HTTP client reads a response only if nothing comes before it.
+            connection.drop_held_greeting();
+            http::bad_request(&protocol.refusal())
+        } else {
+            self.room.error(connection.view(), &protocol.refusal())
+        };
+        let feed = self.room.feed(connection.view());
+        connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
     }
 
     /// Does what a line asks for; returns the bytes that it took in the most expensive view.
@@ -164,8 +181,13 @@ impl<S: Transport> Clients<S> {
 
     /// Handles the end of input: after an orderly end an unfinished line is a message.
     pub(super) fn handle_end(&mut self, id: ClientId, now: Moment) {
-        let Some(connection) = self.slots.get_mut(id) else { return };
+        self.settle_opening(id, now);
         let rules = *self.room.rules();
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        if connection.has_held_lines() {
+            // Like all lines, they may have to wait for space.
+            return connection.read_end_again();
+        }
         let mut scratch = Buffer::default();
         if connection.has_ended_cleanly()
             && let Some(decoded) = connection.decoder.finish(&rules, &mut scratch)
@@ -175,6 +197,18 @@ impl<S: Transport> Clients<S> {
         if let Some(connection) = self.slots.get_mut(id) {
             let feed = self.room.feed(connection.view());
             connection.end_input(feed);
+        }
+    }
+
+    /// Decides about a client's first bytes, because nothing follows them: they are the opening of another protocol, or
+    /// lines that are to be handled.
+    #[cold]
+    pub(super) fn settle_opening(&mut self, id: ClientId, now: Moment) {
+        let rules = *self.room.rules();
+        if let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_active())
+            && let Some(decoded) = connection.decoder.settle_opening(&rules)
+        {
+            self.handle_unfinished(id, decoded, now);
         }
     }
 

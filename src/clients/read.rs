@@ -1,6 +1,7 @@
 //! The read step: each client with input is read once per turn, within the turn's budget.
 
-use super::connection::{Connection, Input, LineSource, ReadState};
+use super::connection::{Connection, Input, LineSource, ReadState, Unparsed};
+use super::handle::Handled;
 use super::read_queue::ReadTurn;
 use super::{Blocked, ClientTimer, Clients};
 use crate::broadcast::admission::{Admission, ReadBudget, ReadPermit, ReadRequest};
@@ -11,6 +12,7 @@ use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use memchr::memchr;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 /// Bytes of one read. With a larger one the other clients wait longer, and nothing gets faster: with 1,000 saturated
 /// clients a delivery cost 5.1 ns of CPU time with 16 KiB, 4.9 with 64 KiB and 4.9 with 256 KiB.
@@ -25,6 +27,9 @@ const MAX_UNPARSED: usize = 1024 * 1024;
 const TURN_BUDGET: usize = 1024 * 1024;
 /// What one read costs in addition to its bytes, in bytes of input: about the time of a system call.
 const READ_COST: usize = 512;
+/// First lines that may be the opening of another protocol are held for at most this time. Such a client sends all of
+/// its opening at once; on a slow line a part of it comes one round trip later.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A buffer for one read.
 pub(super) fn new_buffer() -> Box<[u8]> {
@@ -184,18 +189,10 @@ impl<S: Transport> Clients<S> {
         }
     }
 
-    /// Handles input of one client within the budget: unparsed input, or else one read.
+    /// Handles input of one client within the budget: input that was read before, or else one read.
     fn read_within(&mut self, id: ClientId, budget: ReadBudget, now: Moment) -> usize {
-        let Some(connection) = self.slots.get_mut(id) else { return 0 };
-        if let Some(mut unparsed) = connection.take_unparsed() {
-            let before = unparsed.bytes().len();
-            let handled = self.handle_input(id, unparsed.bytes(), budget, now);
-            unparsed.consume(handled.input);
-            self.unparsed -= before - unparsed.bytes().len();
-            if let Some(connection) = self.slots.get_mut(id) {
-                connection.put_back_unparsed(unparsed);
-            }
-            if let Some(len) = handled.no_space_for.filter(|_| handled.input == 0) {
+        if let Some(handled) = self.handle_earlier_input(id, budget, now) {
+            if let Some(len) = handled.no_space_for.filter(|_| handled.is_nothing()) {
                 self.block(id, len, now);
             }
             return handled.work;
@@ -223,6 +220,28 @@ impl<S: Transport> Clients<S> {
         work
     }
 
+    /// Handles lines that were held and unparsed input, if there are any, within the budget.
+    pub(super) fn handle_earlier_input(
+        &mut self,
+        id: ClientId,
+        budget: ReadBudget,
+        now: Moment,
+    ) -> Option<Handled> {
+        let connection = self.slots.get_mut(id)?;
+        let mut unparsed = match connection.take_unparsed() {
+            None if connection.has_held_lines() => Unparsed::default(),
+            unparsed => unparsed?,
+        };
+        let before = unparsed.bytes().len();
+        let handled = self.handle_input(id, unparsed.bytes(), budget, now);
+        unparsed.consume(handled.input);
+        self.unparsed -= before - unparsed.bytes().len();
+        if let Some(connection) = self.slots.get_mut(id) {
+            connection.put_back_unparsed(unparsed);
+        }
+        Some(handled)
+    }
+
     /// The most bytes to read now. The feeds certainly have space for the rest of a line that has begun, and
     /// probably for all lines in these bytes.
     fn read_size(&self, id: ClientId, budget: ReadBudget) -> usize {
@@ -236,7 +255,7 @@ impl<S: Transport> Clients<S> {
     }
 
     /// After a read: puts the client into the queues for its next read and its output, and sets its timers.
-    fn after_read(&mut self, id: ClientId, now: Moment) {
+    pub(super) fn after_read(&mut self, id: ClientId, now: Moment) {
         self.leave_if_closing(id);
         let Some(connection) = self.slots.get_mut(id) else { return };
         if connection.has_input() && connection.read_state == ReadState::Idle {
@@ -245,6 +264,9 @@ impl<S: Transport> Clients<S> {
         let feed = self.room.feed(connection.view());
         if connection.has_pending_output(feed) || !connection.is_active() {
             self.due.push(id);
+        }
+        if connection.decoder.is_holding_lines() {
+            self.timers.set_if_none((id, ClientTimer::Opening), now.after(OPENING_TIMEOUT));
         }
         let Some(flush_after) = self.limits.flush_after else { return };
         if connection.is_open() && connection.decoder.is_mid_line() {

@@ -27,18 +27,21 @@ pub enum ClientTimer {
     Idle,
     /// Its join is announced to the others.
     AnnounceJoin,
+    /// Its first lines, which may be the opening of another protocol, become messages.
+    Opening,
 }
 
 impl ClientTimer {
     /// All of them.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Flush, Self::Close, Self::RateLimit, Self::Idle, Self::AnnounceJoin];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Flush, Self::Close, Self::RateLimit, Self::Idle, Self::AnnounceJoin, Self::Opening];
 }
 
 impl<S: Transport> Clients<S> {
     /// Handles the deadlines that have passed, except those of the stall timers: see
     /// [`disconnect_stalled`](Self::disconnect_stalled).
     pub fn run_timers(&mut self, now: Moment) {
+        self.release_greetings(now);
         while self.run_next_timer(now).is_some() {}
     }
 
@@ -51,6 +54,7 @@ impl<S: Transport> Clients<S> {
             ClientTimer::RateLimit => self.resume_rate_limited(id, now),
             ClientTimer::Idle => self.check_idle(id, now),
             ClientTimer::AnnounceJoin => self.announce_join(id),
+            ClientTimer::Opening => self.end_opening(id, now),
         }
         Some((id, timer))
     }
@@ -103,6 +107,25 @@ impl<S: Transport> Clients<S> {
         self.timers.cancel((id, ClientTimer::Flush));
         self.due.push(id);
         self.leave_if_closing(id);
+    }
+
+    /// Lets the greetings be written that were held long enough.
+    fn release_greetings(&mut self, now: Moment) {
+        while let Some((_, id)) = self.greetings.pop_front_if(|&mut (at, _)| at <= now) {
+            if let Some(connection) = self.slots.get_mut(id) {
+                connection.hold_greeting(false);
+                self.due.push(id);
+            }
+        }
+    }
+
+    /// Nothing followed the first lines of a client.
+    fn end_opening(&mut self, id: ClientId, now: Moment) {
+        // If something follows, the timer is set again when it is read.
+        if self.slots.get(id).is_some_and(|connection| !connection.has_input()) {
+            self.settle_opening(id, now);
+            self.after_read(id, now);
+        }
     }
 
     /// Handles a client's unfinished line, after `--flush-after` without input. If the line may be private, its rest

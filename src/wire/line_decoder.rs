@@ -1,10 +1,11 @@
 //! Decodes bytes into lines. The bytes may arrive in any pieces.
 //!
 //! A line ends at LF, CR LF or CR NUL. Telnet commands are removed, a line over the limit is refused whole
-//! and never stored, and the first bytes of other protocols are recognized.
+//! and never stored, and the first bytes of other protocols are recognized: see [`opening`].
 
+use super::first_line::{self, LONG_BYTES};
+use super::opening::{self, Verdict};
 pub use super::other_protocol::OtherProtocol;
-use super::other_protocol::{self, SNIFF_BYTES, TlsSniff};
 use super::telnet::{IAC, Negotiation, Telnet, TelnetStep};
 use crate::util::buffer::Buffer;
 use memchr::{memchr, memchr3};
@@ -15,7 +16,7 @@ use std::ops::ControlFlow;
 pub struct LineRules {
     /// The longest line accepted, in bytes as sent, without its line end.
     pub max_line: usize,
-    /// Relay bytes unchanged: a line ends at LF only, and nothing else is recognized.
+    /// Relay bytes unchanged: a line ends at LF only, and nothing else is recognized but HTTP.
     pub raw: bool,
 }
 
@@ -46,7 +47,8 @@ pub struct LineOverLimit {
 /// An idle client owns no memory besides this struct.
 #[derive(Debug, Default)]
 pub struct LineDecoder {
-    /// The unfinished line. Boxed: every client has the pointer, but few have an unfinished line.
+    /// The unfinished line, or in some stages the opening. Boxed: every client has the pointer, but few have an
+    /// unfinished line.
     partial: Option<Box<Buffer>>,
     telnet: Telnet,
     negotiation: Option<Box<Negotiation>>,
@@ -55,10 +57,12 @@ pub struct LineDecoder {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// The first bytes, which may be a TLS hello.
+    /// The first bytes, as long as they may be those of another protocol. `partial` has all of them.
     #[default]
     Opening,
-    /// The first line, which may be an HTTP request or an SSH banner.
+    /// The opening was not that of another protocol. `partial` has what is left of it: whole lines and a rest.
+    Held,
+    /// The first line, which may be that of another protocol.
     First,
     /// A later line.
     Later,
@@ -71,7 +75,20 @@ enum Stage {
     Flushed { after_cr: bool },
 }
 
+/// What is left of the opening.
+enum Held {
+    Line,
+    TooLong,
+    /// No whole line. The rest is the beginning of the next line, or it was too long.
+    Rest(Option<Decoded<'static>>),
+}
+
 impl LineDecoder {
+    /// A decoder of lines from a server: they are never those of another protocol.
+    pub fn of_server() -> Self {
+        Self { stage: Stage::Later, ..Self::default() }
+    }
+
     /// Decodes the next item and removes its bytes from `input`; `None` when `input` is empty.
     ///
     /// `line` is scratch space, for a line that did not arrive in one piece.
@@ -96,6 +113,19 @@ impl LineDecoder {
         line: &'a mut Buffer,
     ) -> Result<Option<Decoded<'a>>, LineOverLimit> {
         loop {
+            if self.stage == Stage::Opening
+                && let ControlFlow::Break(event) = self.read_opening(rules, input)
+            {
+                return Ok(event);
+            }
+            if self.stage == Stage::Held {
+                match self.next_held(rules, longest, line)? {
+                    Held::Line => return Ok(Some(Decoded::Line(line))),
+                    Held::TooLong => return Ok(Some(Decoded::TooLong)),
+                    Held::Rest(None) => {}
+                    Held::Rest(event) => return Ok(event),
+                }
+            }
             if let ControlFlow::Break(event) = self.read_to_text(rules, input) {
                 return Ok(event);
             }
@@ -146,7 +176,7 @@ impl LineDecoder {
         (len > longest && !is_refused).then_some(len)
     }
 
-    /// Decodes what may come before text: a TLS hello and telnet commands.
+    /// Decodes the telnet commands that may come before text.
     ///
     /// Continues if text comes next. Breaks with an item, or with `None` if `input` is empty.
     fn read_to_text(
@@ -168,14 +198,38 @@ impl LineDecoder {
                 return ControlFlow::Break(event);
             }
         }
-        match self.stage {
-            Stage::Opening => self.read_opening(rules, input),
-            _ => ControlFlow::Continue(()),
+        ControlFlow::Continue(())
+    }
+
+    /// If no more bytes come for a while, or at all: decides about the opening.
+    ///
+    /// Returns another protocol, or a line that is too long. See [`has_held_lines`](Self::has_held_lines) for lines.
+    #[cold]
+    pub fn settle_opening(&mut self, rules: &LineRules) -> Option<Decoded<'static>> {
+        if self.stage != Stage::Opening {
+            return None;
+        }
+        let bytes = *self.partial.take()?;
+        match opening::examine(&bytes, true, rules.raw) {
+            Verdict::Other(protocol) => Some(Decoded::OtherProtocol(protocol)),
+            Verdict::Lines | Verdict::Undecided => self.end_opening(bytes, rules),
         }
     }
 
-    /// After an orderly end of input: decodes the unfinished line.
+    /// After an orderly end of input: decodes the unfinished line. To be called until it returns `None`, because the
+    /// opening may have several lines.
     pub fn finish<'a>(&mut self, rules: &LineRules, line: &'a mut Buffer) -> Option<Decoded<'a>> {
+        if let Some(event) = self.settle_opening(rules) {
+            return Some(event);
+        }
+        if self.stage == Stage::Held {
+            match self.next_held(rules, usize::MAX, line) {
+                Ok(Held::Line) => return Some(Decoded::Line(line)),
+                Ok(Held::TooLong) => return Some(Decoded::TooLong),
+                Ok(Held::Rest(None)) | Err(_) => {}
+                Ok(Held::Rest(event)) => return event,
+            }
+        }
         if self.telnet.close()
             && let Some(event) = self.hold(&[IAC], rules)
         {
@@ -185,9 +239,13 @@ impl LineDecoder {
         Some(self.check_line(line, rules))
     }
 
-    /// After a pause of the client: decodes the unfinished line, or ends a line that was refused as too long.
+    /// After a pause of the client: decodes the unfinished line, or ends a line that was refused as too long. A first
+    /// line that may be that of another protocol waits for its end.
     pub fn flush<'a>(&mut self, rules: &LineRules, line: &'a mut Buffer) -> Option<Decoded<'a>> {
+        let may_be_other = |partial: &Buffer| first_line::may_begin(partial, rules.raw);
         match &mut self.stage {
+            Stage::Opening | Stage::Held => return None,
+            Stage::First if self.partial.as_deref().is_some_and(may_be_other) => return None,
             Stage::Skipping { after_cr } => {
                 self.stage = Stage::Flushed { after_cr: *after_cr };
                 return None;
@@ -229,41 +287,100 @@ impl LineDecoder {
             || matches!(self.stage, Stage::Skipping { .. } | Stage::Discarding { is_reported: true, .. })
     }
 
-    /// Bytes of the unfinished line, at most the longest line and a CR.
+    /// Whether whole lines are held that may be the opening of another protocol. If nothing follows them, they are
+    /// lines: see [`settle_opening`](Self::settle_opening).
+    pub fn is_holding_lines(&self) -> bool {
+        self.stage == Stage::Opening
+            && self
+                .partial
+                .as_ref()
+                .is_some_and(|bytes| matches!(find_stop(bytes, false, false), Stop::LineEnd(_)))
+    }
+
+    /// Whether there are lines that were held and are not decoded yet. They need no input.
+    pub const fn has_held_lines(&self) -> bool {
+        matches!(self.stage, Stage::Held)
+    }
+
+    /// Bytes of the unfinished line, at most the longest line and a CR, or of the opening, at most
+    /// [`MAX_OPENING`](opening::MAX_OPENING).
     pub fn held(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.len())
     }
 
-    /// Decides whether the first bytes open a TLS handshake. Holds them until that is known.
+    /// Holds the first bytes until it is known whether they are those of another protocol. Removes them from `input`,
+    /// except the byte that shows that they are not.
+    #[cold]
     fn read_opening(
         &mut self,
         rules: &LineRules,
         input: &mut &[u8],
     ) -> ControlFlow<Option<Decoded<'static>>> {
-        if rules.raw {
-            self.stage = Stage::Later;
-            return ControlFlow::Continue(());
-        }
-        let mut first_bytes = self.partial.as_ref().map_or_else(Vec::new, |held| held.to_vec());
+        let mut bytes = self.partial.take().map_or_else(Buffer::default, |held| *held);
         while let Some((&byte, rest)) = input.split_first() {
-            first_bytes.push(byte);
-            match other_protocol::sniff_tls(&first_bytes) {
-                TlsSniff::Tls => return ControlFlow::Break(Some(Decoded::OtherProtocol(OtherProtocol::Tls))),
-                TlsSniff::NeedMore => {
-                    *input = rest;
-                    self.partial.get_or_insert_default().extend_from_slice(&[byte]);
+            bytes.extend_from_slice(&[byte]);
+            match opening::examine(&bytes, false, rules.raw) {
+                Verdict::Other(protocol) => {
+                    return ControlFlow::Break(Some(Decoded::OtherProtocol(protocol)));
                 }
-                TlsSniff::Other => {
-                    self.stage = Stage::First;
-                    // Up to two bytes were held without a check, and the limit may be one byte.
-                    return match (self.held() > rules.max_line).then(|| self.refuse(&[], false, rules)) {
-                        Some(event) => ControlFlow::Break(event),
+                Verdict::Undecided => *input = rest,
+                Verdict::Lines => {
+                    bytes.pop_if(byte);
+                    return match self.end_opening(bytes, rules) {
                         None => ControlFlow::Continue(()),
+                        event => ControlFlow::Break(event),
                     };
                 }
             }
         }
+        if !bytes.is_empty() {
+            self.partial = Some(Box::new(bytes));
+        }
         ControlFlow::Break(None)
+    }
+
+    /// The opening is not that of another protocol. An unfinished line becomes the first line.
+    #[cold]
+    fn end_opening(&mut self, bytes: Buffer, rules: &LineRules) -> Option<Decoded<'static>> {
+        if let Stop::LineEnd(_) = find_stop(&bytes, rules.raw, false) {
+            self.partial = Some(Box::new(bytes));
+            self.stage = Stage::Held;
+            return None;
+        }
+        self.stage = Stage::First;
+        self.hold(&bytes, rules)
+    }
+
+    /// Takes the next line of the opening into `line`. It has no telnet commands: the first byte of one ends it.
+    #[cold]
+    fn next_held(
+        &mut self,
+        rules: &LineRules,
+        longest: usize,
+        line: &mut Buffer,
+    ) -> Result<Held, LineOverLimit> {
+        let Some(mut bytes) = self.partial.take() else {
+            self.stage = Stage::Later;
+            return Ok(Held::Rest(None));
+        };
+        let Stop::LineEnd(at) = find_stop(&bytes, rules.raw, false) else {
+            self.stage = Stage::Later;
+            return Ok(Held::Rest(self.hold(&bytes, rules)));
+        };
+        let text = without_cr(&bytes[..at], rules);
+        let len = text.len();
+        if len > longest && len <= rules.max_line {
+            self.partial = Some(bytes);
+            return Err(LineOverLimit { len });
+        }
+        *line = Buffer::default();
+        line.extend_from_slice(text);
+        bytes.drop_first(at + 1);
+        self.partial = Some(bytes).filter(|rest| !rest.is_empty());
+        if self.partial.is_none() {
+            self.stage = Stage::Later;
+        }
+        Ok(if len > rules.max_line { Held::TooLong } else { Held::Line })
     }
 
     /// Whether the last byte of the line so far is CR, so that a NUL would end it.
@@ -322,11 +439,11 @@ impl LineDecoder {
                 self.stage = Stage::Discarding { after_cr, is_reported: true };
                 (!is_reported).then_some(Decoded::Discarded)
             }
-            Stage::Opening | Stage::First => {
-                line.extend_from_slice(&text[..text.len().min(SNIFF_BYTES)]);
+            Stage::First => {
+                line.extend_from_slice(&text[..text.len().min(LONG_BYTES)]);
                 Some(check_long(&line, rules))
             }
-            Stage::Later | Stage::Flushed { .. } => Some(Decoded::TooLong),
+            _ => Some(Decoded::TooLong),
         }
     }
 
@@ -340,17 +457,16 @@ impl LineDecoder {
                 line
             }
         };
-        let whole = if rules.raw { whole } else { whole.strip_suffix(b"\r").unwrap_or(whole) };
-        self.check_line(whole, rules)
+        self.check_line(without_cr(whole, rules), rules)
     }
 
     /// Checks a whole line: too long, another protocol, or a line.
     fn check_line<'a>(&mut self, line: &'a [u8], rules: &LineRules) -> Decoded<'a> {
         let stage = std::mem::replace(&mut self.stage, Stage::Later);
-        let is_first = matches!(stage, Stage::Opening | Stage::First);
+        let is_first = stage == Stage::First;
         if line.len() > rules.max_line {
             if is_first { check_long(line, rules) } else { Decoded::TooLong }
-        } else if let Some(protocol) = is_first.then(|| other_protocol::sniff_line(line)).flatten() {
+        } else if let Some(protocol) = is_first.then(|| first_line::recognize(line, rules.raw)).flatten() {
             Decoded::OtherProtocol(protocol)
         } else {
             Decoded::Line(line)
@@ -360,8 +476,13 @@ impl LineDecoder {
 
 /// Checks the beginning of a first line over the limit: another protocol, or too long.
 fn check_long(line: &[u8], rules: &LineRules) -> Decoded<'static> {
-    let beginning = &line[..line.len().min(rules.max_line).min(SNIFF_BYTES)];
-    other_protocol::sniff_beginning(beginning).map_or(Decoded::TooLong, Decoded::OtherProtocol)
+    let beginning = &line[..line.len().min(rules.max_line).min(LONG_BYTES)];
+    first_line::recognize_long(beginning, rules.raw).map_or(Decoded::TooLong, Decoded::OtherProtocol)
+}
+
+/// A line without the CR of its line end.
+fn without_cr<'a>(line: &'a [u8], rules: &LineRules) -> &'a [u8] {
+    if rules.raw { line } else { line.strip_suffix(b"\r").unwrap_or(line) }
 }
 
 /// Removes the bytes up to and including the one at `at`; returns those before it.

@@ -1,11 +1,13 @@
 //! How connections end: events for removed clients, resets, refusals, timeouts and shutdown.
 
 use crate::common::scripted::*;
+use crate::common::texts::{HTTP_REFUSAL, STOPPING};
 use crate::{block, lines};
 use hubbub::chat::room::RoomConfig;
 use hubbub::clients::ClientLimits;
 use hubbub::clients::close_reason::CloseReason;
 use hubbub::util::id_slab::ClientId;
+use hubbub::wire::view::View;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -124,6 +126,100 @@ fn d1_a_blocked_sender_is_drained_at_shutdown_before_it_is_closed() {
     assert!(bulk.is_removed());
 }
 
+/// The last line of a client when the server stops; none in the plain view.
+fn stop_notice(view: View) -> String {
+    match view {
+        View::Plain => String::new(),
+        View::Named => format!("* {STOPPING}\n"),
+        View::Json => {
+            format!("{{\"type\":\"notice\",\"text\":\"{STOPPING}\",\"at\":\"2026-01-02T03:04:05.678Z\"}}\n")
+        }
+    }
+}
+
+#[test]
+fn d1_clients_with_names_are_told_once_that_the_server_stops_after_all_that_they_are_owed() {
+    for view in View::ALL {
+        let mut server = ScriptedServer::with_views(FEED, &View::ALL);
+        let [reader, slow, sender, closing, gone] = [(); 5].map(|()| server.join_in_view(view));
+        server.run_until_idle();
+        // More than the outbox may hold waits before the notice, and lines of the feed too.
+        slow.accepts([Accept::Bytes(3)], Accept::WouldBlock);
+        server.send(&slow, "/help\n".repeat(100));
+        closing.accepts([], Accept::WouldBlock);
+        server.send(&sender, lines(2000));
+        server.end(&closing);
+        server.send(&gone, "PASS x\n");
+        let gone_before = gone.received();
+        server.shut_down();
+        server.run_until_idle();
+        server.accept_all(&slow);
+        server.accept_all(&closing);
+        for client in [&reader, &slow, &sender] {
+            let received = String::from_utf8(client.received()).unwrap();
+            assert!(received.ends_with(&stop_notice(view)), "{view:?}: {received}");
+            let notices = received.matches(STOPPING).count();
+            assert_eq!(notices, usize::from(view.has_names()), "{view:?}");
+            assert!(client.script().is_shut_down);
+        }
+        for client in [&reader, &slow, &closing] {
+            let received = String::from_utf8(client.received()).unwrap();
+            assert!(
+                client.id == closing.id || received.contains("line number      99"),
+                "{view:?}: {received}"
+            );
+        }
+        let closing = String::from_utf8(closing.received()).unwrap();
+        assert!(!closing.contains(STOPPING), "it had left: {closing}");
+        assert_eq!(gone.received(), gone_before, "it was refused");
+    }
+}
+
+#[test]
+fn d1_lines_that_were_read_are_relayed_before_the_notice_as_far_as_there_is_space() {
+    for view in [View::Named, View::Json] {
+        let mut server = ScriptedServer::with_views(FEED, &[view]);
+        let [sender, reader, stuck] = [(); 3].map(|()| server.join_in_view(view));
+        server.run_until_idle();
+        stuck.accepts([], Accept::WouldBlock);
+        // Short lines take many times as much in the feed.
+        server.send(&sender, "/nick abcdefghijklmnopqrstuvwx\n");
+        server.send(&sender, (0..2000).map(|number| format!("{number}\n")).collect::<String>());
+        let waiting = server.clients.connection(sender.id).unwrap().unparsed().to_vec();
+        let waiting = String::from_utf8(waiting).unwrap();
+        let before = reader.lines();
+        assert!(waiting.lines().count() > 1, "{view:?}: {waiting}");
+        server.shut_down();
+        server.run_until_idle();
+        let received = String::from_utf8(reader.received()).unwrap();
+        assert!(received.ends_with(&stop_notice(view)));
+        let relayed = received.lines().skip(before).zip(waiting.lines());
+        let is_text = |(shown, sent): (&str, &str)| {
+            shown.ends_with(&format!("> {sent}")) || shown.contains(&format!("\"text\":\"{sent}\""))
+        };
+        let count = relayed.take_while(|&pair| is_text(pair)).count();
+        assert_eq!(reader.lines(), before + count + 1, "{view:?}: and the notice");
+        // A line that certainly has space is relayed, and a line that may have none is dropped.
+        let is_all = count == waiting.lines().count();
+        let room = server.clients.room();
+        let is_full = room.admission().cost().of(1) > room.feed(view).space();
+        assert!(count > 0 && (is_all || is_full), "{view:?}: {count} of {}", waiting.lines().count());
+    }
+}
+
+#[test]
+fn d1_first_lines_that_are_held_are_relayed_at_shutdown() {
+    let mut server = ScriptedServer::with_views(FEED, &[View::Named]);
+    let [sender, other, reader] = [(); 3].map(|()| server.join_in_view(View::Named));
+    server.send(&sender, "NICK bob\nUS");
+    server.send(&other, "\nGET / HTTP/1.1");
+    server.shut_down();
+    server.run_until_idle();
+    let received = String::from_utf8(reader.received()).unwrap();
+    assert!(received.ends_with(&format!("<anon1> NICK bob\n* {STOPPING}\n")), "{received}");
+    assert!(other.received().ends_with(HTTP_REFUSAL.as_bytes()));
+}
+
 #[test]
 fn b5_a_client_that_ended_its_input_and_does_not_read_is_closed_after_the_close_timeout() {
     let (mut server, [sender, reader]) = ScriptedServer::with_clients(FEED);
@@ -145,7 +241,7 @@ fn b18_a_refused_client_is_read_to_its_end_before_it_is_closed() {
     }
     server.report_readable(&browser);
     server.run_until_idle();
-    assert!(browser.received().starts_with(b"* this is a chat room, not a web server"));
+    browser.expect_received(HTTP_REFUSAL);
     assert!(browser.script().is_shut_down);
     assert_eq!((server.clients.online(), server.pending_input(&browser)), (1, 0), "it is read, and stays");
     server.end(&browser);

@@ -9,6 +9,7 @@ mod close;
 #[path = "../common/mod.rs"]
 mod common;
 mod notices;
+mod opening;
 mod pauses;
 mod rate_limit;
 mod read;

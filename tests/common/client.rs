@@ -8,6 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Clients that connect before the first of them reads its welcome line: fewer than a backlog holds.
+pub const JOINING: usize = 500;
+
 /// A client of the server under test. Each method that waits fails the test after the time limit.
 pub struct Client {
     stream: TcpStream,
@@ -22,6 +25,30 @@ impl Client {
         let mut client = Self::connect(server.address());
         client.expect_line(WELCOME);
         client
+    }
+
+    /// Connects `count` clients, and reads their welcome lines. Many wait for these at the same time, because the
+    /// server sends each some milliseconds late.
+    #[track_caller]
+    pub fn join_many(server: &Server, count: usize) -> Vec<Self> {
+        Self::join_many_as(count, || Self::connect(server.address()))
+    }
+
+    /// Does the same with a receive buffer of about `bytes`.
+    #[track_caller]
+    pub fn join_many_with_buffer(server: &Server, count: usize, bytes: usize) -> Vec<Self> {
+        Self::join_many_as(count, || Self::connect_with_buffer(server.address(), bytes))
+    }
+
+    #[track_caller]
+    fn join_many_as(count: usize, connect: impl Fn() -> Self) -> Vec<Self> {
+        let mut clients = Vec::with_capacity(count);
+        while clients.len() < count {
+            let joined = clients.len();
+            clients.extend((joined..count).take(JOINING).map(|_| connect()));
+            clients[joined..].iter_mut().for_each(|client| client.expect_line(WELCOME));
+        }
+        clients
     }
 
     /// Connects, and reads nothing.

@@ -1,5 +1,6 @@
 //! Many nonblocking clients that one thread drives.
 
+use super::client::JOINING;
 use super::time_limit;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -58,7 +59,24 @@ impl ClientGroup {
     /// Connects a client that sends `input`, and reads `greeting` bytes.
     #[track_caller]
     pub fn join(&mut self, address: SocketAddr, greeting: usize, input: Vec<u8>) {
-        let mut stream = std::net::TcpStream::connect_timeout(&address, time_limit()).unwrap();
+        self.join_all(greeting, vec![(address, input)]);
+    }
+
+    /// Does the same for many clients, which wait for their greetings at the same time.
+    #[track_caller]
+    pub fn join_all(&mut self, greeting: usize, clients: Vec<(SocketAddr, Vec<u8>)>) {
+        for joining in clients.chunks(JOINING) {
+            let connect =
+                |(address, _): &_| std::net::TcpStream::connect_timeout(address, time_limit()).unwrap();
+            let streams = joining.iter().map(connect).collect::<Vec<_>>();
+            for (stream, (_, input)) in streams.into_iter().zip(joining) {
+                self.add(stream, greeting, input.clone());
+            }
+        }
+    }
+
+    #[track_caller]
+    fn add(&mut self, mut stream: std::net::TcpStream, greeting: usize, input: Vec<u8>) {
         stream.set_read_timeout(Some(time_limit())).unwrap();
         stream.read_exact(&mut vec![0; greeting]).unwrap();
         stream.set_nonblocking(true).unwrap();

@@ -90,6 +90,10 @@ impl SocketScript {
             return Err(kind);
         }
         let mut bytes = self.input.pop_front().unwrap_or(Err(ErrorKind::WouldBlock))?;
+        if bytes.is_empty() && self.input.is_empty() {
+            // As in the system, each further read returns the end again.
+            self.input.push_front(Ok(Vec::new()));
+        }
         let count = bytes.len().min(buffer.len());
         buffer[..count].copy_from_slice(&bytes[..count]);
         if count < bytes.len() {
@@ -247,6 +251,7 @@ pub const fn limits() -> ClientLimits {
         idle_timeout: None,
         flush_after: None,
         close_timeout: STALL_TIMEOUT,
+        greet_after: Duration::ZERO,
     }
 }
 
@@ -321,7 +326,7 @@ impl ScriptedServer {
     }
 
     pub fn shut_down(&mut self) {
-        self.clients.shut_down();
+        self.clients.shut_down(self.now);
     }
 
     pub fn write(&mut self) {

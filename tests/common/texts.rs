@@ -56,6 +56,13 @@ pub fn in_plain_view(name: &str) -> String {
 pub const NO_DESCRIPTOR: &str = "the server has no free file descriptor: try again later";
 pub const OTHER_PROTOCOL: &str = "this is a chat room";
 
+/// The response to an HTTP request.
+pub const HTTP_REFUSAL: &str = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 67\r\nConnection: close\r\n\r\n\
+    * this is a chat room, not a web server: connect with nc or telnet\n";
+/// The last line of the views with names, without the `* ` of the named view.
+pub const STOPPING: &str = "the server is stopping";
+
 pub fn room_full(clients: usize) -> String {
     format!("the room is full ({clients} clients): try again later")
 }

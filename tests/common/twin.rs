@@ -1,6 +1,8 @@
 //! A naive twin of the line decoder: the same rules, applied to one byte at a time without any shortcut.
 
+use hubbub::wire::first_line;
 use hubbub::wire::line_decoder::{Decoded, LineRules, OtherProtocol};
+use hubbub::wire::opening::{Verdict, examine};
 use std::collections::HashSet;
 
 pub const IAC: u8 = 255;
@@ -38,8 +40,10 @@ impl From<Decoded<'_>> for Yielded {
 /// A line decoder for the bytes of one client.
 pub struct Twin {
     rules: LineRules,
-    /// The first bytes, until it is certain that they do not open a TLS handshake.
+    /// The first bytes, until it is certain that they are not those of another protocol.
     opening: Option<Vec<u8>>,
+    /// The opening is certain, but some of its lines are still in `opening`.
+    is_releasing: bool,
     telnet: Telnet,
     refused_options: HashSet<(u8, u8)>,
     /// The line so far, even if it is refused.
@@ -51,6 +55,8 @@ pub struct Twin {
     /// A flush has ended a line whose line end may still follow. The value is whether the line ended in CR.
     flushed_at_cr: Option<bool>,
     yielded: Vec<Yielded>,
+    /// The client speaks another protocol: the rest of its input is dropped.
+    is_over: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -68,7 +74,8 @@ impl Twin {
     pub fn new(rules: LineRules) -> Self {
         Self {
             rules,
-            opening: (!rules.raw).then(Vec::new),
+            opening: Some(Vec::new()),
+            is_releasing: false,
             telnet: Telnet::Text,
             refused_options: HashSet::new(),
             line: Vec::new(),
@@ -77,6 +84,7 @@ impl Twin {
             is_first_line: true,
             flushed_at_cr: None,
             yielded: Vec::new(),
+            is_over: false,
         }
     }
 
@@ -85,12 +93,16 @@ impl Twin {
         let mut yielded = std::mem::take(&mut self.yielded);
         if let Some(at) = yielded.iter().position(|item| matches!(item, Yielded::OtherProtocol(_))) {
             yielded.truncate(at + 1);
+            self.is_over = true;
         }
         yielded
     }
 
     /// Returns how many bytes of an unfinished line are stored.
     pub fn unfinished(&self) -> usize {
+        if self.is_over {
+            return 0;
+        }
         let line = if self.is_dropping() { 0 } else { self.line.len() };
         line + self.opening.as_ref().map_or(0, Vec::len)
     }
@@ -109,19 +121,74 @@ impl Twin {
 
     /// Decodes one byte.
     pub fn byte(&mut self, byte: u8) {
+        if self.is_releasing {
+            self.pass_opening_on();
+        }
         let Some(opening) = &mut self.opening else { return self.telnet_or_text(byte) };
         opening.push(byte);
-        match opening.as_slice() {
-            [0x16] | [0x16, 0x03] => {}
-            [0x16, 0x03, 0..=4] => self.yielded.push(Yielded::OtherProtocol(OtherProtocol::Tls)),
+        match examine(opening, false, self.rules.raw) {
+            Verdict::Undecided => {}
+            Verdict::Other(protocol) => self.yielded.push(Yielded::OtherProtocol(protocol)),
+            Verdict::Lines => self.pass_opening_on(),
+        }
+    }
+
+    /// Whether its unfinished first line is not flushed, because it may be that of another protocol.
+    pub fn waits_for_line_end(&self) -> bool {
+        self.opening.is_some() || self.is_first_line && first_line::may_begin(&self.line, self.rules.raw)
+    }
+
+    /// Whether lines of the opening are certain and not decoded yet.
+    pub const fn is_releasing(&self) -> bool {
+        self.is_releasing
+    }
+
+    /// Whether the opening has a whole line.
+    pub fn holds_lines(&self) -> bool {
+        let is_end = |pair: &[u8]| pair[1] == b'\n' || !self.rules.raw && pair == b"\r\0";
+        let opening = self.opening.as_deref().unwrap_or_default();
+        opening.first() == Some(&b'\n') || opening.windows(2).any(is_end)
+    }
+
+    /// Decides about the opening, because nothing follows it. Its lines are still held.
+    pub fn settle(&mut self) {
+        let Some(opening) = self.opening.as_ref().filter(|opening| !opening.is_empty()) else { return };
+        if self.is_releasing {
+            return;
+        }
+        match examine(opening, true, self.rules.raw) {
+            Verdict::Other(protocol) => self.yielded.push(Yielded::OtherProtocol(protocol)),
+            _ if self.holds_lines() => self.is_releasing = true,
             _ => self.pass_opening_on(),
         }
     }
 
+    /// The decoder has as many bytes left: passes on the lines of the opening that it has decoded.
+    pub fn release_to(&mut self, left: usize) {
+        while self.unfinished() > left && self.holds_lines() {
+            self.is_releasing = true;
+            let Some(opening) = &mut self.opening else { return };
+            let ends = (0..opening.len()).find(|&at| {
+                opening[at] == b'\n' || !self.rules.raw && at > 0 && opening[at - 1..=at] == *b"\r\0"
+            });
+            let rest = opening.split_off(ends.unwrap() + 1);
+            let line = std::mem::replace(opening, rest);
+            line.iter().for_each(|&byte| self.telnet_or_text(byte));
+            self.is_first_line = false;
+        }
+        if self.is_releasing && !self.holds_lines() {
+            self.pass_opening_on();
+        }
+    }
+
     fn pass_opening_on(&mut self) {
+        let lines = self.holds_lines();
+        self.is_releasing = false;
         for byte in self.opening.take().unwrap_or_default() {
             self.telnet_or_text(byte);
         }
+        // The opening was examined with its first line.
+        self.is_first_line &= !lines;
     }
 
     fn telnet_or_text(&mut self, byte: u8) {
@@ -218,7 +285,7 @@ impl Twin {
         if !std::mem::replace(&mut self.is_refused, true) {
             let limit = self.line.len().min(self.rules.max_line).min(64);
             let protocol =
-                (self.is_first_line && !self.rules.raw).then(|| protocol_of_long_line(&self.line[..limit]));
+                self.is_first_line.then(|| first_line::recognize_long(&self.line[..limit], self.rules.raw));
             self.yielded.push(protocol.flatten().map_or(Yielded::TooLong, Yielded::OtherProtocol));
         }
     }
@@ -236,13 +303,15 @@ impl Twin {
         if std::mem::replace(&mut self.is_refused, false) {
             return;
         }
-        let protocol = (is_first_line && !self.rules.raw).then(|| protocol_of(&line)).flatten();
+        let protocol = is_first_line.then(|| first_line::recognize(&line, self.rules.raw)).flatten();
         self.yielded.push(protocol.map_or(Yielded::Line(line), Yielded::OtherProtocol));
     }
 
     /// Ends the line, as after the flush time.
     pub fn flush(&mut self) {
-        self.pass_opening_on();
+        if self.waits_for_line_end() && !self.is_refused {
+            return;
+        }
         let at_cr = !self.rules.raw && self.line.ends_with(b"\r");
         if self.discards.is_some() {
             let at_cr = at_cr || self.line.is_empty() && self.flushed_at_cr == Some(true);
@@ -262,6 +331,7 @@ impl Twin {
 
     /// Ends the input.
     pub fn finish(&mut self) {
+        self.settle();
         self.pass_opening_on();
         if matches!(self.telnet, Telnet::Iac) {
             self.text(IAC);
@@ -273,34 +343,6 @@ impl Twin {
             self.end_line();
         }
     }
-}
-
-/// Returns the protocol of a first line: `METHOD TARGET HTTP/1.1` or `SSH-2.0-NAME`.
-fn protocol_of(line: &[u8]) -> Option<OtherProtocol> {
-    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let words = line.split(|&byte| byte == b' ').collect::<Vec<_>>();
-    if let [[_, ..], [_, ..], [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..]] = words[..]
-        && words[0].iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'-'))
-    {
-        return Some(OtherProtocol::Http);
-    }
-    let parts = line.splitn(3, |&byte| byte == b'-').collect::<Vec<_>>();
-    let [b"SSH", version, _] = parts[..] else { return None };
-    let numbers = version.split(|&byte| byte == b'.').collect::<Vec<_>>();
-    matches!(numbers[..], [major, minor] if is_number(major) && is_number(minor))
-        .then_some(OtherProtocol::Ssh)
-}
-
-/// Returns the protocol of a first line over the limit by its first bytes.
-fn protocol_of_long_line(line: &[u8]) -> Option<OtherProtocol> {
-    let text = String::from_utf8_lossy(line);
-    if let Some((method, target)) = text.split_once(' ')
-        && "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split(' ').any(|real| real == method)
-        && ["/", "http://", "https://"].iter().any(|form| target.starts_with(form))
-    {
-        return Some(OtherProtocol::Http);
-    }
-    protocol_of(line).filter(|&protocol| protocol == OtherProtocol::Ssh)
 }
 
 /// Escapes `line`, one character at a time.

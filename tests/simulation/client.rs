@@ -119,7 +119,7 @@ impl ClientModel {
 
     /// Whether it has sent anything that is not handled yet.
     pub(crate) fn has_input(&self) -> bool {
-        self.is_active() && self.pending_input() > 0
+        self.is_active() && (self.pending_input() > 0 || self.twin.is_releasing())
     }
 
     fn skip_own(&mut self, number: usize, order: &[Line]) {
@@ -205,7 +205,12 @@ impl ClientModel {
 
     /// It is refused: `text` follows the line that it is in the middle of, and nothing else.
     pub(crate) fn refuse(&mut self, text: &str, close_reason: CloseReason, now: Moment) {
-        self.queue_text(format!("* {text}\n").as_bytes());
+        self.refuse_with(format!("* {text}\n").as_bytes(), close_reason, now);
+    }
+
+    /// The same with any bytes.
+    pub(crate) fn refuse_with(&mut self, reply: &[u8], close_reason: CloseReason, now: Moment) {
+        self.queue_text(reply);
         let end = self.next + usize::from(self.received > 0);
         self.begin_close(close_reason, end, now);
     }

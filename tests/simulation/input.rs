@@ -8,7 +8,7 @@ const COMMANDS: [u8; 8] = [240, 241, 250, 251, 252, 253, 254, 255];
 
 /// Returns what a client sends next, with a limit of `max_line` bytes per line.
 pub(crate) fn input(random: &mut Random, max_line: usize, feed: usize) -> Vec<u8> {
-    match random.below(20) {
+    match random.below(21) {
         0..8 => line(random, max_line),
         8..11 => half_line(random, max_line),
         11 => random.pick(&[&b"\r"[..], b"\n", b"\r\n", b"\0", b"\r\0", b"\n\n\n"]).to_vec(),
@@ -103,7 +103,24 @@ fn burst(random: &mut Random) -> Vec<u8> {
     (0..random.within(2..=30)).flat_map(|number| format!("{number}\n").into_bytes()).collect()
 }
 
+/// The opening of another protocol, or what is nearly one. It is one only for a client that has sent nothing yet.
 fn other_protocol(random: &mut Random) -> Vec<u8> {
-    let hello = [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x\r\n", b"\x16\x03\x01\x02\x00", b"\x16\x03hello\n"];
-    random.pick(&hello).to_vec()
+    let openings = [
+        &b"GET / HTTP/1.1\r\n"[..],
+        b"\r\nGET / HTTP/1.1\r\n",
+        b"\nGET / HT",
+        b"SSH-2.0-x\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"\x16\x03hello\n",
+        b"NICK bob\r\nUSER bob 0 * :Bob\r\n",
+        b"NICK bob\n",
+        b"NICK bob\nUS",
+        b"\n\n\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n",
+        b"\r\n\r\n\0\r\n",
+        b"EHLO x\n",
+        b"\x10\x0D\0",
+        b"*1\n",
+    ];
+    random.pick(&openings).to_vec()
 }

@@ -10,6 +10,9 @@ use hubbub::clients::stats::Stats;
 use hubbub::clients::{ClientLimits, Clients};
 use hubbub::util::clock::Moment;
 use hubbub::util::id_slab::ClientId;
+use hubbub::wire::http;
+use hubbub::wire::opening::MAX_OPENING;
+use hubbub::wire::other_protocol::OtherProtocol;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -21,6 +24,8 @@ pub(crate) const MAX_REPLY: usize = 200;
 /// How long the table waits for a client that closes.
 pub(crate) const CLOSE_TIMEOUT: Duration = limits().close_timeout;
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
+/// How long lines are held that may open another protocol.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Line {
@@ -143,17 +148,45 @@ impl Model {
         let Some((&number, _)) = number else { return };
         let Some(client) = self.clients.get_mut(&number) else { return };
         let bytes = client.take_handled(table);
-        if !client.is_active() || bytes.is_empty() {
+        if !client.is_active() {
             return;
         }
-        client.handled_at = now;
-        bytes.iter().for_each(|&byte| client.twin.byte(byte));
-        self.handle_lines(number, now);
+        if !bytes.is_empty() {
+            client.handled_at = now;
+        }
+        self.decode(number, &bytes, table, now);
         self.clients[&number].check_outbox();
+    }
+
+    /// Decodes `bytes`, and the lines of the opening that the server has decoded.
+    fn decode(&mut self, number: usize, bytes: &[u8], table: &Clients<ScriptedSocket>, now: Moment) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        bytes.iter().for_each(|&byte| client.twin.byte(byte));
+        if let Some(connection) = table.connection(client.scripted.id) {
+            client.twin.release_to(connection.decoder().held());
+        }
+        self.handle_lines(number, now);
+    }
+
+    /// Nothing followed the opening of `number` for a while.
+    pub(crate) fn settle_opening(&mut self, number: usize, now: Moment) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        assert!(now.since(client.joined_at) >= OPENING_TIMEOUT, "{number} was settled too early");
+        client.twin.settle();
+        self.handle_lines(number, now);
     }
 
     fn input_ended(&mut self, number: usize, now: Moment) {
         let Some(client) = self.clients.get_mut(&number) else { return };
+        if client.is_active() {
+            client.twin.settle();
+            self.handle_lines(number, now);
+        }
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        if client.is_active() && client.twin.is_releasing() {
+            // The end is read again after the lines of the opening.
+            return;
+        }
         if matches!(client.stage, Stage::Open | Stage::WriteFailed(ErrorKind::BrokenPipe)) {
             client.twin.finish();
             self.handle_lines(number, now);
@@ -197,8 +230,14 @@ impl Model {
                         client.queue_text(text.as_bytes());
                     }
                 }
-                Yielded::OtherProtocol(other_protocol) => {
-                    client.refuse(other_protocol.refusal(), CloseReason::OtherProtocol(other_protocol), now);
+                Yielded::OtherProtocol(protocol) => {
+                    let reason = CloseReason::OtherProtocol(protocol);
+                    match protocol {
+                        OtherProtocol::Http => {
+                            client.refuse_with(&http::bad_request(&protocol.refusal()), reason, now);
+                        }
+                        _ => client.refuse(&protocol.refusal(), reason, now),
+                    }
                 }
             }
         }
@@ -214,8 +253,19 @@ impl Model {
         client.refuse(&text, CloseReason::IdleTimeout, now);
     }
 
-    pub(crate) fn shut_down(&mut self, now: Moment) {
+    /// The server relayed what it had read, as far as there was space, in the order of its slots. Then it began to close
+    /// each connection.
+    pub(crate) fn shut_down(&mut self, table: &Clients<ScriptedSocket>, now: Moment) {
         self.stopped = Some(now);
+        let slot = |client: &ClientModel| client.scripted.id.number() & u32::MAX as usize;
+        let mut active = self.clients.iter().filter(|(_, client)| client.is_active()).collect::<Vec<_>>();
+        active.sort_by_key(|(_, client)| slot(client));
+        for number in active.into_iter().map(|(&number, _)| number).collect::<Vec<_>>() {
+            let Some(client) = self.clients.get_mut(&number) else { continue };
+            client.twin.settle();
+            let bytes = client.take_handled(table);
+            self.decode(number, &bytes, table, now);
+        }
         let head = self.order.len();
         for client in self.clients.values_mut() {
             client.begin_close(CloseReason::ShuttingDown, head, now);
@@ -306,7 +356,10 @@ fn check_client(number: usize, client: &ClientModel, table: &Clients<ScriptedSoc
     }
     assert_eq!(connection.unparsed_len(), client.unparsed_len(), "{number} unparsed input");
     let unfinished = connection.decoder().held();
-    assert!(unfinished <= config.rules.max_line + 1, "{number} holds {unfinished} bytes of a line");
+    assert!(
+        unfinished <= MAX_OPENING.max(config.rules.max_line + 1),
+        "{number} holds {unfinished} bytes of a line"
+    );
     if client.is_active() {
         assert_eq!(unfinished, client.twin.unfinished(), "{number} unfinished line");
     }

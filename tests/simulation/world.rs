@@ -31,8 +31,8 @@ impl Drop for World {
     }
 }
 
-/// Whether a connection is open, and in the middle of a line.
-pub(crate) type LineState = (bool, bool);
+/// Whether a connection is open, in the middle of a line, and holds lines that may open another protocol.
+pub(crate) type LineState = (bool, bool, bool);
 
 /// A deadline that has passed, and what it changed.
 pub(crate) struct TimerRun {
@@ -93,7 +93,8 @@ impl World {
 
     fn line_state(&self, id: ClientId) -> Option<LineState> {
         let connection = self.server.clients.connection(id)?;
-        Some((connection.is_open(), connection.decoder().is_mid_line()))
+        let decoder = connection.decoder();
+        Some((connection.is_open(), decoder.is_mid_line(), decoder.is_holding_lines()))
     }
 
     /// Runs the soonest timer if it is due.

@@ -117,7 +117,7 @@ impl ClientModel {
 
     /// Whether it has sent anything that is not handled yet.
     pub(crate) fn has_input(&self) -> bool {
-        self.is_active() && self.pending_input() > 0
+        self.is_active() && (self.pending_input() > 0 || self.twin.is_releasing())
     }
 
     pub(crate) fn expect(&mut self, expected: Expected) {
@@ -143,6 +143,9 @@ impl ClientModel {
         );
         let mut received = Vec::new();
         for line in fresh[..end].split_inclusive(|&byte| byte == b'\n') {
+            if received::is_http_head(line) {
+                continue;
+            }
             let may_be_welcome = self.read == 0 && received.is_empty();
             let read = received::read(self.view, &line[..line.len() - 1], may_be_welcome);
             received.push(read.unwrap_or_else(|why| {

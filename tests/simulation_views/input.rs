@@ -57,7 +57,7 @@ impl Sender<'_> {
             21 if self.random.one_in(4) => {
                 self.random.pick(&["/quit\nunheard\n", " /Exit\nunheard\n"]).into()
             }
-            22 if self.random.one_in(10) => b"GET / HTTP/1.1\r\n".to_vec(),
+            22 if self.random.one_in(4) => self.opening(),
             _ => self.lines(3),
         }
     }
@@ -132,6 +132,20 @@ impl Sender<'_> {
         }
         let name = &self.names[self.random.below(self.names.len())];
         if self.random.one_in(3) { name.to_uppercase() } else { name.clone() }
+    }
+
+    /// The opening of another protocol, or what is nearly one.
+    fn opening(&mut self) -> Vec<u8> {
+        let openings = [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"\nGET / HTTP/1.1\n",
+            b"NICK ann\nUSER ann 0 * :Ann\n",
+            b"NICK ann\nUS",
+            b"NICK ann\n",
+            b"PASS x\n",
+            b"*1\n",
+        ];
+        self.random.pick(&openings).to_vec()
     }
 
     fn half_line(&mut self) -> Vec<u8> {

@@ -189,6 +189,9 @@ impl Model {
         let (number, bytes) = (client.number, client.take_handled(table));
         if client.is_active() {
             bytes.iter().for_each(|&byte| client.twin.byte(byte));
+            if let Some(connection) = table.connection(id) {
+                client.twin.release_to(connection.decoder().held());
+            }
             self.handle_lines(number);
             if !self.clients[&number].is_active() {
                 self.leave(number);
@@ -201,7 +204,14 @@ impl Model {
         if !client.is_active() {
             return;
         }
-        if client.write_error.is_none_or(|kind| kind == ErrorKind::BrokenPipe) {
+        client.twin.settle();
+        self.handle_lines(number);
+        let client = self.clients.get_mut(&number).unwrap();
+        if client.is_active() && client.twin.is_releasing() {
+            // The end is read again after the lines of the opening.
+            return;
+        }
+        if client.is_active() && client.write_error.is_none_or(|kind| kind == ErrorKind::BrokenPipe) {
             client.twin.finish();
             self.handle_lines(number);
         }
@@ -234,6 +244,15 @@ impl Model {
         {
             client.twin.discard_rest();
         }
+        if !self.clients[&number].is_active() {
+            self.leave(number);
+        }
+    }
+
+    /// Nothing followed the opening of `number` for a while.
+    pub(crate) fn settle_opening(&mut self, number: usize) {
+        self.clients.get_mut(&number).unwrap().twin.settle();
+        self.handle_lines(number);
         if !self.clients[&number].is_active() {
             self.leave(number);
         }

@@ -1,5 +1,6 @@
 //! Naive parsers, one for each view: what a line means, and whether it is a line of that view at all.
 
+use hubbub::wire::other_protocol::OtherProtocol;
 use hubbub::wire::view::View;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -131,9 +132,19 @@ fn message(from: &str, text: Vec<u8>, is_action: bool) -> Public {
     Public::Message { from: from.to_owned(), text: Text(text), is_action }
 }
 
+/// Whether a line is of the head of an HTTP response. No client sends such a line.
+pub(crate) fn is_http_head(line: &[u8]) -> bool {
+    let head = hubbub::wire::http::bad_request(&OtherProtocol::Http.refusal());
+    let mut head = head.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\r\n"));
+    head.any(|of_head| of_head == line)
+}
+
 /// Parses a line without its line end, which may be the welcome.
 pub(crate) fn read(view: View, line: &[u8], may_be_welcome: bool) -> Result<Received, String> {
     match view {
+        View::Json if line == format!("* {}", OtherProtocol::Http.refusal()).as_bytes() => {
+            Ok(Received::Reply { text: text(&line[b"* ".len()..])?, is_error: None })
+        }
         View::Json => read_json(line),
         _ if may_be_welcome && line == super::WELCOME.as_bytes() => Ok(Received::Welcome(text(line)?)),
         View::Plain if is_from_server(line) => {

@@ -70,7 +70,7 @@ impl LineReceiver {
             has_errors: false,
             errors: Vec::new(),
         };
-        Self { decoder: LineDecoder::default(), lines, first_line: FirstLine::Pending, too_long: 0 }
+        Self { decoder: LineDecoder::of_server(), lines, first_line: FirstLine::Pending, too_long: 0 }
     }
 
     /// Shows only what other clients said, if `quiet` is set. Errors of the server are kept for

@@ -1,7 +1,7 @@
 //! The room's feeds: what is pending for readers, and how much senders may append.
 
 use super::{Room, missed_notices};
-use crate::broadcast::admission::{ReadPermit, ReadRequest, SendRate};
+use crate::broadcast::admission::{ReadPermit, ReadRequest, SendRate, smallest_space};
 use crate::broadcast::channel::Channel;
 use crate::broadcast::feed::{Cursor, Feed, Offset};
 use crate::util::clock::Moment;
@@ -41,6 +41,11 @@ impl Room {
     /// Bytes that can be appended now, in all feeds together.
     pub fn space(&self) -> usize {
         self.channels.iter().map(|channel| channel.feed().space()).sum()
+    }
+
+    /// Bytes that can be appended now to the fullest feed.
+    pub fn smallest_space(&self) -> usize {
+        smallest_space(&self.channels)
     }
 
     /// Frees the lines that all readers have received. `readers` are those that were still behind after the last

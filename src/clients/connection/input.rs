@@ -46,9 +46,14 @@ impl Unparsed {
 }
 
 impl<S: Transport> Connection<S> {
-    /// Whether there may be input: in the socket, or unparsed.
+    /// Whether there may be input: in the socket, unparsed, or lines that were held.
     pub fn has_input(&self) -> bool {
-        self.readable || self.unparsed_len() > 0
+        self.readable || self.unparsed_len() > 0 || self.has_held_lines()
+    }
+
+    /// Whether there are lines that were held as an opening and are not handled yet.
+    pub const fn has_held_lines(&self) -> bool {
+        self.decoder.has_held_lines() && self.is_active()
     }
 
     /// Bytes of input that was read and not handled yet.
@@ -114,18 +119,23 @@ impl<S: Transport> Connection<S> {
     /// Whether the end of input is orderly. If so, an unfinished line is a message.
     pub fn has_ended_cleanly(&self) -> bool {
         match self.state {
-            State::Open => true,
+            State::Open { .. } => true,
             // EPIPE (unlike ECONNRESET) means that the peer had closed its sending side first.
             State::WriteFailed { error } => error == ErrorKind::BrokenPipe,
             State::Closing { .. } | State::Draining { .. } | State::Closed { .. } => false,
         }
     }
 
+    /// Lets the next read return the end of input again: the system does so each time.
+    pub const fn read_end_again(&mut self) {
+        self.readable = true;
+    }
+
     /// Notes the end of input.
     pub fn end_input(&mut self, feed: &Feed) {
         let is_clean = self.has_ended_cleanly();
         match self.state {
-            State::Open => {
+            State::Open { .. } => {
                 feed.stop_at_head(&mut self.cursor);
                 self.state = State::Closing { reason: CloseReason::ClosedByPeer, peer_closed: true };
             }

@@ -111,11 +111,28 @@ impl<S: Transport> Connection<S> {
         }
     }
 
+    /// Drops the greeting if it was not written yet.
+    pub fn drop_held_greeting(&mut self) {
+        if self.holds_greeting() {
+            self.drop_outbox();
+        }
+    }
+
+    fn drop_outbox(&mut self) {
+        if let Some(buffers) = &mut self.buffers {
+            buffers.outbox = Outbox::default();
+        }
+        self.free_buffers();
+    }
+
     /// Writes everything that is pending, in one call; returns the bytes written.
     ///
     /// The outbox is written as soon as the cursor is at a line end. Text that must follow certain lines of the
     /// feed waits for them.
     pub fn write(&mut self, feed: &Feed) -> usize {
+        if self.holds_greeting() {
+            return 0;
+        }
         let mut slices = IoSlices::default();
         let outbox = self.buffers.as_ref().map(|buffers| &buffers.outbox).filter(|outbox| !outbox.is_empty());
         let pending = pending(&self.cursor, outbox, feed, &mut slices);
@@ -161,11 +178,8 @@ impl<S: Transport> Connection<S> {
     /// A write failed: nothing more is written, but input that the peer sent before is still read.
     fn on_write_error(&mut self, error: &io::Error) {
         match self.state {
-            State::Open if error.kind() != ErrorKind::Interrupted => {
-                if let Some(buffers) = &mut self.buffers {
-                    buffers.outbox = Outbox::default();
-                }
-                self.free_buffers();
+            State::Open { .. } if error.kind() != ErrorKind::Interrupted => {
+                self.drop_outbox();
                 self.state = State::WriteFailed { error: error.kind() };
                 self.readable = true;
             }

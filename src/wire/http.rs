@@ -1,0 +1,42 @@
+//! HTTP: the words of its request line, which RTSP and SIP share, and the response that refuses a request.
+
+/// Methods that are known: of HTTP (RFC 9110), PATCH and WebDAV, of RTSP (RFC 2326) and of SIP (RFC 3261).
+pub(super) const METHODS: &str = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI PROPFIND PROPPATCH MKCOL COPY MOVE \
+    LOCK UNLOCK REPORT SEARCH M-SEARCH DESCRIBE SETUP PLAY PAUSE TEARDOWN ANNOUNCE RECORD REDIRECT \
+    GET_PARAMETER SET_PARAMETER INVITE REGISTER ACK BYE CANCEL SUBSCRIBE NOTIFY MESSAGE PUBLISH \
+    INFO REFER UPDATE PRACK";
+
+/// Whether a word has the form of a method. All registered methods are upper-case.
+pub(super) fn is_method(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether a word has the form of a target: `/path`, `*`, `host:port` or `scheme:…`.
+pub(super) fn is_target(word: &[u8]) -> bool {
+    matches!(word, [b'/' | b'*', ..]) || word.iter().skip(1).any(|&byte| byte == b':')
+}
+
+/// The response that refuses a request, with `text` as the line of its body. Its end is the end of the connection.
+pub fn bad_request(text: &str) -> Vec<u8> {
+    let body = format!("* {text}\n");
+    let length = body.len();
+    format!(
+        "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_the_response_is_that_of_its_body() {
+        let response = String::from_utf8(bad_request("żółw")).expect("UTF-8");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
+        assert_eq!(body, "* żółw\n");
+        assert!(head.starts_with("HTTP/1.0 400 Bad Request\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+    }
+}

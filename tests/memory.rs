@@ -50,15 +50,25 @@ fn expect_memory_returns(server: &Server, before: u64) {
     });
 }
 
-/// Starts a server with two clients that have exchanged a line, and returns its resident memory.
+/// Starts a server with two clients that have exchanged a line, and returns its resident memory. There is no welcome
+/// line, for which each client would wait some milliseconds.
 #[track_caller]
 fn start_with_two(options: &[&str]) -> (Server, Client, Client, u64) {
-    let server = Server::start(&[&["--report-every", "0"], options].concat());
-    let (mut one, mut two) = (Client::join(&server), Client::join(&server));
+    let server = Server::start(&[&["--report-every", "0", "--welcome", ""], options].concat());
+    let [mut two, mut one] = [(); 2].map(|()| Client::connect(server.address()));
     one.send("hello\n");
     two.expect_line("hello");
     let resident = server.status_kb("VmRSS");
     (server, one, two, resident)
+}
+
+/// Connects `count` clients, and waits until the server has accepted them.
+#[track_caller]
+fn connect_many(server: &Server, count: usize) -> Vec<Client> {
+    let descriptors = server.descriptors();
+    let clients = (0..count).map(|_| Client::connect(server.address())).collect::<Vec<_>>();
+    server.wait_for_descriptors(descriptors + count);
+    clients
 }
 
 #[test]
@@ -143,7 +153,7 @@ fn c15_unfinished_lines_cost_their_bytes_and_their_memory_returns() {
     const SENDERS: usize = 1000;
     const UNFINISHED: usize = 8000;
     let (mut server, _one, mut two, empty) = start_with_two(&[]);
-    let mut senders = Client::join_many(&server, SENDERS);
+    let mut senders = connect_many(&server, SENDERS);
     let before = server.status_kb("VmRSS");
     senders.iter_mut().for_each(|sender| sender.send(vec![b'x'; UNFINISHED]));
     wait_until_read(&mut server, SENDERS * UNFINISHED);
@@ -184,7 +194,7 @@ fn c15_after_8000_clients_have_left_memory_returns_with_and_without_limits() {
         [(&[][..], 140), (&["--idle-timeout", "600", "--max-per-ip", "9000", "--rate", "9"], 280)]
     {
         let (server, _one, _two, before) = start_with_two(options);
-        let clients = Client::join_many(&server, 8000);
+        let clients = connect_many(&server, 8000);
         let after = server.status_kb("VmRSS");
         assert!(after <= before + 8000 * each / 1024 + SOME_PAGES_KB, "{after} kB after {before}");
         drop(clients);

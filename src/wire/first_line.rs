@@ -166,7 +166,7 @@ static LONG_REQUESTS: [(OtherProtocol, Form); 3] = [
 ];
 
 /// Bytes of a line that [`recognize_long`] looks at.
-pub(super) const LONG_BYTES: usize = 64;
+pub const LONG_BYTES: usize = 64;
 
 /// The protocol of a whole first line, without its line end. A `raw` room refuses HTTP only.
 pub fn recognize(line: &[u8], raw: bool) -> Option<OtherProtocol> {

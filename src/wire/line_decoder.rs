@@ -1,14 +1,16 @@
 //! Decodes bytes into lines. The bytes may arrive in any pieces.
 //!
 //! A line ends at LF, CR LF or CR NUL. Telnet commands are removed, a line over the limit is refused whole
-//! and never stored, and the first bytes of other protocols are recognized: see [`opening`].
+//! and never stored, and the first bytes of other protocols are recognized: see [`opening`](super::opening).
+
+mod opening;
 
 use super::first_line::{self, LONG_BYTES};
-use super::opening::{self, Verdict};
 pub use super::other_protocol::OtherProtocol;
 use super::telnet::{IAC, Negotiation, Telnet, TelnetStep};
 use crate::util::buffer::Buffer;
 use memchr::{memchr, memchr3};
+use opening::Held;
 use std::ops::ControlFlow;
 
 /// The rules for the lines of every client.
@@ -73,14 +75,6 @@ enum Stage {
     /// After a line that [`flush`](LineDecoder::flush) ended. If a line end comes next, it belongs to that line,
     /// and is not an empty line.
     Flushed { after_cr: bool },
-}
-
-/// What is left of the opening.
-enum Held {
-    Line,
-    TooLong,
-    /// No whole line. The rest is the beginning of the next line, or it was too long.
-    Rest(Option<Decoded<'static>>),
 }
 
 impl LineDecoder {
@@ -201,21 +195,6 @@ impl LineDecoder {
         ControlFlow::Continue(())
     }
 
-    /// If no more bytes come for a while, or at all: decides about the opening.
-    ///
-    /// Returns another protocol, or a line that is too long. See [`has_held_lines`](Self::has_held_lines) for lines.
-    #[cold]
-    pub fn settle_opening(&mut self, rules: &LineRules) -> Option<Decoded<'static>> {
-        if self.stage != Stage::Opening {
-            return None;
-        }
-        let bytes = *self.partial.take()?;
-        match opening::examine(&bytes, true, rules.raw) {
-            Verdict::Other(protocol) => Some(Decoded::OtherProtocol(protocol)),
-            Verdict::Lines | Verdict::Undecided => self.end_opening(bytes, rules),
-        }
-    }
-
     /// After an orderly end of input: decodes the unfinished line. To be called until it returns `None`, because the
     /// opening may have several lines.
     pub fn finish<'a>(&mut self, rules: &LineRules, line: &'a mut Buffer) -> Option<Decoded<'a>> {
@@ -287,100 +266,10 @@ impl LineDecoder {
             || matches!(self.stage, Stage::Skipping { .. } | Stage::Discarding { is_reported: true, .. })
     }
 
-    /// Whether whole lines are held that may be the opening of another protocol. If nothing follows them, they are
-    /// lines: see [`settle_opening`](Self::settle_opening).
-    pub fn is_holding_lines(&self) -> bool {
-        self.stage == Stage::Opening
-            && self
-                .partial
-                .as_ref()
-                .is_some_and(|bytes| matches!(find_stop(bytes, false, false), Stop::LineEnd(_)))
-    }
-
-    /// Whether there are lines that were held and are not decoded yet. They need no input.
-    pub const fn has_held_lines(&self) -> bool {
-        matches!(self.stage, Stage::Held)
-    }
-
     /// Bytes of the unfinished line, at most the longest line and a CR, or of the opening, at most
-    /// [`MAX_OPENING`](opening::MAX_OPENING).
+    /// [`MAX_OPENING`](super::opening::MAX_OPENING).
     pub fn held(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.len())
-    }
-
-    /// Holds the first bytes until it is known whether they are those of another protocol. Removes them from `input`,
-    /// except the byte that shows that they are not.
-    #[cold]
-    fn read_opening(
-        &mut self,
-        rules: &LineRules,
-        input: &mut &[u8],
-    ) -> ControlFlow<Option<Decoded<'static>>> {
-        let mut bytes = self.partial.take().map_or_else(Buffer::default, |held| *held);
-        while let Some((&byte, rest)) = input.split_first() {
-            bytes.extend_from_slice(&[byte]);
-            match opening::examine(&bytes, false, rules.raw) {
-                Verdict::Other(protocol) => {
-                    return ControlFlow::Break(Some(Decoded::OtherProtocol(protocol)));
-                }
-                Verdict::Undecided => *input = rest,
-                Verdict::Lines => {
-                    bytes.pop_if(byte);
-                    return match self.end_opening(bytes, rules) {
-                        None => ControlFlow::Continue(()),
-                        event => ControlFlow::Break(event),
-                    };
-                }
-            }
-        }
-        if !bytes.is_empty() {
-            self.partial = Some(Box::new(bytes));
-        }
-        ControlFlow::Break(None)
-    }
-
-    /// The opening is not that of another protocol. An unfinished line becomes the first line.
-    #[cold]
-    fn end_opening(&mut self, bytes: Buffer, rules: &LineRules) -> Option<Decoded<'static>> {
-        if let Stop::LineEnd(_) = find_stop(&bytes, rules.raw, false) {
-            self.partial = Some(Box::new(bytes));
-            self.stage = Stage::Held;
-            return None;
-        }
-        self.stage = Stage::First;
-        self.hold(&bytes, rules)
-    }
-
-    /// Takes the next line of the opening into `line`. It has no telnet commands: the first byte of one ends it.
-    #[cold]
-    fn next_held(
-        &mut self,
-        rules: &LineRules,
-        longest: usize,
-        line: &mut Buffer,
-    ) -> Result<Held, LineOverLimit> {
-        let Some(mut bytes) = self.partial.take() else {
-            self.stage = Stage::Later;
-            return Ok(Held::Rest(None));
-        };
-        let Stop::LineEnd(at) = find_stop(&bytes, rules.raw, false) else {
-            self.stage = Stage::Later;
-            return Ok(Held::Rest(self.hold(&bytes, rules)));
-        };
-        let text = without_cr(&bytes[..at], rules);
-        let len = text.len();
-        if len > longest && len <= rules.max_line {
-            self.partial = Some(bytes);
-            return Err(LineOverLimit { len });
-        }
-        *line = Buffer::default();
-        line.extend_from_slice(text);
-        bytes.drop_first(at + 1);
-        self.partial = Some(bytes).filter(|rest| !rest.is_empty());
-        if self.partial.is_none() {
-            self.stage = Stage::Later;
-        }
-        Ok(if len > rules.max_line { Held::TooLong } else { Held::Line })
     }
 
     /// Whether the last byte of the line so far is CR, so that a NUL would end it.

@@ -10,7 +10,7 @@ use super::telnet::IAC;
 use std::ops::RangeInclusive;
 
 /// The most bytes that are held until they are certain.
-pub const MAX_OPENING: usize = 256;
+pub const MAX_OPENING: usize = 128;
 
 /// What the first bytes of a client are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

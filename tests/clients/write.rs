@@ -250,9 +250,7 @@ fn the_end_of_the_history_comes_between_the_old_lines_and_the_new_ones_however_s
         server.send(&reader, "/who\n");
         let expected = "* the last 2 lines:\n<anon1> one\n<anon1> two\n* end of history\n<anon1> three\n\
             * private from anon1: four\n* 2 here: anon1, anon2\n<anon1> five\n";
-        while reader.received().len() < expected.len() {
-            server.accept_bytes(&reader, step);
-        }
+        (0..expected.len()).for_each(|_| server.accept_bytes(&reader, step));
         reader.expect_received(expected);
     }
 }

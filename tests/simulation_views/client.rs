@@ -236,7 +236,7 @@ impl ClientModel {
 
     /// It received the mark after the earlier lines: only later ones follow.
     pub(crate) fn end_history(&mut self, order: &Order) {
-        let (number, view, left) = (self.number, self.view, self.history.replace(0));
+        let (number, view, left) = (self.number, self.view, self.history.take());
         // A client that is refused receives no more lines.
         assert!(
             left == Some(0) || left.is_some() && self.ended.is_some(),
@@ -268,8 +268,12 @@ impl ClientModel {
     pub(crate) fn receive_public(&mut self, shown: &Public, order: &Order) {
         let (number, view) = (self.number, self.view);
         self.check_is_welcomed(&format!("{shown:?}"));
-        let is_old = self.history.is_some_and(|left| left > 0);
-        self.history = self.history.map(|left| left.saturating_sub(1));
+        let is_old = self.history.is_some();
+        if let Some(left) = &mut self.history {
+            let (number, view) = (self.endpoint.number, self.view);
+            assert!(*left > 0, "{number} in {view:?} received {shown:?} before the end of the history");
+            *left -= 1;
+        }
         let before = self.positions(order);
         let positions =
             before.iter().filter_map(|&position| self.position_after(shown, is_old, position, order));
@@ -335,11 +339,7 @@ impl ClientModel {
             self.scripted.script().received.len(),
             "{number} in {view:?} received a part of a line"
         );
-        assert!(
-            self.history.is_none_or(|left| left == 0),
-            "{number} in {view:?}: {:?} are left",
-            self.history
-        );
+        assert!(self.history.is_none(), "{number} in {view:?} received no end of the history");
         self.expected.retain(|expected| !matches!(expected, Expected::Refusal { may_be_left_out: true, .. }));
         let missing = self.expected.front().map(|expected| match expected {
             Expected::Exactly(received) => format!("{received:?}"),

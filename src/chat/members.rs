@@ -28,16 +28,16 @@ pub struct Members {
 struct Listed {
     /// The names, separated by `, `.
     names: String,
-    /// How many they are.
+    /// Their number.
     count: usize,
     /// The key of the first name that is not listed; later ones do not matter.
     first_left_out: Option<String>,
-    /// The most bytes of a list that they belong to.
+    /// The limit of the list, in bytes.
     room: usize,
 }
 
 impl Listed {
-    /// Forgets a list if the name of that key is or would be in it.
+    /// Forgets the list if it has, or would have, the name with that key.
     fn forget(list: &mut Option<Self>, key: &str) {
         list.take_if(|list| list.first_left_out.as_deref().is_none_or(|left_out| key <= left_out));
     }

@@ -26,7 +26,7 @@
 //! | [`cli`] | command line: options, addresses, errors |
 //! | [`chat`] | the room: members, commands, private messages, events and how each view renders them |
 //! | [`broadcast`] | the feed, its cursors and history; which senders may be read while readers are slow |
-//! | [`net`] | sockets: listen, accept, unix sockets, systemd, the limit on clients per network, file descriptors |
+//! | [`net`] | sockets: listen, accept, connect, systemd, the limits on clients per network and on file descriptors |
 //! | [`logging`] | a log file that never blocks; the limit on log lines about connections |
 //! | [`wire`] | bytes to lines: line ends, telnet, escapes, detection of other protocols |
 //! | [`util`] | clock, timers, byte buffer, client ids, error text |
@@ -37,6 +37,7 @@
 //! |---|---|
 //! | edge-triggered readiness that is remembered; one read and one write per turn | `src/clients/read.rs`, `write.rs` |
 //! | a parser that gives the same result wherever its input is cut; tested against a naive twin | `src/wire/line_decoder.rs` |
+//! | other protocols are known by their first bytes, and what people type is not | `src/wire/first_line.rs`, `opening.rs` |
 //! | a ring buffer with many cursors, tested against a model | `src/broadcast/feed.rs`, `tests/feed.rs` |
 //! | random runs that a seed repeats, compared with a naive model | `tests/simulation.rs` |
 //! | ids that are never mistaken for those of an earlier connection | `src/util/id_slab.rs` |
@@ -47,7 +48,7 @@
 //! | inherited sockets, and a supervisor that is notified without blocking | `src/net/systemd.rs` |
 //! | memory that returns to the system after a burst | `src/util/trim.rs`, `src/util/buffer.rs` |
 //! | limits that delay senders instead of dropping lines | `src/broadcast/admission.rs`, `rate_limit.rs` |
-//! | a log that cannot block the program | `src/logging/log_file.rs` |
+//! | a log that cannot block the program | `src/logging/log_file.rs`, `destination.rs` |
 //! | deadlines that do not count the time in which the process was stopped | `src/util/clock.rs`, `timers.rs` |
 //! | why a connection closed, as a value that is logged once | `src/clients/close_reason.rs` |
 //! | printing above a line that is being typed | `src/bin/hubbub-client/screen.rs` |

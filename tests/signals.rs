@@ -311,6 +311,14 @@ fn d5_signals_that_were_blocked_at_the_start_arrive() {
 }
 
 #[test]
+fn d5_a_continue_signal_that_was_blocked_at_the_start_arrives() {
+    let server = Server::spawn(started_by(&["env", "--block-signal=CONT"], &[]));
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
+    assert_eq!(u64::from_str_radix(blocked, 16).unwrap(), 0, "{status}");
+}
+
+#[test]
 fn d5_an_interrupt_that_was_ignored_at_the_start_stays_ignored_and_a_hangup_reopens_the_log() {
     // As by nohup(1), and by a shell script for what it starts with `&`.
     let mut server = Server::spawn(started_by(&["sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"], &[]));

@@ -55,7 +55,7 @@ pub enum Event<'a> {
         /// How many others are not named.
         more: usize,
     },
-    /// So many earlier lines follow.
+    /// The next lines are earlier lines.
     HistoryBegins {
         /// How many, at least 1.
         lines: usize,

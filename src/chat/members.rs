@@ -28,16 +28,16 @@ pub struct Members {
 struct Listed {
     /// The names, separated by `, `.
     names: String,
-    /// How many they are.
+    /// Their number.
     count: usize,
     /// The key of the first name that is not listed; later ones do not matter.
     first_left_out: Option<String>,
-    /// The most bytes of a list that they belong to.
-    room: usize,
+    /// The limit of the list, in bytes.
+    limit: usize,
 }
 
 impl Listed {
-    /// Forgets a list if the name of that key is or would be in it.
+    /// Forgets the list if it has, or would have, the name with that key.
     fn forget(list: &mut Option<Self>, key: &str) {
         list.take_if(|list| list.first_left_out.as_deref().is_none_or(|left_out| key <= left_out));
     }
@@ -178,18 +178,18 @@ impl Members {
     /// of the other members.
     pub fn names(&mut self, here: usize) -> (&str, usize) {
         let count = self.count();
-        let room = MAX_LIST - format!("{here} here").len();
-        let kept = self.listed.take().filter(|listed| listed.room == room);
-        let listed = kept.unwrap_or_else(|| self.make_list(room));
+        let limit = MAX_LIST - format!("{here} here").len();
+        let kept = self.listed.take().filter(|listed| listed.limit == limit);
+        let listed = kept.unwrap_or_else(|| self.make_list(limit));
         let listed = self.listed.insert(listed);
         (&listed.names, count - listed.count)
     }
 
-    fn make_list(&self, room: usize) -> Listed {
-        let mut listed = Listed { names: String::new(), count: 0, first_left_out: None, room };
+    fn make_list(&self, limit: usize) -> Listed {
+        let mut listed = Listed { names: String::new(), count: 0, first_left_out: None, limit };
         for (key, &id) in &self.ids {
             let (name, separator) = (self.name(id), ", ".len());
-            if listed.count > 0 && listed.names.len() + separator + name.len() > room {
+            if listed.count > 0 && listed.names.len() + separator + name.len() > limit {
                 listed.first_left_out = Some(key.clone());
                 break;
             }

@@ -88,13 +88,13 @@ fn with_port(host: &str, port: &str) -> Option<String> {
     (is_host(host) && !host.contains(':')).then(|| format!("{host}:{port}"))
 }
 
-/// Whether a word without a port is rather a host than anything else.
+/// Whether a word without a port is probably a host.
 fn looks_like_host(word: &str) -> bool {
     let is_dotted_name = is_host(word) && word.trim_matches('.').contains('.') && !word.contains(':');
     word == "localhost" || word.parse::<IpAddr>().is_ok() || is_dotted_name
 }
 
-/// The error for arguments that are not options, next to the addresses of `--listen`.
+/// The error for arguments that are not options. `listen` has the values of `--listen`.
 pub(super) fn unexpected(arguments: &[String], listen: &[String]) -> String {
     let names = arguments.iter().map(|argument| quoted(argument)).collect::<Vec<_>>();
     let noun = if names.len() == 1 { "argument" } else { "arguments" };
@@ -123,7 +123,7 @@ fn suggestion(arguments: &[String], listen: &[String]) -> Option<String> {
     Some(options.collect::<Option<Vec<_>>>()?.join(" "))
 }
 
-/// Adds to an error about the options of other programs how to listen.
+/// If an error is about an option of other programs, adds what to write instead.
 pub(super) fn with_hint(error: String) -> String {
     let is_foreign = FOREIGN_OPTIONS.iter().any(|option| error == format!("unknown option \"{option}\""));
     if is_foreign { format!("{error}: write -l PORT or -l HOST:PORT to listen there") } else { error }

@@ -22,7 +22,7 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// Receive buffer of a client, in bytes, before the kernel doubles it: what the kernel holds of a client that the
 /// server does not read. Without it the kernel lets the buffer of a fast sender grow, to 6 MB by default.
 ///
-/// The size limits one sender over a long way. A paste over a link with a round trip of 20 ms, in seconds:
+/// The size limits one sender over a slow round trip. A paste over a link with a round trip of 20 ms, in seconds:
 ///
 /// | buffer | 300 KB | 1 MB | 8 MB |
 /// |---|---|---|---|

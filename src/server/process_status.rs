@@ -1,11 +1,18 @@
 //! Which signals are blocked or ignored: the process inherits both from the one that started it.
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::ffi::c_int;
 
 /// Signals that the server handles and that must not stay blocked, with their names for env(1).
-pub(super) const HANDLED: [(c_int, &str); 5] =
-    [(SIGHUP, "HUP"), (SIGINT, "INT"), (SIGUSR1, "USR1"), (SIGTERM, "TERM"), (SIGCHLD, "CHLD")];
+pub(super) const HANDLED: [(c_int, &str); 6] = [
+    (SIGHUP, "HUP"),
+    (SIGINT, "INT"),
+    (SIGUSR1, "USR1"),
+    (SIGTERM, "TERM"),
+    (SIGCHLD, "CHLD"),
+    // Continues a process also if it is blocked, but then the server does not learn that it was stopped.
+    (SIGCONT, "CONT"),
+];
 
 /// The state of the signals of a process, from `/proc/PID/status` (proc(5)).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +59,8 @@ mod tests {
     #[test]
     fn blocked_and_ignored_signals_are_read_from_the_status() {
         let status =
-            SignalStatus::parse("Name:\thubbub\nSigBlk:\t0000000000004001\nSigIgn:\t0000000000001002\n");
-        assert_eq!(status.blocked_names(), ["HUP", "TERM"]);
+            SignalStatus::parse("Name:\thubbub\nSigBlk:\t0000000000024001\nSigIgn:\t0000000000001002\n");
+        assert_eq!(status.blocked_names(), ["HUP", "TERM", "CONT"]);
         assert!(status.ignores(SIGINT) && !status.ignores(SIGTERM));
         assert_eq!(SignalStatus::parse("Name: x"), SignalStatus::default());
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Decimals of a nanosecond.
+/// Decimal places of a second down to the nanosecond.
 const DECIMALS: usize = 9;
 
 /// Shows a duration in seconds, with as many decimals as it has.
@@ -19,7 +19,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Parses digits with at most one point. What is shorter than a nanosecond is cut off.
+/// Parses digits with at most one point. Places after the nanosecond are cut off.
 pub fn parse(text: &str) -> Option<Duration> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -165,7 +165,7 @@ static LONG_REQUESTS: [(OtherProtocol, Form); 3] = [
     (OtherProtocol::Sip, Form(&[Word::Is(METHODS), Word::Begins("sip: sips:"), Word::Rest])),
 ];
 
-/// Bytes of a line that [`recognize_long`] looks at.
+/// Bytes of a line that [`recognize_long`] looks at: enough for the longest method and the start of its target.
 pub const LONG_BYTES: usize = 64;
 
 /// The protocol of a whole first line, without its line end. A `raw` room refuses HTTP only.

@@ -9,7 +9,7 @@ use super::proxy;
 use super::telnet::IAC;
 use std::ops::RangeInclusive;
 
-/// The most bytes that are held until they are certain.
+/// The most bytes that are held while the protocol is uncertain. Each client may hold as many; openings are shorter.
 pub const MAX_OPENING: usize = 128;
 
 /// What the first bytes of a client are.

@@ -7,6 +7,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
+/// The shell puts the client into the background, and into the foreground again after [`Shell::use_shell`].
+const BACKGROUND: &str = "bg; read again; echo \"read $again\"; read again; fg";
+
 /// A shell on a terminal, with a client as its job, and the server's side of its connection.
 struct Shell {
     terminal: Terminal,
@@ -56,6 +59,17 @@ impl Shell {
         eventually("the modes are those of the shell", || self.terminal.is_restored().then_some(()));
     }
 
+    /// Stops the client. While it is in the background, the shell reads what is typed, in its own modes.
+    #[track_caller]
+    fn use_shell(&mut self, key: Option<&str>) {
+        self.stop(key);
+        self.stream.write_all(b"received meanwhile\n").unwrap();
+        self.terminal.type_keys("for the shell\n");
+        self.terminal.expect_output("read for the shell");
+        assert!(self.terminal.is_restored());
+        self.terminal.type_keys("again\n");
+    }
+
     #[track_caller]
     fn expect_line(&mut self, line: &str) {
         let mut received = String::new();
@@ -93,14 +107,8 @@ fn a_stopped_client_goes_on_with_its_line_in_the_foreground() {
 #[test]
 fn in_the_background_a_client_stays_connected_and_leaves_the_terminal_alone() {
     for key in [Some(CTRL_Z), None] {
-        let mut shell = Shell::start("bg; read again; echo \"read $again\"; read again; fg");
-        shell.stop(key);
-        shell.stream.write_all(b"received meanwhile\n").unwrap();
-        // The shell reads what is typed, in its own modes.
-        shell.terminal.type_keys("for the shell\n");
-        shell.terminal.expect_output("read for the shell");
-        assert!(shell.terminal.is_restored());
-        shell.terminal.type_keys("again\n");
+        let mut shell = Shell::start(BACKGROUND);
+        shell.use_shell(key);
         shell.expect_editing();
     }
 }
@@ -108,13 +116,8 @@ fn in_the_background_a_client_stays_connected_and_leaves_the_terminal_alone() {
 #[test]
 fn a_plain_terminal_is_left_and_taken_again_in_the_same_way() {
     for key in [Some(CTRL_Z), None] {
-        let mut shell = Shell::start_plain("bg; read again; echo \"read $again\"; read again; fg");
-        shell.stop(key);
-        shell.stream.write_all(b"received meanwhile\n").unwrap();
-        shell.terminal.type_keys("for the shell\n");
-        shell.terminal.expect_output("read for the shell");
-        assert!(shell.terminal.is_restored());
-        shell.terminal.type_keys("again\n");
+        let mut shell = Shell::start_plain(BACKGROUND);
+        shell.use_shell(key);
         shell.terminal.expect_last_rows(&["half a li"]);
         shell.terminal.type_keys("ne\r");
         shell.expect_line("half a line");

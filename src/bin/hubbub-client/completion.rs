@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Commands before a name.
 const BEFORE_NAME: [&str; 2] = ["/msg", "/w"];
-/// The most names that are kept; then the oldest makes place. A server may send any number of names.
+/// The most names that are kept; beyond that, the oldest is dropped. A server may send any number of names.
 const MAX_NAMES: usize = 1000;
 
 /// The names that the server has shown, the one seen last at the end.
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_name_makes_place_for_a_new_one() {
+    fn of_too_many_names_the_oldest_is_dropped() {
         let names = Names::default();
         for number in 0..=MAX_NAMES {
             names.observe(format!("<n{number}> hi").as_bytes());

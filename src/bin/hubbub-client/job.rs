@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How often a client in the background checks whether it is in the foreground again. No signal tells it.
-const FOREGROUND_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a client in the background checks whether it is in the foreground again. No signal announces it.
+pub(crate) const FOREGROUND_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The client as a job of a shell.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 //! Lines that arrive while the user types would tear the typed line, so they are shown after Enter. The terminal's own
 //! line editing does not tell when the user has begun to type, so the client reads and echoes each key itself.
 
-use crate::job;
+use crate::job::{self, FOREGROUND_INTERVAL};
 use crate::screen::print;
 use crate::terminal::{AfterEnter, Session, terminal_error, wake_pair};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,8 +19,6 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// Bytes per read.
 const READ_SIZE: usize = 1024;
-/// How often a client in the background checks whether it is in the foreground again. No signal tells it.
-const FOREGROUND_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 const CTRL_C: char = '\x03';
 const CTRL_D: char = '\x04';
@@ -58,7 +56,7 @@ pub(crate) fn run(
 struct Modes {
     original: Termios,
     editing: Termios,
-    /// Whether keys are to be shown. Emacs shows them itself.
+    /// Whether typed characters are echoed. Emacs turns this off, because it shows them itself.
     echo: bool,
 }
 
@@ -224,7 +222,8 @@ impl PlainEditor<'_> {
             let mut descriptors = [wake, PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];
             poll(&mut descriptors, None).map(|_| !descriptors[1].revents().is_empty())
         } else {
-            poll(&mut [wake], Some(&FOREGROUND_INTERVAL)).map(|_| false)
+            let interval = Timespec::try_from(FOREGROUND_INTERVAL).ok();
+            poll(&mut [wake], interval.as_ref()).map(|_| false)
         };
         while matches!(self.wake.read(&mut [0; 64]), Ok(1..)) {}
         match ready {

@@ -23,7 +23,7 @@ fn is_named_greeting(line: &[u8]) -> bool {
     })
 }
 
-/// Returns the text behind the sender's name: `<name> text`.
+/// Returns the text after the sender's name: `<name> text`.
 fn text_of_named(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_prefix(b"<")?;
     let name = line.iter().position(|&byte| byte == b' ')?;

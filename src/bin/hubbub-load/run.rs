@@ -46,10 +46,7 @@ pub(crate) fn run(
     let mut clients = connect_all(options, target, interrupt)?;
     let connecting = clients.now();
     let when_connected = usage()?;
-    let until = clients.now() + options.idle;
-    while clients.now() < until && !interrupt.is_caught() {
-        clients.turn(until.saturating_sub(clients.now()))?;
-    }
+    stay_idle(&mut clients, options.idle, interrupt)?;
     // From here on, lost lines show it if the server has ended.
     let when_idle = usage().unwrap_or_default();
     let sending = send_and_receive(&mut clients, options, interrupt)?;
@@ -59,7 +56,6 @@ pub(crate) fn run(
     if interrupt.is_caught() {
         clients.recorder.give_up();
     }
-
     let faults = clients.recorder.faults();
     let recorder = &clients.recorder;
     let report = Report {
@@ -215,6 +211,15 @@ fn send_and_receive(
     }
     bar.end();
     Ok(done_at.saturating_sub(started))
+}
+
+/// Sends nothing, so that the idle server can be measured.
+fn stay_idle(clients: &mut Clients, time: Duration, interrupt: &Interrupt) -> Result<(), String> {
+    let until = clients.now() + time;
+    while clients.now() < until && !interrupt.is_caught() {
+        clients.turn(until.saturating_sub(clients.now()))?;
+    }
+    Ok(())
 }
 
 /// Waits for duplicates of the last lines. Then reads what the stuck readers have not read, until nothing more

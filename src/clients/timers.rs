@@ -109,9 +109,14 @@ impl<S: Transport> Clients<S> {
         self.leave_if_closing(id);
     }
 
-    /// Lets the greetings be written that were held long enough.
+    /// Lets the greetings be written that were held long enough. Those that were held half as long go with them, so that
+    /// many new clients do not cause a turn each.
     fn release_greetings(&mut self, now: Moment) {
-        while let Some((_, id)) = self.greetings.pop_front_if(|&mut (at, _)| at <= now) {
+        if self.greetings.front().is_none_or(|&(at, _)| at > now) {
+            return;
+        }
+        let soon = now.after(self.limits.greet_after / 2);
+        while let Some((_, id)) = self.greetings.pop_front_if(|&mut (at, _)| at <= soon) {
             if let Some(connection) = self.slots.get_mut(id) {
                 connection.hold_greeting(false);
                 self.due.push(id);

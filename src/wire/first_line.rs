@@ -177,7 +177,7 @@ pub fn recognize(line: &[u8], raw: bool) -> Option<OtherProtocol> {
     find(&FORMS, raw, |form| form.matches(line))
 }
 
-/// The protocol of a first line of which only the beginning is known, at most [`LONG_BYTES`].
+/// The protocol of a first line of which only the beginning is known, at most `LONG_BYTES`.
 pub fn recognize_long(beginning: &[u8], raw: bool) -> Option<OtherProtocol> {
     let long = find(&LONG_REQUESTS, raw, |form| form.matches(beginning));
     long.or_else(|| recognize(beginning, raw))

@@ -319,6 +319,22 @@ fn d5_a_continue_signal_that_was_blocked_at_the_start_arrives() {
 }
 
 #[test]
+fn d5_signals_stay_blocked_and_the_server_starts_if_its_program_was_removed() {
+    let folder = Folder::new("removed");
+    let copy = folder.path("hubbub");
+    fs::copy(env!("CARGO_BIN_EXE_hubbub"), &copy).unwrap();
+    // The shell starts the file that it has open after it removed its name.
+    let script = r#"exec 9<"$0"; rm "$0"; exec env --block-signal=TERM /proc/self/fd/9 -l 127.0.0.1:0"#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(&copy);
+    let server = Server::spawn(command);
+    server.signal("INT");
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.iter().any(|line| line.contains("SIGTERM: blocked by the process")), "{log:#?}");
+}
+
+#[test]
 fn d5_an_interrupt_that_was_ignored_at_the_start_stays_ignored_and_a_hangup_reopens_the_log() {
     // As by nohup(1), and by a shell script for what it starts with `&`.
     let mut server = Server::spawn(started_by(&["sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"], &[]));

@@ -92,9 +92,23 @@ impl<'a> Command<'a> {
     }
 }
 
-/// The line without what may come before a command.
+/// The line without what may come before a command: blanks, controls, and what keys such as an arrow send.
 fn without_start(line: &[u8]) -> &[u8] {
-    skip_while(line, |character| is_blank(character) || character.is_control())
+    let is_skipped = |character: char| is_blank(character) || character.is_control();
+    let mut rest = skip_while(line, is_skipped);
+    while line[..line.len() - rest.len()].ends_with(b"\x1B")
+        && let Some(after) = after_key(rest)
+    {
+        rest = skip_while(after, is_skipped);
+    }
+    rest
+}
+
+/// The text after what a key sends besides ESC: `[A`, `[1;5C` or `OP`. Pasted text may have `[200~` before it.
+fn after_key(text: &[u8]) -> Option<&[u8]> {
+    let code = text.strip_prefix(b"[").or_else(|| text.strip_prefix(b"O"))?;
+    let end = code.iter().position(|byte| !matches!(byte, b'0'..=b'?'))?;
+    matches!(code[end], b'@'..=b'~').then(|| &code[end + 1..])
 }
 
 /// The text after a slash, also after the wide one that keyboards for Chinese and Japanese type.
@@ -217,6 +231,20 @@ mod tests {
             check(&format!("{before}/msg bob secret"), to_bob(b"secret"));
             check(&format!("{before}/mgs bob secret"), Command::Unknown(b"mgs"));
         }
+    }
+
+    #[test]
+    fn keys_that_were_pressed_before_a_command_do_not_make_it_a_message() {
+        for before in
+            ["\u{1B}[A", "\u{1B}[A\u{1B}[B ", "\u{1B}OA", "\u{1B}[1;5C", "\u{1B}[200~", " \u{1B}[3~\u{8}"]
+        {
+            check(&format!("{before}/msg bob secret"), to_bob(b"secret"));
+            check(&format!("{before}/mgs bob secret"), Command::Unknown(b"mgs"));
+        }
+        for line in ["\u{1B}[", "\u{1B}[31", "\u{1B}[Ahi", "[A/msg bob hi", "\u{1B}O"] {
+            check(line, Command::Say(line.as_bytes()));
+        }
+        check("\u{1B}[/msg", Command::Say(b"\x1B[/msg"));
     }
 
     #[test]

@@ -38,6 +38,10 @@ fn start_again(option: &str) -> Result<(), String> {
         return Err(format!("this needs {ENV} of GNU coreutils 8.31 or later"));
     }
     let program = std::env::current_exe().map_err(|error| os_error::text(&error))?;
+    if !program.exists() {
+        // Env would end with an error instead.
+        return Err(format!("\"{}\" is not there any more", program.display()));
+    }
     if program.as_os_str().as_bytes().contains(&b'=') {
         return Err(format!("env cannot run \"{}\", because of the = in it", program.display()));
     }

@@ -6,7 +6,7 @@ use crate::signals::Signals;
 use hubbub::net::transport::PlainStream;
 use hubbub::util::os_error;
 use rustix::event::{PollFd, PollFlags};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,12 @@ fn wait_for_close(
             return Outcome::Aborted;
         }
         match stream.read(&mut received) {
-            Ok(0) if is_shut_down => return Outcome::Closed,
+            Ok(0) if is_shut_down => {
+                return match check_end(&stream) {
+                    Ok(()) => Outcome::Closed,
+                    Err(error) => Outcome::Lost(os_error::text(&error)),
+                };
+            }
             Ok(0) => return Outcome::Lost("the server closed it".to_owned()),
             Ok(_) => {}
             Err(error) if is_retryable(&error) => {}
@@ -100,10 +105,39 @@ fn wait_for_close(
     }
 }
 
+/// Checks the end of the server's output after the last lines were sent. A server that closes before it has read them
+/// resets the connection, but read(2) then reports only the end that came before.
+///
+/// # Errors
+/// The reset, if it has arrived. Over a network it may come too late to be seen.
+pub(crate) fn check_end(stream: &PlainStream) -> io::Result<()> {
+    Ok(rustix::net::sockopt::socket_error(stream)??)
+}
+
 impl AbortWatch<'_> {
     fn is_aborted(self) -> bool {
         let mut wake = self.wake;
         while matches!(wake.read(&mut [0; 64]), Ok(1..)) {}
         self.signals.has_fatal() || self.signals.is_interrupted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn a_server_that_closes_without_reading_the_last_lines_loses_them() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+        drop(listener.accept().expect("a client"));
+        // Waits for the close: only then does the reset come after the end of the input.
+        client.peek(&mut [0]).expect("the end of the input");
+        client.set_nonblocking(true).expect("a socket");
+        let mut buffer = SendBuffer::default();
+        buffer.push(b"hi\n");
+        let error = leave(PlainStream::new(client), buffer, None, None).expect_err("a lost line");
+        assert!(error.ends_with(MAY_BE_LOST), "{error}");
     }
 }

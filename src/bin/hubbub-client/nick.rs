@@ -159,8 +159,8 @@ impl fmt::Display for NickError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNames => f.write_str(
-                "the server gives no names, as in the plain view, so /nick was not sent: \
-                 connect to a named or json view",
+                "the server gives no names, as in the plain view or without a welcome line, so /nick was not \
+                 sent: connect to a named or json view",
             ),
             Self::NoReply => f.write_str("the server did not answer /nick"),
             Self::Taken(why) | Self::Refused(why) => f.write_str(why),

@@ -1,6 +1,7 @@
 //! The command line.
 
 use getopts::{Matches, Options as Parser};
+use hubbub::chat::blank::is_all_blank;
 use hubbub::chat::name::{MAX_CHARS, is_name, normalize};
 use hubbub::cli::address::{Address, NAMED_PORT, PLAIN_PORT};
 use hubbub::cli::args::{A_YEAR, Invocation, parse_count, parse_options, parse_seconds, value, wrong_value};
@@ -180,7 +181,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
 
 /// Checks a line to send.
 fn check_line(text: &str) -> Result<(), &'static str> {
-    if text.trim().is_empty() {
+    if is_all_blank(text.as_bytes()) {
         return Err("there is nothing to send");
     }
     if text.contains(['\n', '\r']) {
@@ -272,6 +273,8 @@ mod tests {
             (&["--send", "two\nlines"], &["--send \"two\nlines\": must be one line"]),
             (&["--send", ""], &["--send \"\": there is nothing to send"]),
             (&["--send", "hi", "--send", " \t"], &["--send \" \t\": there is nothing to send"]),
+            // Characters that show nothing.
+            (&["--send", "\u{200b}\u{feff}"], &["there is nothing to send"]),
             (&["--nick", ""], &["--nick \"\": must be letters", "for example --nick alice"]),
             (&["--nick", "a b"], &["--nick \"a b\": must be letters"]),
             (&["--nick", "alice-of-a-very-long-line"], &["at most 24 characters"]),

@@ -68,7 +68,7 @@ impl Origins {
             // The server refuses a client before anything else.
             Some(text) if self.lines == 1 && text.ends_with(TRY_AGAIN) => Origin::Error,
             // The welcome line may have any text. It is the first line, and comes at once.
-            None if self.lines == 1 && self.since.elapsed() < GREETING_TIMEOUT => match sender_name(line) {
+            _ if self.lines == 1 && self.since.elapsed() < GREETING_TIMEOUT => match sender_name(line) {
                 Some(_) => Origin::Client,
                 None => Origin::Server,
             },

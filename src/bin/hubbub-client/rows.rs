@@ -12,13 +12,6 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Columns between two tab stops, as rustyline counts them.
 pub(crate) const TAB_STOP: u8 = 8;
 
-/// Rows and columns of the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Size {
-    rows: u16,
-    columns: u16,
-}
-
 /// A place in the typed line, relative to the start of its prompt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Position {
@@ -33,37 +26,27 @@ pub(crate) struct Rows {
     /// The width that rustyline uses. With another width here, rustyline would clear another number of rows than there
     /// are.
     columns: u16,
-    /// The size of the window at the last drawing.
-    seen: Size,
     prompt_end: Position,
     cursor: Position,
     end: Position,
 }
 
-impl Size {
-    fn of_window() -> Self {
-        // The same replacements for an unknown size as in rustyline.
-        match tcgetwinsize(io::stdout()) {
-            Ok(size) => Self {
-                rows: if size.ws_row == 0 { u16::MAX } else { size.ws_row },
-                columns: if size.ws_col == 0 { 80 } else { size.ws_col },
-            },
-            Err(_) => Self { rows: 24, columns: 80 },
-        }
-    }
+/// Returns the width of the window.
+fn window_columns() -> u16 {
+    // The same replacement for an unknown width as in rustyline.
+    tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(80)
 }
 
 impl Rows {
     pub(crate) fn new(widths: GraphemeClusterMode) -> Self {
-        let seen = Size::of_window();
         let start = Position::default();
-        Self { widths, columns: seen.columns, seen, prompt_end: start, cursor: start, end: start }
+        Self { widths, columns: window_columns(), prompt_end: start, cursor: start, end: start }
     }
 
     /// Learns that rustyline has just asked for the width: when a line begins, and when the window has changed and the
     /// line has several rows, or will have.
     pub(crate) fn measure(&mut self) {
-        self.columns = Size::of_window().columns;
+        self.columns = window_columns();
     }
 
     /// Prepares for a drawing; returns what is to be written before rustyline clears the old rows.
@@ -71,17 +54,14 @@ impl Rows {
     /// `was_idle` says whether rustyline has waited since the last key. While it waits it learns a new width, and tells
     /// nobody if the line stays in one row.
     pub(crate) fn prepare(&mut self, was_idle: bool) -> String {
-        let size = Size::of_window();
         if was_idle && self.end.row == 0 {
-            self.columns = size.columns;
+            self.columns = window_columns();
         }
-        let is_lower = size.rows < self.seen.rows;
-        self.seen = size;
-        // A lower window may have lost the rows below the cursor. rustyline goes down to the last row before it
-        // clears the rows upwards, so all of them must exist.
+        // A window that was lower for a moment has lost the rows below the cursor, whatever its height is now.
+        // rustyline goes down to the last row before it clears the rows upwards, so all of them must exist.
         match self.end.row.saturating_sub(self.cursor.row) {
-            below @ 1.. if is_lower => format!("{}\x1b[{below}A", "\n".repeat(below.into())),
-            _ => String::new(),
+            0 => String::new(),
+            below => format!("{}\x1b[{below}A", "\n".repeat(below.into())),
         }
     }
 
@@ -151,5 +131,23 @@ impl Rows {
             at = Position { row: at.row.saturating_add(1), column: 0 };
         }
         at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_each_drawing_all_rows_below_the_cursor_exist() {
+        let mut rows = Rows::new(GraphemeClusterMode::from_env());
+        rows.columns = 40;
+        rows.prompt("> ");
+        let typed = "x".repeat(100);
+        for (cursor, expected) in [(0, "\n\n\x1b[2A"), (50, "\n\x1b[1A"), (100, "")] {
+            rows.line(&typed, cursor);
+            // Also if the height is that of the last drawing: the window may have been lower between two drawings.
+            assert_eq!([(); 2].map(|()| rows.prepare(false)), [expected; 2], "{cursor}");
+        }
     }
 }

@@ -129,7 +129,8 @@ impl<'a, 'b> Connection<'a, 'b> {
             _ if self.receiver.was_refused() => {
                 Err(Failure::Lost("the server refused the connection; its message says why".to_owned()))
             }
-            Ok(()) if is_expected && self.script.remaining.is_none() => Ok(()),
+            Ok(()) if is_expected && self.script.remaining.is_none() => leave::check_end(&self.stream)
+                .map_err(|error| Failure::Lost(format!("connection lost: {}", os_error::text(&error)))),
             Ok(()) => Err(Failure::Lost("connection lost: the server closed it".to_owned())),
             Err(error) => Err(Failure::Lost(format!("connection lost: {}", os_error::text(&error)))),
         }

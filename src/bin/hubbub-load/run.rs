@@ -53,6 +53,8 @@ pub(crate) fn run(
     let at_end = usage().unwrap_or_default();
     let longest = if interrupt.is_caught() { INTERRUPTED_WAIT } else { options.timeout };
     wait_for_more(&mut clients, longest)?;
+    // A single client waits for no line, so its greeting may come as late as this.
+    check_view(&clients, options)?;
     if interrupt.is_caught() {
         clients.recorder.give_up();
     }

@@ -6,20 +6,22 @@ use super::{ClientTimer, Clients};
 use crate::broadcast::admission::ReadBudget;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
+use crate::wire::view::View;
 
 impl<S: Transport> Clients<S> {
     /// Starts to shut down: what was read is relayed if there is space, pending output is still written, and nothing
     /// is read any more.
     pub fn shut_down(&mut self, now: Moment) {
         self.relay_earlier_input(now);
+        let notices = View::ALL.map(|view| self.room.stop_notice(view));
         for (id, connection) in self.slots.iter_mut() {
             if connection.is_active() {
                 for timer in ClientTimer::ALL {
                     self.timers.cancel((id, timer));
                 }
-                let notice = self.room.stop_notice(connection.view());
-                connection.queue_text_after_feed(&notice, self.room.feed(connection.view()));
-                connection.begin_close(CloseReason::ShuttingDown, self.room.feed(connection.view()));
+                let feed = self.room.feed(connection.view());
+                connection.queue_text_after_feed(&notices[connection.view().index()], feed);
+                connection.begin_close(CloseReason::ShuttingDown, feed);
             }
             if connection.read_state == ReadState::RateLimited {
                 connection.read_state = ReadState::Idle;
@@ -40,7 +42,7 @@ impl<S: Transport> Clients<S> {
     fn relay_earlier_input(&mut self, now: Moment) {
         let active = self.slots.iter_mut().filter(|(_, connection)| connection.is_active());
         for id in active.map(|(id, _)| id).collect::<Vec<_>>() {
-            self.settle_opening(id, now);
+            self.decide_opening(id, now);
             let Some(connection) = self.slots.get(id) else { continue };
             let lines = self.room.admission().lines_left(&connection.rate, now);
             self.handle_earlier_input(id, ReadBudget { space: self.room.smallest_space(), lines }, now);

@@ -43,7 +43,7 @@
 //! | ids that are never mistaken for those of an earlier connection | `src/util/id_slab.rs` |
 //! | accepting when file descriptors run out | `src/net/acceptor.rs` |
 //! | a unix socket's file: its mode from the start, replaced if stale, never stolen, removed at the end | `src/net/unix_listener.rs` |
-//! | which of two addresses includes the other, or who has taken it | `src/net/open.rs` |
+//! | errors for addresses that overlap or are in use | `src/net/open.rs` |
 //! | the addresses of network interfaces over netlink, without a name server | `src/net/interfaces.rs` |
 //! | inherited sockets, and a supervisor that is notified without blocking | `src/net/systemd.rs` |
 //! | memory that returns to the system after a burst | `src/util/trim.rs`, `src/util/buffer.rs` |

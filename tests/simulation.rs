@@ -335,7 +335,7 @@ impl Simulation {
                 self.model.flush(number, now);
             }
             (ClientTimer::Opening, Some((.., true)), Some((.., false))) => {
-                self.model.settle_opening(number, now);
+                self.model.decide_opening(number, now);
             }
             (ClientTimer::Idle, Some((true, ..)), Some((false, ..))) => {
                 self.model.disconnect_idle(number, now);

@@ -337,7 +337,7 @@ impl Simulation {
             {
                 self.model.flush(number);
             }
-            (ClientTimer::Opening, Some((.., true)), Some((.., false))) => self.model.settle_opening(number),
+            (ClientTimer::Opening, Some((.., true)), Some((.., false))) => self.model.decide_opening(number),
             (ClientTimer::Idle, Some((true, ..)), Some((false, ..))) => self.model.disconnect_idle(number),
             (ClientTimer::AnnounceJoin, Some((true, ..)), _) => self.model.is_announced(number),
             _ => {}

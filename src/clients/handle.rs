@@ -181,7 +181,7 @@ impl<S: Transport> Clients<S> {
 
     /// Handles the end of input: after an orderly end an unfinished line is a message.
     pub(super) fn handle_end(&mut self, id: ClientId, now: Moment) {
-        self.settle_opening(id, now);
+        self.decide_opening(id, now);
         let rules = *self.room.rules();
         let Some(connection) = self.slots.get_mut(id) else { return };
         if connection.has_held_lines() {
@@ -203,10 +203,10 @@ impl<S: Transport> Clients<S> {
     /// Decides about a client's first bytes, because nothing follows them: they are the opening of another protocol, or
     /// lines that are to be handled.
     #[cold]
-    pub(super) fn settle_opening(&mut self, id: ClientId, now: Moment) {
+    pub(super) fn decide_opening(&mut self, id: ClientId, now: Moment) {
         let rules = *self.room.rules();
         if let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_active())
-            && let Some(decoded) = connection.decoder.settle_opening(&rules)
+            && let Some(decoded) = connection.decoder.decide_opening(&rules)
         {
             self.handle_unfinished(id, decoded, now);
         }

@@ -41,7 +41,7 @@ impl<S: Transport> Clients<S> {
     /// Handles the deadlines that have passed, except those of the stall timers: see
     /// [`disconnect_stalled`](Self::disconnect_stalled).
     pub fn run_timers(&mut self, now: Moment) {
-        self.release_greetings(now);
+        self.queue_held_greetings(now);
         while self.run_next_timer(now).is_some() {}
     }
 
@@ -111,7 +111,7 @@ impl<S: Transport> Clients<S> {
 
     /// Lets the greetings be written that were held long enough. Those that were held half as long go with them, so that
     /// many new clients do not cause a turn each.
-    fn release_greetings(&mut self, now: Moment) {
+    fn queue_held_greetings(&mut self, now: Moment) {
         if self.greetings.front().is_none_or(|&(at, _)| at > now) {
             return;
         }
@@ -128,7 +128,7 @@ impl<S: Transport> Clients<S> {
     fn end_opening(&mut self, id: ClientId, now: Moment) {
         // If something follows, the timer is set again when it is read.
         if self.slots.get(id).is_some_and(|connection| !connection.has_input()) {
-            self.settle_opening(id, now);
+            self.decide_opening(id, now);
             self.after_read(id, now);
         }
     }

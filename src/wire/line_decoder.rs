@@ -198,7 +198,7 @@ impl LineDecoder {
     /// After an orderly end of input: decodes the unfinished line. To be called until it returns `None`, because the
     /// opening may have several lines.
     pub fn finish<'a>(&mut self, rules: &LineRules, line: &'a mut Buffer) -> Option<Decoded<'a>> {
-        if let Some(event) = self.settle_opening(rules) {
+        if let Some(event) = self.decide_opening(rules) {
             return Some(event);
         }
         if self.stage == Stage::Held {

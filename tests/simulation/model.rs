@@ -169,7 +169,7 @@ impl Model {
     }
 
     /// Nothing followed the opening of `number` for a while.
-    pub(crate) fn settle_opening(&mut self, number: usize, now: Moment) {
+    pub(crate) fn decide_opening(&mut self, number: usize, now: Moment) {
         let Some(client) = self.clients.get_mut(&number) else { return };
         assert!(now.since(client.joined_at) >= OPENING_TIMEOUT, "{number} was settled too early");
         client.twin.settle();
@@ -253,7 +253,7 @@ impl Model {
         client.refuse(&text, CloseReason::IdleTimeout, now);
     }
 
-    /// The server relayed what it had read, as far as there was space, in the order of its slots. Then it began to close
+    /// The server relayed what it had read, if there was space, in the order of its slots. Then it began to close
     /// each connection.
     pub(crate) fn shut_down(&mut self, table: &Clients<ScriptedSocket>, now: Moment) {
         self.stopped = Some(now);

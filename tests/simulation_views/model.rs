@@ -250,7 +250,7 @@ impl Model {
     }
 
     /// Nothing followed the opening of `number` for a while.
-    pub(crate) fn settle_opening(&mut self, number: usize) {
+    pub(crate) fn decide_opening(&mut self, number: usize) {
         self.clients.get_mut(&number).unwrap().twin.settle();
         self.handle_lines(number);
         if !self.clients[&number].is_active() {

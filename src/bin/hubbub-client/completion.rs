@@ -29,7 +29,7 @@ pub(crate) enum Completion {
 }
 
 impl Names {
-    /// Learns from a received line of the named view who is here.
+    /// Learns the names of members from a received line of the named view.
     pub(crate) fn observe(&self, line: &[u8]) {
         let Ok(line) = std::str::from_utf8(line) else { return };
         let line = line.strip_suffix('\r').unwrap_or(line);

@@ -14,7 +14,7 @@ pub(crate) fn view(line: &[u8], position: usize, is_ours: impl Fn(&[u8]) -> bool
     (position == 0 && line.starts_with(br#"{"type":""#)).then_some(View::Json)
 }
 
-/// Whether the line tells a name and, in brackets, who is here.
+/// Whether the line gives a name and, in brackets, the members.
 fn is_named_greeting(line: &[u8]) -> bool {
     let after = line.strip_prefix(b"* ").and_then(|line| line.strip_prefix(YOU_ARE.as_bytes()));
     after.is_some_and(|after| {

@@ -18,7 +18,7 @@ impl LineDecoder {
     ///
     /// Returns another protocol, or a line that is too long. See [`has_held_lines`](Self::has_held_lines) for lines.
     #[cold]
-    pub fn settle_opening(&mut self, rules: &LineRules) -> Option<Decoded<'static>> {
+    pub fn decide_opening(&mut self, rules: &LineRules) -> Option<Decoded<'static>> {
         if self.stage != Stage::Opening {
             return None;
         }
@@ -30,7 +30,7 @@ impl LineDecoder {
     }
 
     /// Whether whole lines are held that may be the opening of another protocol. If nothing follows them, they are
-    /// lines: see [`settle_opening`](Self::settle_opening).
+    /// lines: see [`decide_opening`](Self::decide_opening).
     pub fn is_holding_lines(&self) -> bool {
         self.stage == Stage::Opening
             && self

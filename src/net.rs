@@ -2,6 +2,7 @@
 
 pub mod acceptor;
 mod bind;
+pub mod cidr;
 pub mod connect;
 pub mod fd_limit;
 mod interfaces;
@@ -10,6 +11,7 @@ pub mod listener;
 mod open;
 pub mod peer;
 pub mod per_network;
+pub mod service;
 pub mod socket_options;
 #[cfg_attr(not(all(feature = "systemd", target_os = "linux")), path = "net/systemd_stub.rs")]
 pub mod systemd;

@@ -236,13 +236,15 @@ impl Server {
                     self.timers.set(ServerTimer::RetryAccept, retry_at);
                     return;
                 }
-                Accepted::Client(socket, view, peer) => {
+                Accepted::Client(socket, service, peer) => {
+                    let Some(view) = service.view() else { continue };
                     let registry = self.poll.registry();
                     self.clients.admit(socket, view, peer, now, |socket, id| {
                         registry.register(socket, Token(id.number()), Interest::READABLE | Interest::WRITABLE)
                     });
                 }
-                Accepted::NoDescriptor(socket, view, peer) => {
+                Accepted::NoDescriptor(socket, service, peer) => {
+                    let Some(view) = service.view() else { continue };
                     self.clients.stats.accept_failures += 1;
                     self.clients.refuse_without_fd(socket, view, peer, now);
                     self.acceptor.restore_spare_fd();

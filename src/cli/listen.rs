@@ -3,6 +3,7 @@
 use super::address::{PLAIN_PORT, host_and_port, is_host};
 use super::args::{parse_digits, quoted};
 use crate::net::listen_spec::{ListenAddr, ListenSpec};
+use crate::net::service::Service;
 use crate::net::unix_addr::UnixAddr;
 use crate::wire::view::View;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,7 +16,10 @@ const FOREIGN_OPTIONS: [&str; 7] = ["-p", "--port", "--bind", "--host", "--addre
 /// # Errors
 /// What is wrong, and what to write instead if that can be guessed.
 pub(super) fn parse(text: &str) -> Result<ListenSpec, String> {
-    let (view, address) = split_view(text)?;
+    let (service, address) = split_service(text)?;
+    if service.has_tls() || service.view().is_none() {
+        return Err(format!("{service} listeners do not exist yet"));
+    }
     let address = match address.strip_prefix("unix:") {
         Some(path) if path.contains(char::is_control) => {
             return Err("the path must not have control characters".to_owned());
@@ -27,27 +31,30 @@ pub(super) fn parse(text: &str) -> Result<ListenSpec, String> {
             ListenAddr::Tcp { host, port }
         }
     };
-    Ok(ListenSpec { view, address })
+    Ok(ListenSpec { service, address })
 }
 
+/// The service of an address without a view.
+const PLAIN: Service = Service::Room { view: View::Plain, tls: false };
+
 /// Splits off the view; plain if there is none.
-fn split_view(text: &str) -> Result<(View, &str), String> {
-    let Some((first, rest)) = text.split_once(':') else { return Ok((View::Plain, text)) };
-    if let Some(view) = View::by_name(first) {
-        return Ok((view, rest));
+fn split_service(text: &str) -> Result<(Service, &str), String> {
+    let Some((first, rest)) = text.split_once(':') else { return Ok((PLAIN, text)) };
+    if let Some(service) = Service::by_name(first) {
+        return Ok((service, rest));
     }
     if first == "unix" {
-        return Ok((View::Plain, text));
+        return Ok((PLAIN, text));
     }
-    if let Some(view) = View::by_name(&first.to_ascii_lowercase()) {
-        return Err(format!("unknown view \"{first}\": write {}:{rest}", view.name()));
+    if let Some(service) = Service::by_name(&first.to_ascii_lowercase()) {
+        return Err(format!("unknown view \"{first}\": write {service}:{rest}"));
     }
     let is_word = first.starts_with(|letter: char| letter.is_ascii_alphabetic())
-        && first.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
     if is_word && rest.contains(':') && !text.contains("::") && !text.contains(',') {
-        return Err(format!("unknown view \"{first}\": use plain, named or json"));
+        return Err(format!("unknown view \"{first}\": use {}", Service::NAMES));
     }
-    Ok((View::Plain, text))
+    Ok((PLAIN, text))
 }
 
 /// What to write instead of a wrong `address` that follows the text `before`.
@@ -63,7 +70,7 @@ fn hint(before: &str, address: &str) -> Option<String> {
     if address.starts_with(['/', '.', '~']) {
         return Some(format!("write {before}unix:{address} for a unix socket"));
     }
-    if View::by_name(address).is_some() {
+    if Service::by_name(address).is_some() {
         return Some(format!("the address is missing: write {address}:PORT"));
     }
     if address == "unix" {
@@ -188,7 +195,11 @@ mod tests {
             ("json:unix:unix:", View::Json, "unix:"),
         ] {
             let address = ListenAddr::Unix(UnixAddr::Path(path.into()));
-            assert_eq!(parse(text), Ok(ListenSpec { view, address }), "{text}");
+            assert_eq!(
+                parse(text),
+                Ok(ListenSpec { service: Service::Room { view, tls: false }, address }),
+                "{text}"
+            );
         }
     }
 

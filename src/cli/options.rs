@@ -9,6 +9,7 @@ use super::listen;
 use crate::broadcast::rate_limit::RateLimit;
 use crate::chat::room::Room;
 use crate::net::listen_spec::{ListenAddr, ListenSpec, ListenerConfig, PeerTimeout};
+use crate::net::service::Service;
 use crate::wire::view::View;
 use getopts::{Matches, Options as Parser, ParsingStyle};
 use log::LevelFilter;
@@ -75,7 +76,7 @@ pub struct Options {
 pub fn default_listeners() -> Vec<ListenSpec> {
     let spec = |(view, port)| {
         let address = ListenAddr::Tcp { host: Some(DEFAULT_HOST.to_owned()), port };
-        ListenSpec { view, address }
+        ListenSpec { service: Service::Room { view, tls: false }, address }
     };
     DEFAULT_LISTENERS.map(spec).into()
 }
@@ -376,7 +377,7 @@ mod tests {
 
     #[test]
     fn by_default_it_listens_on_one_port_in_plain_and_on_the_next_in_named() {
-        let shown = |spec: &ListenSpec| format!("{}:{}", spec.view.name(), spec.address);
+        let shown = |spec: &ListenSpec| format!("{}:{}", spec.service, spec.address);
         let all = default_listeners().iter().map(shown).collect::<Vec<_>>();
         assert_eq!(all, ["plain:127.0.0.1:9090", "named:127.0.0.1:9091"]);
         assert!(help().contains(&format!("[{}]", all.join(" and "))), "the help has the same");

@@ -5,6 +5,7 @@ use super::listen_spec::{ListenError, ListenSpec, ListenerConfig};
 use super::listener::{InheritedSocket, LocalAddr};
 use super::open::{self, OpenListener};
 use super::peer::Peer;
+use super::service::Service;
 use super::transport::PlainStream;
 use crate::util::clock::Moment;
 use crate::util::os_error;
@@ -41,11 +42,11 @@ pub struct Acceptor {
 /// The result of accept(2).
 #[derive(Debug)]
 pub enum Accepted {
-    /// A connection, the view of its listener, and the peer.
-    Client(PlainStream, View, Peer),
+    /// A connection, what its listener serves, and the peer.
+    Client(PlainStream, Service, Peer),
     /// A connection that took the spare file descriptor. The caller must refuse and close it before the next
     /// accept.
-    NoDescriptor(PlainStream, View, Peer),
+    NoDescriptor(PlainStream, Service, Peer),
     /// One connection failed before it was accepted; others may be pending.
     Aborted,
     /// No connection is pending on any listener.
@@ -80,10 +81,10 @@ impl Acceptor {
         })
     }
 
-    /// Logs the address and view of each listener, and what other machines can use to connect to it.
+    /// Logs the address and service of each listener, and what other machines can use to connect to it.
     pub fn announce(&self) {
         for listener in &self.listeners {
-            info!("listening on {} ({})", listener.address, listener.view.name());
+            info!("listening on {} ({})", listener.address, listener.service);
         }
         for listener in &self.listeners {
             if let LocalAddr::Tcp(address) = listener.address
@@ -99,7 +100,7 @@ impl Acceptor {
 
     /// The view of each listener.
     pub fn views(&self) -> Vec<View> {
-        self.listeners.iter().map(|listener| listener.view).collect()
+        self.listeners.iter().filter_map(|listener| listener.service.view()).collect()
     }
 
     /// The number of listeners.
@@ -156,7 +157,7 @@ impl Acceptor {
                 Ok((socket, peer)) => {
                     self.pause = FIRST_PAUSE;
                     self.restore_spare_fd();
-                    return Accepted::Client(socket, self.listeners[index].view, peer);
+                    return Accepted::Client(socket, self.listeners[index].service, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.listeners[index].ready = false
@@ -165,7 +166,7 @@ impl Acceptor {
                 Err(error) if is_out_of_descriptors(&error) => match self.accept_with_spare_fd(index) {
                     Ok((socket, peer)) => {
                         self.warn_limited(&error, now);
-                        return Accepted::NoDescriptor(socket, self.listeners[index].view, peer);
+                        return Accepted::NoDescriptor(socket, self.listeners[index].service, peer);
                     }
                     // Without a free descriptor accept(2) fails even if no connection is pending.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

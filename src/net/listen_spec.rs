@@ -1,9 +1,9 @@
 //! Where and how to listen, as the command line gives it.
 
+use super::service::Service;
 use super::socket_options::VanishedPeer;
 use super::unix_addr::UnixAddr;
 use crate::util::os_error;
-use crate::wire::view::View;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use std::time::Duration;
 /// One listener of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenSpec {
-    /// The view in which its clients see the room.
-    pub view: View,
+    /// What its clients get.
+    pub service: Service,
     /// The address.
     pub address: ListenAddr,
 }

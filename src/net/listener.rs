@@ -5,8 +5,8 @@ use super::listen_spec::PeerTimeout;
 use super::socket_options::RefusedOption;
 use super::unix_addr::UnixAddr;
 use crate::net::peer::Peer;
+use crate::net::service::Service;
 use crate::net::transport::PlainStream;
-use crate::wire::view::View;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
@@ -25,8 +25,8 @@ pub(super) enum Listener {
 /// A listening socket that the server got from the process that started it.
 #[derive(Debug)]
 pub struct InheritedSocket {
-    /// The view in which its clients see the room.
-    pub view: View,
+    /// What its clients get.
+    pub service: Service,
     /// The socket.
     pub socket: Socket,
 }

@@ -3,24 +3,24 @@
 use super::bind;
 use super::listen_spec::{DEFAULT_UNIX_MODE, ListenAddr, ListenError, ListenSpec, ListenerConfig};
 use super::listener::{InheritedSocket, Listener, LocalAddr};
+use super::service::Service;
 use super::socket_options::RefusedOption;
 use super::unix_addr::UnixAddr;
 use super::unix_listener::{self, SocketFile};
 use crate::util::os_error;
-use crate::wire::view::View;
 use log::warn;
 use rustix::io::Errno;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A listener, and how its clients see the room.
+/// A listener, and what its clients get.
 #[derive(Debug)]
 pub(super) struct OpenListener {
     /// When dropped, it removes the file. It stands before the listener and so is dropped first: while the listener
     /// is open, no other server can replace the file.
     file: Option<SocketFile>,
     pub(super) listener: Listener,
-    pub(super) view: View,
+    pub(super) service: Service,
     pub(super) address: LocalAddr,
     /// A connection may be pending: poll reported one, and accept(2) did not return `WouldBlock` since.
     pub(super) ready: bool,
@@ -42,7 +42,7 @@ pub(super) fn open(
     }
     for spec in specs {
         match &spec.address {
-            ListenAddr::Unix(address) => opening.open_unix(address, spec.view)?,
+            ListenAddr::Unix(address) => opening.open_unix(address, spec.service)?,
             ListenAddr::Tcp { host, port } => {
                 let only_v6 = host.is_some() && opening.has_all_ipv4(specs, *port);
                 opening.open_tcp(spec, host.as_deref(), *port, only_v6)?;
@@ -62,20 +62,20 @@ struct Opening {
 }
 
 impl Opening {
-    fn add(&mut self, listener: Listener, view: View, address: LocalAddr, file: Option<SocketFile>) {
-        self.listeners.push(OpenListener { file, listener, view, address, ready: false });
+    fn add(&mut self, listener: Listener, service: Service, address: LocalAddr, file: Option<SocketFile>) {
+        self.listeners.push(OpenListener { file, listener, service, address, ready: false });
     }
 
-    fn adopt(&mut self, InheritedSocket { view, socket }: InheritedSocket) -> Result<(), ListenError> {
+    fn adopt(&mut self, InheritedSocket { service, socket }: InheritedSocket) -> Result<(), ListenError> {
         let cannot = |why| ListenError { address: "inherited socket".to_owned(), why };
         let (listener, address, refused) =
             Listener::adopt(socket, self.config.peer_timeout).map_err(cannot)?;
         self.refused.extend(refused.into_iter().map(|option| (address.clone(), option)));
-        self.add(listener, view, address, None);
+        self.add(listener, service, address, None);
         Ok(())
     }
 
-    fn open_unix(&mut self, address: &UnixAddr, view: View) -> Result<(), ListenError> {
+    fn open_unix(&mut self, address: &UnixAddr, service: Service) -> Result<(), ListenError> {
         if self.config.unix_mode.is_some() && matches!(address, UnixAddr::Abstract(_)) {
             warn!("--unix-mode does not apply to {address}: an abstract socket has no permissions");
         }
@@ -84,7 +84,7 @@ impl Opening {
             address: address.to_string(),
             why: if is_in_use(&why) && self.has_unix(address) { given_twice() } else { why },
         })?;
-        self.add(Listener::Unix(listener), view, LocalAddr::Unix(address.clone()), file);
+        self.add(Listener::Unix(listener), service, LocalAddr::Unix(address.clone()), file);
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Opening {
                     opened = Some(address.port());
                     let address_of = |option| (LocalAddr::Tcp(address), option);
                     self.refused.extend(refused.into_iter().map(address_of));
-                    self.add(Listener::Tcp(listener), spec.view, LocalAddr::Tcp(address), None);
+                    self.add(Listener::Tcp(listener), spec.service, LocalAddr::Tcp(address), None);
                     if host.is_none() {
                         break;
                     }

@@ -2,6 +2,7 @@
 //! watchdog (sd_notify(3)). Other supervisors use them too.
 
 use crate::net::listener::InheritedSocket;
+use crate::net::service::Service;
 use crate::net::transport::retry;
 use crate::util::os_error;
 use crate::wire::view::View;
@@ -49,7 +50,7 @@ pub fn inherited() -> Result<Vec<InheritedSocket>, String> {
         let cannot =
             |why: String| format!("cannot listen on file descriptor {number}, named \"{name}\": {why}");
         let socket = take(&mut sockets, index).map_err(cannot)?;
-        inherited.push(InheritedSocket { view: view(&name).map_err(cannot)?, socket });
+        inherited.push(InheritedSocket { service: service(&name).map_err(cannot)?, socket });
     }
     Ok(inherited)
 }
@@ -69,12 +70,12 @@ fn take(sockets: &mut ListenFd, index: usize) -> Result<Socket, String> {
     }
 }
 
-/// The view that `FileDescriptorName=` selects; plain by default.
-fn view(name: &str) -> Result<View, String> {
+/// The service that `FileDescriptorName=` selects; the plain view by default.
+fn service(name: &str) -> Result<Service, String> {
     if DEFAULT_NAMES.contains(&name) || name.ends_with(UNIT_SUFFIX) {
-        return Ok(View::Plain);
+        return Ok(Service::Room { view: View::Plain, tls: false });
     }
-    View::by_name(name).ok_or_else(|| "FileDescriptorName= must be plain, named or json".to_owned())
+    Service::by_name(name).ok_or_else(|| format!("FileDescriptorName= must be {}", Service::NAMES))
 }
 
 /// Sends notifications to the supervisor, such as systemd, if there is one.

@@ -11,6 +11,7 @@ mod network_rates;
 mod private;
 mod read;
 mod read_queue;
+pub mod refusal;
 mod shutdown;
 mod stall;
 pub mod stats;
@@ -22,6 +23,7 @@ pub use timers::ClientTimer;
 use crate::chat::room::Room;
 use crate::logging::burst_limit::BurstLimit;
 use crate::net::fd_limit::ConnectionBudget;
+use crate::net::peer::Peer;
 use crate::net::per_network::PerNetwork;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
@@ -205,19 +207,24 @@ impl<S: Transport> Clients<S> {
     }
 
     fn log_close(&mut self, connection: &Connection<S>, reason: CloseReason, now: Moment) {
-        self.stats.closed[reason.index()] += 1;
         if connection.decoder.held() > 0 {
             self.stats.torn += 1;
         }
+        let behind = match reason {
+            CloseReason::StalledReader => {
+                let feed = self.room.feed(connection.view());
+                format!(", {} bytes behind", feed.behind(connection.cursor()))
+            }
+            _ => String::new(),
+        };
+        self.count_close(connection.peer(), reason, &behind, now);
+    }
+
+    /// Counts a closed connection and logs it, with `details` after the reason.
+    fn count_close(&mut self, peer: Peer, reason: CloseReason, details: &str, now: Moment) {
+        self.stats.closed[reason.index()] += 1;
         if reason.is_always_logged() || self.take_log_budget(reason.level(), now) {
-            let behind = match reason {
-                CloseReason::StalledReader => {
-                    let feed = self.room.feed(connection.view());
-                    format!(", {} bytes behind", feed.behind(connection.cursor()))
-                }
-                _ => String::new(),
-            };
-            log!(reason.level(), "{} {reason}{behind}, {} online", connection.peer(), self.online());
+            log!(reason.level(), "{peer} {reason}{details}, {} online", self.online());
         }
     }
 

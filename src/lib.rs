@@ -21,6 +21,7 @@
 //! | folder | contents |
 //! |---|---|
 //! | [`server`] | the event loop: poll, tokens, timers, signals, shutdown |
+//! | [`pending`] | connections that are not admitted yet: PROXY header, TLS handshake, password |
 //! | [`clients`] | the table of connected clients; one file per step of a turn: admit, read, write |
 //! | [`clients::connection`] | one client: input, outbox, state and close reason |
 //! | [`cli`] | command line: options, addresses, errors |
@@ -60,6 +61,7 @@ pub mod cli;
 pub mod clients;
 pub mod logging;
 pub mod net;
+pub mod pending;
 pub mod server;
 pub mod util;
 pub mod wire;

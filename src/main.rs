@@ -7,8 +7,11 @@ use hubbub::clients::{ClientLimits, Clients};
 use hubbub::logging::log_file::{self, LogFile};
 use hubbub::net::acceptor::Acceptor;
 use hubbub::net::fd_limit::ConnectionBudget;
+use hubbub::net::service::Service;
 use hubbub::net::systemd::{self, Notifier};
-use hubbub::server::{self, Exit, Server};
+use hubbub::pending::Pending;
+use hubbub::pending::rules::EntryRules;
+use hubbub::server::{self, Door, Exit, Server};
 use hubbub::util::clock;
 use hubbub::util::id_slab::ClientId;
 use hubbub::util::os_error;
@@ -34,6 +37,7 @@ fn serve(options: Options) -> Result<Exit, String> {
         warn!("{why}");
     }
     let notifier = Notifier::find();
+    let rules = EntryRules::read(options.entry)?;
     let listen = if options.listen.is_empty() && inherited.is_empty() {
         options::default_listeners()
     } else {
@@ -41,7 +45,13 @@ fn serve(options: Options) -> Result<Exit, String> {
     };
     let acceptor = Acceptor::open(inherited, &listen, options.listener).map_err(|error| error.to_string())?;
     let max_clients = options.max_clients.unwrap_or(ClientId::MOST);
-    let connections = ConnectionBudget::find(acceptor.count(), max_clients)?;
+    check_tls(&acceptor, &rules)?;
+    if rules.has_password()
+        && let Some(address) = acceptor.unencrypted()
+    {
+        warn!("clients send the password to {address} without encryption: use a +tls listener there");
+    }
+    let connections = ConnectionBudget::find(acceptor.count(), max_clients, rules.has_steps())?;
     if options.max_clients.is_some_and(|max_clients| max_clients > connections.clients) {
         warn!(
             "--max-clients \"{max_clients}\": the limit of open files allows only {}: raise it with ulimit -n",
@@ -69,7 +79,20 @@ fn serve(options: Options) -> Result<Exit, String> {
         close_timeout: options.stall_timeout,
         greet_after: ClientLimits::GREET_AFTER,
     };
-    Server::new(acceptor, Clients::new(room, limits), log, options.report_every, notifier)
+    let door = Door { rules, pending: Pending::new(connections.pending) };
+    Server::new(acceptor, Clients::new(room, limits), door, log, options.report_every, notifier)
         .and_then(Server::run)
         .map_err(|error| format!("cannot wait for events: {}", os_error::text(&error)))
+}
+
+/// Listeners with TLS need a certificate, and a certificate needs a listener: otherwise its user would believe that the
+/// room is encrypted.
+fn check_tls(acceptor: &Acceptor, rules: &EntryRules) -> Result<(), String> {
+    match (acceptor.services().any(Service::has_tls), rules.has_tls()) {
+        (true, false) => Err("a listener with TLS needs --tls-cert FILE and --tls-key FILE".to_owned()),
+        (false, true) => {
+            Err("--tls-cert: no listener has TLS: add for example --listen named+tls:9443".to_owned())
+        }
+        _ => Ok(()),
+    }
 }

@@ -4,6 +4,7 @@ pub mod acceptor;
 mod bind;
 pub mod cidr;
 pub mod connect;
+pub mod entry_config;
 pub mod fd_limit;
 mod interfaces;
 pub mod listen_spec;

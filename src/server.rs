@@ -10,8 +10,11 @@ pub use unblock::unblock;
 use crate::clients::Clients;
 use crate::logging::log_file::LogFile;
 use crate::net::acceptor::{Accepted, Acceptor};
+use crate::net::service::Service;
+use crate::net::stream::Stream;
 use crate::net::systemd::Notifier;
-use crate::net::transport::PlainStream;
+use crate::pending::rules::EntryRules;
+use crate::pending::{Arrival, Entry, Pending};
 use crate::util::clock::{Clock, Moment};
 use crate::util::id_slab::ClientId;
 use crate::util::os_error;
@@ -47,7 +50,8 @@ pub struct Server {
     poll: Poll,
     acceptor: Acceptor,
     signals: Signals,
-    clients: Clients<PlainStream>,
+    clients: Clients<Stream>,
+    door: Door,
     timers: Timers<ServerTimer>,
     clock: Clock,
     log: LogFile,
@@ -58,6 +62,15 @@ pub struct Server {
     /// The state in the last status line for the supervisor.
     notified: ReportState,
     is_stopping: bool,
+}
+
+/// What a connection passes before it is in the room.
+#[derive(Debug)]
+pub struct Door {
+    /// Who is admitted, and after which steps.
+    pub rules: EntryRules,
+    /// Connections that are not admitted yet.
+    pub pending: Pending,
 }
 
 /// The figures of a report and of a status line.
@@ -84,7 +97,8 @@ impl Server {
     /// Those of the system's poll and signal calls.
     pub fn new(
         mut acceptor: Acceptor,
-        clients: Clients<PlainStream>,
+        clients: Clients<Stream>,
+        door: Door,
         log: LogFile,
         report_every: Option<Duration>,
         notifier: Notifier,
@@ -98,6 +112,7 @@ impl Server {
             acceptor,
             signals,
             clients,
+            door,
             timers: Timers::new(),
             clock: Clock::start(Instant::now()),
             log,
@@ -154,10 +169,11 @@ impl Server {
 
     /// How long to wait for events: not at all while there is work, otherwise until the next deadline.
     fn poll_timeout(&self) -> Option<Duration> {
-        if self.clients.has_work() || self.acceptor.has_pending() {
+        if self.clients.has_work() || self.door.pending.has_work() || self.acceptor.has_pending() {
             return Some(Duration::ZERO);
         }
-        let next = self.timers.next().into_iter().chain(self.clients.next_deadline()).min();
+        let deadlines = [self.timers.next(), self.clients.next_deadline(), self.door.pending.next_deadline()];
+        let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.since(self.clock.now()))
     }
 
@@ -186,6 +202,7 @@ impl Server {
         if self.is_stopping {
             return self.clients.is_empty().then_some(Exit::Clean);
         }
+        self.admit_pending(now);
         self.accept(now);
         self.set_timers(now);
         None
@@ -207,6 +224,7 @@ impl Server {
                     self.clients.mark_reset(id);
                 }
             }
+            token if self.door.pending.mark_ready(token) => {}
             token => self.acceptor.mark_ready(token),
         }
     }
@@ -237,19 +255,26 @@ impl Server {
                     return;
                 }
                 Accepted::Client(socket, service, peer) => {
-                    let Some(view) = service.view() else { continue };
-                    let registry = self.poll.registry();
-                    self.clients.admit(socket, view, peer, now, |socket, id| {
-                        registry.register(socket, Token(id.number()), Interest::READABLE | Interest::WRITABLE)
-                    });
+                    let Service::Room { view, tls } = service else { continue };
+                    let Self { door: Door { rules, pending }, clients, poll, .. } = self;
+                    let mut entry = Entry { rules, clients, registry: poll.registry() };
+                    pending.enter(Arrival { socket, view, tls, peer }, &mut entry, now);
                 }
                 Accepted::NoDescriptor(socket, service, peer) => {
-                    let Some(view) = service.view() else { continue };
+                    let Service::Room { view, .. } = service else { continue };
                     self.clients.stats.accept_failures += 1;
-                    self.clients.refuse_without_fd(socket, view, peer, now);
+                    self.clients.refuse_without_fd(socket.into(), view, peer, now);
                     self.acceptor.restore_spare_fd();
                 }
             }
+        }
+    }
+
+    /// Lets connections that are not admitted yet take their next steps.
+    fn admit_pending(&mut self, now: Moment) {
+        let Self { door: Door { rules, pending }, clients, poll, .. } = self;
+        if !pending.is_empty() {
+            pending.run(&mut Entry { rules, clients, registry: poll.registry() }, now);
         }
     }
 
@@ -308,11 +333,14 @@ impl Server {
                 return Some(Exit::Forced);
             }
             Signal::Stop => self.stop(now),
-            Signal::ReopenLog => match self.log.reopen() {
-                Ok(true) => info!("log reopened"),
-                Ok(false) => {}
-                Err(error) => error!("{error}"),
-            },
+            Signal::ReopenLog => {
+                match self.log.reopen() {
+                    Ok(true) => info!("log reopened"),
+                    Ok(false) => {}
+                    Err(error) => error!("{error}"),
+                }
+                self.door.rules.reread();
+            }
             Signal::LogStats => {
                 let online = self.clients.online();
                 info!("{online} online, {}, {}", self.clients.room().stats(), self.clients.stats);
@@ -327,6 +355,7 @@ impl Server {
         self.notifier.stopping();
         info!("stopping; a second signal stops at once");
         self.acceptor.close();
+        self.door.pending.close();
         for timer in [ServerTimer::RetryAccept, ServerTimer::Report, ServerTimer::Status] {
             self.timers.cancel(timer);
         }

@@ -210,6 +210,12 @@ impl Room {
         self.lines(view, &Event::Error(text))
     }
 
+    /// A line that asks a connection for something before it is in the room.
+    pub fn prompt(&self, view: View, text: &str) -> Vec<u8> {
+        let event = if view.has_names() { Event::Notice(text) } else { Event::Error(text) };
+        self.lines(view, &event)
+    }
+
     /// The last line for a client in this view when the server stops; nothing in a view without notices.
     pub fn stop_notice(&self, view: View) -> Vec<u8> {
         if view.has_names() { self.lines(view, &Event::Notice("the server is stopping")) } else { Vec::new() }

@@ -4,6 +4,9 @@
 /// The end of each refusal for lack of a resource: the client may connect again later.
 pub const TRY_AGAIN: &str = ": try again later";
 
+/// The start of the refusal of a client that may not come in.
+pub const NOT_ALLOWED: &str = "not allowed";
+
 /// The start of the notice that tells a client its own name, after `* `.
 pub const YOU_ARE: &str = "you are ";
 /// The end of the same notice, if it answers `/nick NAME`.

@@ -17,7 +17,7 @@ const FOREIGN_OPTIONS: [&str; 7] = ["-p", "--port", "--bind", "--host", "--addre
 /// What is wrong, and what to write instead if that can be guessed.
 pub(super) fn parse(text: &str) -> Result<ListenSpec, String> {
     let (service, address) = split_service(text)?;
-    if service.has_tls() || service.view().is_none() {
+    if service.view().is_none() {
         return Err(format!("{service} listeners do not exist yet"));
     }
     let address = match address.strip_prefix("unix:") {

@@ -8,6 +8,8 @@ use super::args::{
 use super::listen;
 use crate::broadcast::rate_limit::RateLimit;
 use crate::chat::room::Room;
+use crate::net::cidr::Cidr;
+use crate::net::entry_config::{EntryConfig, TlsFiles};
 use crate::net::listen_spec::{ListenAddr, ListenSpec, ListenerConfig, PeerTimeout};
 use crate::net::service::Service;
 use crate::wire::view::View;
@@ -64,6 +66,8 @@ pub struct Options {
     pub flush_after: Option<Duration>,
     /// Whether bytes are relayed unchanged.
     pub raw: bool,
+    /// Which connections are admitted, and after which steps.
+    pub entry: EntryConfig,
     /// The interval of the report in the log; `None` = no report.
     pub report_every: Option<Duration>,
     /// The log file; `None` = standard error.
@@ -116,6 +120,11 @@ fn parser() -> Parser {
     parser.optopt("", "dead-after", "", "SECS");
     parser.optopt("", "flush-after", "", "MS");
     parser.optflag("", "raw", "");
+    parser.optopt("", "access", "", "FILE");
+    parser.optmulti("", "proxy-from", "", "CIDR");
+    parser.optopt("", "password-file", "", "FILE");
+    parser.optopt("", "tls-cert", "", "FILE");
+    parser.optopt("", "tls-key", "", "FILE");
     parser.optopt("", "report-every", "", "SECS");
     parser.optopt("", "log-file", "", "FILE");
     parser.optflagmulti("v", "verbose", "");
@@ -138,7 +147,8 @@ Options:
                             [plain:127.0.0.1:9090 and named:127.0.0.1:9091]
                             ADDR: PORT or :PORT (all interfaces), HOST:PORT,
                             [IPV6]:PORT, unix:PATH, unix:@NAME
-                            VIEW: plain (if not given), named, json
+                            VIEW: plain (if not given), named, json; with
+                            TLS plain+tls (or tls), named+tls, json+tls
       --unix-mode MODE      permissions of unix sockets                   [0660]
   -w, --welcome TEXT        line sent to each new client; '' = none
                             [{WELCOME}]
@@ -158,6 +168,14 @@ Options:
       --flush-after MS      send an unfinished line after MS milliseconds
                             without input; 0 = off                           [0]
       --raw                 relay bytes unchanged: no telnet, no escaping
+      --access FILE         allow and deny networks: lines 'allow CIDR' and
+                            'deny CIDR'; SIGHUP rereads FILE
+      --proxy-from CIDR     peers in CIDR send a PROXY header first; may be
+                            repeated
+      --password-file FILE  new clients must first send the first line of
+                            FILE; SIGHUP rereads FILE
+      --tls-cert FILE       certificate chain for +tls listeners, in PEM
+      --tls-key FILE        key of the certificate; SIGHUP rereads both
       --report-every SECS   log the number of clients and of relayed lines
                             every SECS, if they changed; 0 = off             [5]
       --log-file FILE       append the log to FILE instead of standard error;
@@ -201,7 +219,6 @@ fn options(matches: &Matches) -> Result<Options, String> {
         return Err("--quiet and --verbose exclude each other: give only one of them".to_owned());
     }
     Ok(Options {
-        listen: specs,
         welcome: value(matches, "welcome", parse_welcome)?.unwrap_or_else(|| WELCOME.to_owned()),
         history: value(matches, "history", |text| parse_count(text, 0, usize::MAX))?.unwrap_or(0),
         max_clients: value(matches, "max-clients", |text| parse_count(text, 1, usize::MAX))?,
@@ -216,6 +233,7 @@ fn options(matches: &Matches) -> Result<Options, String> {
             .filter(|&millis| millis > 0)
             .map(|millis| Duration::from_millis(millis as u64)),
         raw: matches.opt_present("raw"),
+        entry: entry_config(matches, &specs)?,
         report_every: Some(report_every.unwrap_or(Duration::from_secs(5))).filter(|every| !every.is_zero()),
         log_file: matches.opt_str("log-file").map(PathBuf::from),
         level: match (matches.opt_present("quiet"), matches.opt_count("verbose")) {
@@ -224,7 +242,27 @@ fn options(matches: &Matches) -> Result<Options, String> {
             (false, 1) => LevelFilter::Debug,
             (false, _) => LevelFilter::Trace,
         },
+        listen: specs,
     })
+}
+
+fn entry_config(matches: &Matches, listen: &[ListenSpec]) -> Result<EntryConfig, String> {
+    let file = |name| matches.opt_str(name).map(PathBuf::from);
+    let mut proxies = Vec::new();
+    for text in matches.opt_strs("proxy-from") {
+        proxies.push(Cidr::parse(&text).map_err(|why| wrong_value("proxy-from", &text, &why))?);
+    }
+    let tls = match (file("tls-cert"), file("tls-key")) {
+        (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+        (None, None) => None,
+        (Some(_), None) => return Err("--tls-cert needs --tls-key FILE, the key of the certificate".to_owned()),
+        (None, Some(_)) => return Err("--tls-key needs --tls-cert FILE, the certificate of the key".to_owned()),
+    };
+    if tls.is_none() && let Some(spec) = listen.iter().find(|spec| spec.service.has_tls()) {
+        let text = format!("{}:{}", spec.service, spec.address);
+        return Err(wrong_value("listen", &text, "TLS needs --tls-cert FILE and --tls-key FILE"));
+    }
+    Ok(EntryConfig { access: file("access"), proxies, password: file("password-file"), tls })
 }
 
 fn parse_welcome(text: &str) -> Result<String, String> {

@@ -1,15 +1,16 @@
 //! The accept step: a new connection joins the room, or is refused with a reason.
 
 use super::close_reason::CloseReason;
-use super::connection::{Connection, Refusal};
+use super::connection::Connection;
+use super::refusal::{Answer, Refusal};
 use super::{ClientTimer, Clients};
-use crate::chat::text::TRY_AGAIN;
 use crate::net::peer::Peer;
 use crate::net::transport::Transport;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::wire::view::View;
 use log::{Level, info};
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
@@ -27,35 +28,93 @@ impl<S: Transport> Clients<S> {
         now: Moment,
         register: impl FnOnce(&mut S, ClientId) -> io::Result<()>,
     ) -> Option<ClientId> {
-        self.stats.accepted += 1;
-        let refusal = self.refusal(peer);
-        let mut connection = self.connect(socket, view, peer, now);
-        if let Some(refusal) = &refusal {
-            self.refuse(&mut connection, refusal);
-            if self.refusals >= self.limits.connections.refusals {
-                self.refuse_inline(connection, refusal.reason, now);
-                return None;
-            }
+        if let Some(refusal) = self.refusal(peer) {
+            return self.refuse_new(socket, view, peer, &refusal, now, register);
         }
+        let id = self.insert(self.connect(socket, view, peer, now), now, register)?;
+        self.join(id, peer, now);
+        Some(id)
+    }
+
+    /// Refuses a new connection: it is told why, and closed when it has received that. `register` registers its
+    /// socket under its id. Returns `None` if the connection was closed at once.
+    pub fn refuse_new(
+        &mut self,
+        socket: S,
+        view: View,
+        peer: Peer,
+        refusal: &Refusal,
+        now: Moment,
+        register: impl FnOnce(&mut S, ClientId) -> io::Result<()>,
+    ) -> Option<ClientId> {
+        let mut connection = self.connect(socket, view, peer, now);
+        self.refuse(&mut connection, refusal);
+        if self.refusals >= self.limits.connections.refusals {
+            self.stats.accepted += 1;
+            self.refuse_inline(connection, refusal.reason, now);
+            return None;
+        }
+        let id = self.insert(connection, now, register)?;
+        self.refusals += 1;
+        Some(id)
+    }
+
+    /// Puts a connection into the table and registers its socket; `None` if that failed.
+    fn insert(
+        &mut self,
+        connection: Connection<S>,
+        now: Moment,
+        register: impl FnOnce(&mut S, ClientId) -> io::Result<()>,
+    ) -> Option<ClientId> {
+        self.stats.accepted += 1;
         let id = self.slots.insert(connection);
         if let Some(connection) = self.slots.get_mut(id)
             && let Err(error) = register(connection.socket(), id)
         {
             let reason = CloseReason::RegisterFailed(error.kind());
-            let text = format!("the server cannot accept you{TRY_AGAIN}");
             if let Some(mut connection) = self.slots.remove(id) {
-                self.refuse(&mut connection, &Refusal { reason, text });
+                self.refuse(&mut connection, &Refusal::for_now(reason, "the server cannot accept you"));
                 self.refuse_inline(connection, reason, now);
             }
             return None;
         }
         self.due.push(id);
-        if refusal.is_some() {
-            self.refusals += 1;
-        } else {
-            self.join(id, peer, now);
-        }
         Some(id)
+    }
+
+    /// Counts a connection that was closed before it was admitted, without an answer, and logs it with `details`.
+    pub fn count_unadmitted(&mut self, peer: Peer, reason: CloseReason, details: &str, now: Moment) {
+        self.stats.accepted += 1;
+        self.count_close(peer, reason, details, now);
+    }
+
+    /// Counts a connection that is not in the room yet as one from its network.
+    ///
+    /// # Errors
+    /// The refusal, if its network has too many.
+    pub fn reserve(&mut self, peer: Peer) -> Result<(), Refusal> {
+        match self.refusal_of_network(peer) {
+            Some(refusal) => Err(refusal),
+            None => {
+                self.per_network.add(peer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes back [`reserve`](Self::reserve).
+    pub fn unreserve(&mut self, peer: Peer) {
+        self.per_network.remove(peer);
+    }
+
+    /// Gives a new client the input that was read before its admission and not handled.
+    pub fn hand_over(&mut self, id: ClientId, input: &[u8], now: Moment) {
+        if let Some(connection) = self.slots.get_mut(id).filter(|connection| connection.is_active()) {
+            connection.keep_unparsed(input);
+            self.unparsed += input.len();
+        }
+        // What its transport has buffered causes no event.
+        self.mark_ready(id, true, true, now);
     }
 
     fn connect(&self, socket: S, view: View, peer: Peer, now: Moment) -> Connection<S> {
@@ -98,28 +157,39 @@ impl<S: Transport> Clients<S> {
     fn refusal(&self, peer: Peer) -> Option<Refusal> {
         let clients = self.limits.connections.clients;
         if self.online() >= clients {
-            let text = format!("the room is full ({clients} clients){TRY_AGAIN}");
-            return Some(Refusal { reason: CloseReason::RoomFull, text });
+            let text = format!("the room is full ({clients} clients)");
+            return Some(Refusal::for_now(CloseReason::RoomFull, &text));
         }
+        self.refusal_of_network(peer)
+    }
+
+    fn refusal_of_network(&self, peer: Peer) -> Option<Refusal> {
         let here = self.per_network.full(peer)?;
-        let text = format!("too many connections from your address ({here}){TRY_AGAIN}");
-        Some(Refusal { reason: CloseReason::PerAddressLimit, text })
+        let text = format!("too many connections from your address ({here})");
+        Some(Refusal::for_now(CloseReason::PerAddressLimit, &text))
     }
 
     /// Refuses a connection that took the spare file descriptor, and closes it at once.
     pub fn refuse_without_fd(&mut self, socket: S, view: View, peer: Peer, now: Moment) {
         self.stats.accepted += 1;
-        let text = format!("the server has no free file descriptor{TRY_AGAIN}");
-        let refusal = Refusal { reason: CloseReason::NoDescriptor, text };
+        let reason = CloseReason::NoDescriptor;
         let mut connection = self.connect(socket, view, peer, now);
-        self.refuse(&mut connection, &refusal);
-        self.refuse_inline(connection, refusal.reason, now);
+        self.refuse(&mut connection, &Refusal::for_now(reason, "the server has no free file descriptor"));
+        self.refuse_inline(connection, reason, now);
     }
 
     fn refuse(&self, connection: &mut Connection<S>, refusal: &Refusal) {
         connection.line_source = None;
-        let error = self.room.error(connection.view(), &refusal.text);
-        connection.refuse(&error, refusal.reason, self.room.feed(connection.view()));
+        let answer = self.render_refusal(connection.view(), refusal);
+        connection.refuse(&answer, refusal.reason, self.room.feed(connection.view()));
+    }
+
+    /// What a refused client of this view receives.
+    pub(super) fn render_refusal<'a>(&self, view: View, refusal: &'a Refusal) -> Cow<'a, [u8]> {
+        match &refusal.answer {
+            Answer::Error(text) => Cow::Owned(self.room.error(view, text)),
+            Answer::Bytes(bytes) => Cow::Borrowed(bytes),
+        }
     }
 
     /// Sends the refusal to a connection that gets no slot, and closes it. What its socket does not take at once

@@ -32,6 +32,24 @@ pub enum CloseReason {
     NoDescriptor,
     /// It sent nothing for as long as `--idle-timeout`.
     IdleTimeout,
+    /// The access list denies its address.
+    NotAllowed,
+    /// An operator has banned its address.
+    AddressBanned,
+    /// It sent no valid PROXY header, although its address is a proxy.
+    ProxyHeader,
+    /// Its TLS handshake failed.
+    Handshake,
+    /// It sent a wrong password.
+    WrongPassword,
+    /// Too many wrong passwords came from its network.
+    PasswordLimit,
+    /// It did not complete the steps before its admission in time, or with too many bytes.
+    EntryTimeout,
+    /// It ended before it was admitted.
+    LeftBeforeEntry,
+    /// Too many newcomers wait for their admission.
+    TooManyNewcomers,
 }
 
 /// How one kind of close is logged and counted.
@@ -45,7 +63,7 @@ struct Kind {
 
 impl CloseReason {
     /// How many kinds there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 21;
 
     /// By [`index`](Self::index). Levels: info if the peer left or the server stops, warning if the server refused
     /// or disconnected the client, error if the server or the system failed.
@@ -63,6 +81,15 @@ impl CloseReason {
         // The acceptor logs a warning, once a minute.
         Kind { label: "no descriptor", level: Level::Debug, is_always_logged: false },
         Kind { label: "idle", level: Level::Warn, is_always_logged: false },
+        Kind { label: "not allowed", level: Level::Warn, is_always_logged: false },
+        Kind { label: "banned", level: Level::Warn, is_always_logged: false },
+        Kind { label: "no PROXY header", level: Level::Warn, is_always_logged: false },
+        Kind { label: "TLS failed", level: Level::Warn, is_always_logged: false },
+        Kind { label: "wrong password", level: Level::Warn, is_always_logged: false },
+        Kind { label: "password limit", level: Level::Warn, is_always_logged: false },
+        Kind { label: "entry timed out", level: Level::Warn, is_always_logged: false },
+        Kind { label: "left before entry", level: Level::Info, is_always_logged: false },
+        Kind { label: "too many newcomers", level: Level::Warn, is_always_logged: false },
     ];
 
     /// The number of this kind, in the order of the enum.
@@ -80,6 +107,15 @@ impl CloseReason {
             Self::PerAddressLimit => 9,
             Self::NoDescriptor => 10,
             Self::IdleTimeout => 11,
+            Self::NotAllowed => 12,
+            Self::AddressBanned => 13,
+            Self::ProxyHeader => 14,
+            Self::Handshake => 15,
+            Self::WrongPassword => 16,
+            Self::PasswordLimit => 17,
+            Self::EntryTimeout => 18,
+            Self::LeftBeforeEntry => 19,
+            Self::TooManyNewcomers => 20,
         }
     }
 
@@ -120,6 +156,15 @@ impl fmt::Display for CloseReason {
             Self::PerAddressLimit => f.write_str("refused: too many connections from this address"),
             Self::NoDescriptor => f.write_str("refused: no free file descriptor"),
             Self::IdleTimeout => f.write_str("disconnected: nothing sent for too long"),
+            Self::NotAllowed => f.write_str("refused: not allowed by the access list"),
+            Self::AddressBanned => f.write_str("refused: its address is banned"),
+            Self::ProxyHeader => f.write_str("refused: no valid PROXY header"),
+            Self::Handshake => f.write_str("refused: the TLS handshake failed"),
+            Self::WrongPassword => f.write_str("refused: wrong password"),
+            Self::PasswordLimit => f.write_str("refused: too many wrong passwords from its network"),
+            Self::EntryTimeout => f.write_str("refused: not admitted in time"),
+            Self::LeftBeforeEntry => f.write_str("left before it was admitted"),
+            Self::TooManyNewcomers => f.write_str("refused: too many newcomers"),
         }
     }
 }

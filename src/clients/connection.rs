@@ -60,15 +60,6 @@ pub enum LineSource {
     Network,
 }
 
-/// Why a client is refused: a reason for the log, and a text for the client.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    /// The reason.
-    pub reason: CloseReason,
-    /// The text for the client, without `* `.
-    pub text: String,
-}
-
 /// Pending bytes of one client.
 #[derive(Debug, Default)]
 struct Buffers {

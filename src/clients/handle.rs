@@ -3,6 +3,7 @@
 use super::Clients;
 use super::close_reason::CloseReason;
 use super::connection::Connection;
+use super::refusal::Refusal;
 use crate::broadcast::admission::ReadBudget;
 use crate::chat::command::Command;
 use crate::chat::room::Reply;
@@ -12,7 +13,7 @@ use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::wire::line_decoder::{Decoded, LineOverLimit};
 use crate::wire::other_protocol::OtherProtocol;
-use crate::wire::{escape, http};
+use crate::wire::escape;
 use log::{debug, error, log_enabled};
 
 /// What a line costs in addition to its bytes, in bytes of input.
@@ -118,15 +119,16 @@ impl<S: Transport> Clients<S> {
     #[cold]
     fn refuse_protocol(&mut self, id: ClientId, protocol: OtherProtocol) {
         let Some(connection) = self.slots.get_mut(id) else { return };
-        let error = if protocol == OtherProtocol::Http {
+        let view = connection.view();
+        if protocol == OtherProtocol::Http {
             // An HTTP client reads a response only if nothing comes before it.
             connection.drop_held_greeting();
-            http::bad_request(&protocol.refusal())
-        } else {
-            self.room.error(connection.view(), &protocol.refusal())
-        };
-        let feed = self.room.feed(connection.view());
-        connection.refuse(&error, CloseReason::OtherProtocol(protocol), feed);
+        }
+        let refusal = Refusal::of_protocol(protocol);
+        let answer = self.render_refusal(view, &refusal);
+        if let Some(connection) = self.slots.get_mut(id) {
+            connection.refuse(&answer, refusal.reason, self.room.feed(view));
+        }
     }
 
     /// Does what a line asks for; returns the bytes that it took in the most expensive view.

@@ -103,6 +103,22 @@ impl Acceptor {
         self.listeners.iter().filter_map(|listener| listener.service.view()).collect()
     }
 
+    /// What the listeners serve.
+    pub fn services(&self) -> impl Iterator<Item = Service> {
+        self.listeners.iter().map(|listener| listener.service)
+    }
+
+    /// The address of a listener of the room that other machines can reach and that does not encrypt.
+    pub fn unencrypted(&self) -> Option<&LocalAddr> {
+        let is_open = |address: &LocalAddr| {
+            matches!(address, LocalAddr::Tcp(address) if !address.ip().to_canonical().is_loopback())
+        };
+        let listener = self.listeners.iter().find(|listener| {
+            matches!(listener.service, Service::Room { tls: false, .. }) && is_open(&listener.address)
+        });
+        listener.map(|listener| &listener.address)
+    }
+
     /// The number of listeners.
     pub const fn count(&self) -> usize {
         self.listeners.len()

@@ -11,6 +11,9 @@ const MIN_CLIENTS: usize = 16;
 /// Connections that are kept open while the server refuses them: at most 32, and an eighth of a small limit.
 const MAX_REFUSALS: usize = 32;
 const REFUSALS_SHARE: usize = 8;
+/// Connections that are not admitted yet, if there may be any: at most 1,024, and an eighth of a small limit.
+const MAX_PENDING: usize = 1024;
+const PENDING_SHARE: usize = 8;
 
 /// How many connections there can be at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,24 +22,28 @@ pub struct ConnectionBudget {
     pub clients: usize,
     /// Connections that are being refused: the client has yet to read why.
     pub refusals: usize,
+    /// Connections that are not admitted yet.
+    pub pending: usize,
 }
 
 impl ConnectionBudget {
     /// Raises the limit of open files to its hard limit and divides it. Returns at most `max_clients`.
+    /// `has_steps`: connections may need steps before they are admitted.
     ///
     /// # Errors
     /// One line, if the limit allows fewer than 16 clients and fewer than `max_clients`.
-    pub fn find(listeners: usize, max_clients: usize) -> Result<Self, String> {
+    pub fn find(listeners: usize, max_clients: usize, has_steps: bool) -> Result<Self, String> {
         let limit = raise_limit();
         let refusals = (limit / REFUSALS_SHARE).min(MAX_REFUSALS);
-        let clients = limit.saturating_sub(OWN + listeners + refusals);
+        let pending = if has_steps { (limit / PENDING_SHARE).min(MAX_PENDING) } else { 0 };
+        let clients = limit.saturating_sub(OWN + listeners + refusals + pending);
         if clients < MIN_CLIENTS.min(max_clients) {
             return Err(format!(
                 "the limit of {limit} open files allows {}: raise it with ulimit -n",
                 count(clients as u64, "client")
             ));
         }
-        Ok(Self { clients: clients.min(max_clients), refusals })
+        Ok(Self { clients: clients.min(max_clients), refusals, pending })
     }
 }
 

@@ -38,6 +38,14 @@ impl PlainStream {
         Self(descriptor.into())
     }
 
+    /// Like a read, but the bytes stay in the socket.
+    ///
+    /// # Errors
+    /// `WouldBlock` if no bytes have arrived; any other error ends the stream.
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(&self.0, buffer, RecvFlags::PEEK)?.0)
+    }
+
     /// Ends the output. It is no error if the peer has closed the connection.
     pub fn shutdown_write(&self) {
         _ = shutdown(&self.0, Shutdown::Write);

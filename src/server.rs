@@ -10,8 +10,8 @@ pub use unblock::unblock;
 use crate::clients::Clients;
 use crate::logging::log_file::LogFile;
 use crate::net::acceptor::{Accepted, Acceptor};
+use crate::net::stream::Stream;
 use crate::net::systemd::Notifier;
-use crate::net::transport::PlainStream;
 use crate::util::clock::{Clock, Moment};
 use crate::util::id_slab::ClientId;
 use crate::util::os_error;
@@ -47,7 +47,7 @@ pub struct Server {
     poll: Poll,
     acceptor: Acceptor,
     signals: Signals,
-    clients: Clients<PlainStream>,
+    clients: Clients<Stream>,
     timers: Timers<ServerTimer>,
     clock: Clock,
     log: LogFile,
@@ -84,7 +84,7 @@ impl Server {
     /// Those of the system's poll and signal calls.
     pub fn new(
         mut acceptor: Acceptor,
-        clients: Clients<PlainStream>,
+        clients: Clients<Stream>,
         log: LogFile,
         report_every: Option<Duration>,
         notifier: Notifier,
@@ -239,14 +239,14 @@ impl Server {
                 Accepted::Client(socket, service, peer) => {
                     let Some(view) = service.view() else { continue };
                     let registry = self.poll.registry();
-                    self.clients.admit(socket, view, peer, now, |socket, id| {
+                    self.clients.admit(socket.into(), view, peer, now, |socket, id| {
                         registry.register(socket, Token(id.number()), Interest::READABLE | Interest::WRITABLE)
                     });
                 }
                 Accepted::NoDescriptor(socket, service, peer) => {
                     let Some(view) = service.view() else { continue };
                     self.clients.stats.accept_failures += 1;
-                    self.clients.refuse_without_fd(socket, view, peer, now);
+                    self.clients.refuse_without_fd(socket.into(), view, peer, now);
                     self.acceptor.restore_spare_fd();
                 }
             }

@@ -55,6 +55,12 @@ impl<S: Transport> Clients<S> {
         } else {
             self.join(id, peer, now);
         }
+        if let Some(connection) = self.slots.get_mut(id)
+            && connection.has_input()
+        {
+            // Its socket may cause no event for this input.
+            self.queue.push(id, connection, &self.room, now);
+        }
         Some(id)
     }
 

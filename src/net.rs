@@ -1,4 +1,4 @@
-//! Sockets and addresses: listen, accept, connect, systemd, limits per network and of file descriptors.
+//! Sockets and addresses: listen, accept, connect, TLS, systemd, limits per network and of file descriptors.
 
 pub mod acceptor;
 mod bind;
@@ -14,8 +14,11 @@ pub mod peer;
 pub mod per_network;
 pub mod service;
 pub mod socket_options;
+pub mod stream;
 #[cfg_attr(not(all(feature = "systemd", target_os = "linux")), path = "net/systemd_stub.rs")]
 pub mod systemd;
+#[cfg_attr(not(feature = "tls"), path = "net/tls_stub.rs")]
+pub mod tls;
 pub mod transport;
 pub mod unix_addr;
 mod unix_listener;

@@ -1,7 +1,7 @@
 //! The accept step: a new connection joins the room, or is refused with a reason.
 
 use super::close_reason::CloseReason;
-use super::connection::Connection;
+use super::connection::{Connection, ReadState};
 use super::refusal::{Answer, Refusal};
 use super::{ClientTimer, Clients};
 use crate::net::peer::Peer;
@@ -79,6 +79,7 @@ impl<S: Transport> Clients<S> {
             return None;
         }
         self.due.push(id);
+        self.queue_input(id, now);
         Some(id)
     }
 
@@ -113,8 +114,17 @@ impl<S: Transport> Clients<S> {
             connection.keep_unparsed(input);
             self.unparsed += input.len();
         }
-        // What its transport has buffered causes no event.
-        self.mark_ready(id, true, true, now);
+        self.queue_input(id, now);
+    }
+
+    /// Queues a client with input for which its socket may cause no event.
+    fn queue_input(&mut self, id: ClientId, now: Moment) {
+        if let Some(connection) = self.slots.get_mut(id)
+            && connection.has_input()
+            && connection.read_state == ReadState::Idle
+        {
+            self.queue.push(id, connection, &self.room, now);
+        }
     }
 
     fn connect(&self, socket: S, view: View, peer: Peer, now: Moment) -> Connection<S> {

@@ -1,4 +1,4 @@
-//! The byte stream under a connection. Another kind of transport, such as TLS, implements [`Transport`].
+//! The byte stream under a connection, and the plain socket. [`TlsStream`](super::tls::TlsStream) is the other one.
 
 use mio::event::Source;
 use mio::unix::SourceFd;
@@ -15,17 +15,38 @@ pub trait Transport {
     /// Reads into `buffer` and returns the number of bytes; 0 = the peer ended its input.
     ///
     /// # Errors
-    /// `WouldBlock` if no bytes have arrived; any other error ends the stream.
+    /// `WouldBlock` if no bytes have arrived, or if [`may_have_input`](Self::may_have_input) says that the next call
+    /// may find some; any other error ends the stream.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes `slices` with one call and returns the number of bytes written.
+    /// Writes `slices` with one call and returns the number of bytes written. A transport that encrypts may keep the
+    /// last ones: see [`has_pending_output`](Self::has_pending_output).
     ///
     /// # Errors
     /// `WouldBlock` if no byte could be written; any other error ends the stream.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Ends the output. It is no error if the peer has closed the connection.
-    fn shutdown_write(&mut self);
+    /// Ends the output; returns whether it has ended. If not, the call must be repeated once the socket is writable.
+    /// It is no error if the peer has closed the connection.
+    fn shutdown_write(&mut self) -> bool;
+
+    /// Whether a read may find input although the last one returned `WouldBlock` or the socket has caused no event.
+    fn may_have_input(&self) -> bool {
+        false
+    }
+
+    /// Whether bytes that were counted as written are still to be written to the socket.
+    fn has_pending_output(&self) -> bool {
+        false
+    }
+
+    /// Writes such bytes once.
+    ///
+    /// # Errors
+    /// `WouldBlock` if some are left; any other error ends the stream.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A non-blocking TCP or unix socket.
@@ -65,8 +86,9 @@ impl Transport for PlainStream {
         })
     }
 
-    fn shutdown_write(&mut self) {
+    fn shutdown_write(&mut self) -> bool {
         Self::shutdown_write(self);
+        true
     }
 }
 

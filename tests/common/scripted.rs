@@ -141,10 +141,11 @@ impl Transport for ScriptedSocket {
         Ok(result?)
     }
 
-    fn shutdown_write(&mut self) {
+    fn shutdown_write(&mut self) -> bool {
         let mut script = self.0.borrow_mut();
         script.is_shut_down = true;
         script.record(Call::ShutDown);
+        true
     }
 }
 

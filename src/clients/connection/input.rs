@@ -98,8 +98,9 @@ impl<S: Transport> Connection<S> {
             }
             Ok(bytes) => Input::Bytes(bytes),
             Err(error) => {
-                self.readable = false;
-                if error.kind() != ErrorKind::WouldBlock {
+                let is_pending = error.kind() == ErrorKind::WouldBlock;
+                self.readable = is_pending && self.socket.may_have_input();
+                if !is_pending {
                     self.on_error(&error);
                 } else if let State::WriteFailed { error } = self.state {
                     // All input is read, and nothing can be written.

@@ -131,13 +131,13 @@ impl<S: Transport> Connection<S> {
     /// feed waits for them.
     pub fn write(&mut self, feed: &Feed) -> usize {
         if self.holds_greeting() {
-            return 0;
+            return self.flush();
         }
         let mut slices = IoSlices::default();
         let outbox = self.buffers.as_ref().map(|buffers| &buffers.outbox).filter(|outbox| !outbox.is_empty());
         let pending = pending(&self.cursor, outbox, feed, &mut slices);
         if slices.is_empty() {
-            return 0;
+            return self.flush();
         }
         match retry(|| self.socket.write_vectored(slices.as_slices())) {
             Ok(0) => {
@@ -150,14 +150,27 @@ impl<S: Transport> Connection<S> {
                 feed.advance(&mut self.cursor, bytes - from_outbox);
                 bytes
             }
-            Err(error) => {
-                self.writable = false;
-                if error.kind() != ErrorKind::WouldBlock {
-                    self.on_write_error(&error);
-                }
-                0
-            }
+            Err(error) => self.end_write(&error),
         }
+    }
+
+    /// Writes what is pending in the socket; returns 0, because it is counted already.
+    fn flush(&mut self) -> usize {
+        if self.socket.has_pending_output()
+            && let Err(error) = retry(|| self.socket.flush())
+        {
+            self.end_write(&error);
+        }
+        0
+    }
+
+    /// Notes why a write has written nothing; returns 0.
+    fn end_write(&mut self, error: &io::Error) -> usize {
+        self.writable = false;
+        if error.kind() != ErrorKind::WouldBlock {
+            self.on_write_error(error);
+        }
+        0
     }
 
     /// Notes that the first `bytes` of a write were written; returns how many of them came from the outbox.

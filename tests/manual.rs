@@ -40,7 +40,8 @@ const CONTRACT: [(&str, &str, &str, &str); 18] = [
 ];
 
 /// Further options of the server.
-const ADDITIONS: [&str; 2] = ["unix-mode", "dead-after"];
+const ADDITIONS: [&str; 7] =
+    ["unix-mode", "dead-after", "access", "proxy-from", "password-file", "tls-cert", "tls-key"];
 
 /// Options of other programs that the README mentions.
 const FOREIGN_OPTIONS: [&str; 4] = ["broker", "now", "release", "unbuffered"];

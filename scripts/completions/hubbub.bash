@@ -20,14 +20,14 @@ _hubbub_offer_sockets() {
 
 _hubbub_offer_places() {
     case $word in
-    unix:* | plain:unix:* | named:unix:* | json:unix:*) _hubbub_offer_sockets ;;
-    plain:* | named:* | json:*)
+    unix:* | plain*:unix:* | named*:unix:* | json*:unix:*) _hubbub_offer_sockets ;;
+    plain:* | named:* | json:* | *+tls:*)
         compopt -o nospace 2>/dev/null
         _hubbub_offer "${word%%:*}:unix:"
         ;;
     *)
         compopt -o nospace 2>/dev/null
-        _hubbub_offer plain: named: json: unix:
+        _hubbub_offer plain: named: json: named+tls: unix:
         ;;
     esac
 }
@@ -53,12 +53,12 @@ _hubbub_offer_values() {
     case $1 in
     --listen) _hubbub_offer_places ;;
     --unix-mode) _hubbub_offer 0600 0660 0666 ;;
-    --log-file) _hubbub_offer_files ;;
+    --log-file | --access | --password-file | --tls-cert | --tls-key) _hubbub_offer_files ;;
     --feed) _hubbub_offer 64k 256k 1M 4M 16M ;;
     --protocol) _hubbub_offer lines nats redis ;;
     --pid) _hubbub_offer $(pgrep -x hubbub 2>/dev/null) ;;
     --welcome | --history | --max-clients | --max-per-ip | --max-line | --rate | --stall-timeout) ;;
-    --idle-timeout | --dead-after | --flush-after | --report-every) ;;
+    --idle-timeout | --dead-after | --flush-after | --report-every | --proxy-from) ;;
     --send | --count | --timeout | --nick) ;;
     --clients | --senders | --lines | --bytes | --window | --stuck | --slow | --churn | --idle | --duration) ;;
     *) return 1 ;;
@@ -87,8 +87,8 @@ _hubbub_offer_options() {
     case $1 in
     hubbub)
         options='-l --listen --unix-mode -w --welcome --history -m --max-clients --max-per-ip --max-line
-            --feed --rate --stall-timeout --idle-timeout --dead-after --flush-after --raw --report-every
-            --log-file -v --verbose -q --quiet'
+            --feed --rate --stall-timeout --idle-timeout --dead-after --flush-after --raw --access
+            --proxy-from --password-file --tls-cert --tls-key --report-every --log-file -v --verbose -q --quiet'
         ;;
     hubbub-client)
         options='--nick -t --timestamps -r --reconnect -s --send -f --follow -n --count --timeout -q --quiet

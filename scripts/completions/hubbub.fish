@@ -18,7 +18,7 @@ end
 
 # An address to listen on: [VIEW:]ADDR.
 function __hubbub_places
-    printf '%s\t%s\n' plain: 'for scripts' named: 'for people' json: 'for bots' unix: 'a unix socket, plain view'
+    printf '%s\t%s\n' plain: 'for scripts' named: 'for people' json: 'for bots' named+tls: 'for people, encrypted' unix: 'a unix socket, plain view'
     string match -qr -- '^(plain|named|json):' (__hubbub_value)
     and printf '%s\n' {plain,named,json}:unix:\t'a unix socket'
     __hubbub_sockets
@@ -51,6 +51,11 @@ complete -c hubbub -l idle-timeout -x -d 'disconnect clients that send nothing'
 complete -c hubbub -l dead-after -x -d 'disconnect vanished clients'
 complete -c hubbub -l flush-after -x -d 'send an unfinished line after a while without input'
 complete -c hubbub -l raw -d 'relay bytes unchanged'
+complete -c hubbub -l access -r -F -d 'allow and deny networks'
+complete -c hubbub -l proxy-from -x -d 'peers that send a PROXY header first'
+complete -c hubbub -l password-file -r -F -d 'new clients must send the password in this file'
+complete -c hubbub -l tls-cert -r -F -d 'certificate chain for listeners with TLS'
+complete -c hubbub -l tls-key -r -F -d 'key of the certificate'
 complete -c hubbub -l report-every -x -d 'log how many are online and what was relayed'
 complete -c hubbub -l log-file -r -F -d 'append the log to a file'
 complete -c hubbub -s v -l verbose -d 'log each message too'

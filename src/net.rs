@@ -13,6 +13,7 @@ pub mod listener;
 mod open;
 pub mod peer;
 pub mod per_network;
+pub mod proxy_header;
 pub mod service;
 pub mod socket_options;
 pub mod stream;

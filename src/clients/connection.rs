@@ -296,6 +296,7 @@ mod tests {
 
     #[test]
     fn an_idle_client_is_small() {
-        assert!(size_of::<Connection<Stream>>() <= 112, "{}", size_of::<Connection<Stream>>());
+        // Its stream is a file descriptor or a pointer, and which of them: 16 bytes.
+        assert!(size_of::<Connection<Stream>>() <= 120, "{}", size_of::<Connection<Stream>>());
     }
 }

@@ -66,7 +66,8 @@ fn config(random: &mut Random) -> (RoomConfig, Option<usize>, ClientLimits) {
     let rate = random.one_in(4).then(|| random.pick(&[1, 5, 50]));
     let limit = rate.and_then(RateLimit::new);
     let config = RoomConfig { rules, feed, welcome, rate: limit, ..common::scripted::config(feed) };
-    let connections = ConnectionBudget { clients: random.within(4..=12), refusals: random.below(3) };
+    let connections =
+        ConnectionBudget { clients: random.within(4..=12), refusals: random.below(3), pending: 0 };
     let mut some = |span| random.one_in(3).then_some(span);
     let limits = ClientLimits {
         connections,

@@ -89,7 +89,8 @@ fn config(random: &mut Random) -> (RoomConfig, ClientLimits) {
     let welcome = random.pick(&["", WELCOME]).to_owned();
     let rate = random.one_in(4).then(|| random.pick(&[5, 50])).and_then(RateLimit::new);
     let config = RoomConfig { rules, views, history, welcome, rate, ..common::scripted::config(feed) };
-    let connections = ConnectionBudget { clients: random.pick(&[7, 11, 40, 40]), refusals: random.below(3) };
+    let connections =
+        ConnectionBudget { clients: random.pick(&[7, 11, 40, 40]), refusals: random.below(3), pending: 0 };
     let mut some = |span| random.one_in(3).then_some(span);
     let limits = ClientLimits {
         connections,

@@ -52,7 +52,7 @@ fn split_service(text: &str) -> Result<(Service, &str), String> {
     }
     let is_word = first.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
-    if is_word && rest.contains(':') && !text.contains("::") && !text.contains(',') {
+    if is_word && (rest.contains(':') || first.contains('+')) && !text.contains("::") && !text.contains(',') {
         return Err(format!("unknown view \"{first}\": use {}", Service::NAMES));
     }
     Ok((PLAIN, text))

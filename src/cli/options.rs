@@ -255,10 +255,16 @@ fn entry_config(matches: &Matches, listen: &[ListenSpec]) -> Result<EntryConfig,
     let tls = match (file("tls-cert"), file("tls-key")) {
         (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
         (None, None) => None,
-        (Some(_), None) => return Err("--tls-cert needs --tls-key FILE, the key of the certificate".to_owned()),
-        (None, Some(_)) => return Err("--tls-key needs --tls-cert FILE, the certificate of the key".to_owned()),
+        (Some(_), None) => {
+            return Err("--tls-cert needs --tls-key FILE, the key of the certificate".to_owned());
+        }
+        (None, Some(_)) => {
+            return Err("--tls-key needs --tls-cert FILE, the certificate of the key".to_owned());
+        }
     };
-    if tls.is_none() && let Some(spec) = listen.iter().find(|spec| spec.service.has_tls()) {
+    if tls.is_none()
+        && let Some(spec) = listen.iter().find(|spec| spec.service.has_tls())
+    {
         let text = format!("{}:{}", spec.service, spec.address);
         return Err(wrong_value("listen", &text, "TLS needs --tls-cert FILE and --tls-key FILE"));
     }

@@ -11,9 +11,9 @@ use crate::net::transport::Transport;
 use crate::util::buffer::Buffer;
 use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
+use crate::wire::escape;
 use crate::wire::line_decoder::{Decoded, LineOverLimit};
 use crate::wire::other_protocol::OtherProtocol;
-use crate::wire::escape;
 use log::{debug, error, log_enabled};
 
 /// What a line costs in addition to its bytes, in bytes of input.

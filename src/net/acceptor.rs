@@ -15,6 +15,7 @@ use mio::{Registry, Token};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The file that the spare file descriptor refers to.
@@ -109,14 +110,13 @@ impl Acceptor {
     }
 
     /// The address of a listener of the room that other machines can reach and that does not encrypt.
-    pub fn unencrypted(&self) -> Option<&LocalAddr> {
-        let is_open = |address: &LocalAddr| {
-            matches!(address, LocalAddr::Tcp(address) if !address.ip().to_canonical().is_loopback())
-        };
-        let listener = self.listeners.iter().find(|listener| {
-            matches!(listener.service, Service::Room { tls: false, .. }) && is_open(&listener.address)
+    pub fn unencrypted(&self) -> Option<SocketAddr> {
+        let plain = self.listeners.iter().filter(|it| matches!(it.service, Service::Room { tls: false, .. }));
+        let mut addresses = plain.filter_map(|listener| match listener.address {
+            LocalAddr::Tcp(address) => Some(address),
+            _ => None,
         });
-        listener.map(|listener| &listener.address)
+        addresses.find(|address| !address.ip().to_canonical().is_loopback())
     }
 
     /// The number of listeners.

@@ -6,13 +6,14 @@ use crate::clients::close_reason::CloseReason;
 use crate::clients::refusal::{Answer, Refusal};
 use crate::clients::{ClientLimits, Clients};
 use crate::net::peer::Peer;
+use crate::net::proxy_header;
 use crate::net::stream::{Handshake, Stream};
 use crate::net::tls::TlsStream;
 use crate::net::transport::{Transport, retry};
 use crate::util::clock::Moment;
 use crate::util::os_error;
+use crate::wire::http;
 use crate::wire::view::View;
-use crate::wire::{http, proxy};
 use mio::event::Source;
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind, IoSlice};
@@ -170,17 +171,16 @@ impl Newcomer {
     /// Reads the PROXY header, and nothing after it.
     fn read_header(&mut self, entry: &mut Entry<'_>, now: Moment) -> Result<(), Next> {
         let Some(Stream::Plain(socket)) = &mut self.stream else { return Err(lost()) };
-        let mut bytes = [0; MAX_INPUT];
+        let mut bytes = [0; proxy_header::MAX_LENGTH];
         let len = received(retry(|| socket.peek(&mut bytes)))?;
-        let header = match proxy::parse(&bytes[..len]) {
+        let header = match proxy_header::parse(&bytes[..len]) {
             Ok(Some(header)) => header,
-            Ok(None) if len < MAX_INPUT => return Err(Next::Wait(None)),
-            Ok(None) => return Err(self.invalid_header("it is too long")),
+            Ok(None) => return Err(Next::Wait(None)),
             Err(invalid) => return Err(self.invalid_header(invalid)),
         };
-        received(retry(|| Transport::read(socket, &mut bytes[..header.len])))?;
-        if let Some(peer) = Peer::of_header(&header) {
-            self.peer = peer;
+        received(retry(|| Transport::read(socket, &mut bytes[..header.length])))?;
+        if let Some(client) = header.client {
+            self.peer = client;
         }
         let refusal = entry.refusal(self.peer, now);
         match refusal.map_or_else(|| self.reserve(entry.clients), Err) {
@@ -245,14 +245,19 @@ impl Newcomer {
             let Some(stream) = &mut self.stream else { return lost() };
             let space = MAX_INPUT - self.input;
             if space == 0 {
-                return Next::Refuse(Refusal::new(CloseReason::EntryTimeout, "too much input before the password"));
+                return Next::Refuse(Refusal::new(
+                    CloseReason::EntryTimeout,
+                    "too much input before the password",
+                ));
             }
             if stream.has_pending_output() {
                 _ = stream.flush();
             }
             let len = match retry(|| stream.read(&mut buffer[..space])) {
                 Ok(len) => len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock && stream.may_have_input() => return Next::Again,
+                Err(error) if error.kind() == ErrorKind::WouldBlock && stream.may_have_input() => {
+                    return Next::Again;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return self.wait(),
                 Err(error) => return Next::Close(CloseReason::ConnectionLost(error.kind()), String::new()),
             };
@@ -375,13 +380,21 @@ fn failed_handshake(error: &io::Error) -> Next {
 }
 
 fn too_many_failures() -> Refusal {
-    Refusal::new(CloseReason::PasswordLimit, "too many wrong passwords from your address: try again in a minute")
+    Refusal::new(
+        CloseReason::PasswordLimit,
+        "too many wrong passwords from your address: try again in a minute",
+    )
 }
 
 /// The refusal of a client that does not speak TLS, in the language that its first bytes are of.
 fn no_tls(bytes: &[u8]) -> Refusal {
     const TEXT: &str = "this port needs TLS: connect with hubbub-client --tls or ncat --ssl";
     let reason = CloseReason::Handshake;
-    let is_http = [&b"GET "[..], b"HEAD ", b"POST ", b"OPTIONS "].iter().any(|method| bytes.starts_with(method));
-    if is_http { Refusal { reason, answer: Answer::Bytes(http::bad_request(TEXT)) } } else { Refusal::new(reason, TEXT) }
+    let is_http =
+        [&b"GET "[..], b"HEAD ", b"POST ", b"OPTIONS "].iter().any(|method| bytes.starts_with(method));
+    if is_http {
+        Refusal { reason, answer: Answer::Bytes(http::bad_request(TEXT)) }
+    } else {
+        Refusal::new(reason, TEXT)
+    }
 }

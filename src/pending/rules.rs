@@ -6,13 +6,15 @@ use crate::clients::close_reason::CloseReason;
 use crate::clients::refusal::Refusal;
 use crate::net::access_list::AccessList;
 use crate::net::cidr::Cidr;
+use crate::net::entry_config::{EntryConfig, TlsFiles};
 use crate::net::failures::Failures;
 use crate::net::password::Password;
 use crate::net::peer::Peer;
 use crate::net::tls::TlsConfig;
-use crate::util::quoted::quoted;
+use crate::util::plural::count;
+use crate::wire::escape::quoted;
 use log::{error, info};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The rules in force.
 #[derive(Debug)]
@@ -110,7 +112,9 @@ fn read_access(path: &Path) -> Result<AccessList, String> {
 fn read_password(path: &Path) -> Result<Password, String> {
     let in_option = |why| format!("--password-file {}: {why}", shown(path));
     let password = Password::read(path).map_err(in_option)?;
-    if password.is(password_step::can_be_sent) { Ok(password) } else {
+    if password_step::can_be_sent(password.bytes()) {
+        Ok(password)
+    } else {
         Err(in_option("no client can send the first line: it has control characters or is the opening of another protocol; choose another password".to_owned()))
     }
 }

@@ -153,7 +153,10 @@ fn a_client_that_leaves_while_others_send_is_announced_between_their_lines_and_t
 
 #[test]
 fn a_stuck_reader_holds_up_notices_for_the_others_at_most_the_stall_timeout() {
-    let limits = ClientLimits { connections: ConnectionBudget { clients: 6000, refusals: 32 }, ..limits() };
+    let limits = ClientLimits {
+        connections: ConnectionBudget { clients: 6000, refusals: 32, pending: 0 },
+        ..limits()
+    };
     let views = vec![View::Plain, View::Json];
     let mut server = ScriptedServer::new(RoomConfig { views, ..config(4096) }, limits);
     let (reader, stuck) = (server.join_in_view(View::Json), server.join_in_view(View::Json));

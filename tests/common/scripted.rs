@@ -247,7 +247,7 @@ pub fn config(feed: usize) -> RoomConfig {
 /// Returns limits that no test reaches.
 pub const fn limits() -> ClientLimits {
     ClientLimits {
-        connections: ConnectionBudget { clients: 1000, refusals: 32 },
+        connections: ConnectionBudget { clients: 1000, refusals: 32, pending: 0 },
         per_network: None,
         idle_timeout: None,
         flush_after: None,

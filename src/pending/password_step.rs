@@ -1,13 +1,13 @@
 //! The step in which a newcomer sends the password: bytes in, a first line out.
 
-use crate::net::password::Password;
+use crate::net::password::MAX_LENGTH;
 use crate::util::buffer::Buffer;
 use crate::wire::line_decoder::{Decoded, LineDecoder, LineRules};
 use crate::wire::other_protocol::OtherProtocol;
 
 /// How the first line is decoded: telnet commands are removed also in a raw room, where a password could not be typed
 /// otherwise.
-const RULES: LineRules = LineRules { max_line: Password::MAX_LEN, raw: false };
+const RULES: LineRules = LineRules { max_line: MAX_LENGTH, raw: false };
 
 /// What a newcomer sent instead of, or as, the password.
 #[derive(Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_first_line_that_is_longer_than_any_password_is_refused_before_its_end() {
         let mut step = PasswordStep::default();
-        let long = vec![b'x'; Password::MAX_LEN + 2];
+        let long = vec![b'x'; MAX_LENGTH + 2];
         assert_eq!(step.push(&mut &long[..], &mut Vec::new()), Some(FirstLine::TooLong));
     }
 
@@ -162,7 +162,7 @@ mod tests {
             assert_eq!(can_be_sent(password.as_bytes()), can, "{password}");
         }
         assert!(!can_be_sent(b"\xff\xf9"));
-        assert!(!can_be_sent(&[b'x'; Password::MAX_LEN + 1]));
+        assert!(!can_be_sent(&[b'x'; MAX_LENGTH + 1]));
     }
 
     proptest! {

@@ -29,7 +29,6 @@ struct Table {
     poll: Poll,
     listener: TcpListener,
     config: TlsConfig,
-    turns: usize,
 }
 
 impl Table {
@@ -40,7 +39,6 @@ impl Table {
             poll: Poll::new().unwrap(),
             listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),
             config: server_config(test),
-            turns: 0,
         }
     }
 
@@ -109,7 +107,6 @@ impl Table {
         self.clients.read(now);
         self.clients.write(now);
         self.clients.sweep(now);
-        self.turns += 1;
     }
 
     /// Runs turns, and steps of `clients`, until `is_done`.

@@ -5,5 +5,7 @@
 mod common;
 #[path = "tls/files.rs"]
 mod files;
+#[path = "tls/room.rs"]
+mod room;
 #[path = "tls/stream.rs"]
 mod stream;

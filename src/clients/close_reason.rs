@@ -143,6 +143,11 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClosedByPeer => f.write_str("left"),
+            // Only TLS causes these two.
+            Self::ConnectionLost(ErrorKind::UnexpectedEof) => {
+                f.write_str("connection lost: ended without close_notify of TLS")
+            }
+            Self::ConnectionLost(ErrorKind::InvalidData) => f.write_str("connection lost: invalid TLS data"),
             Self::ConnectionLost(kind) => write!(f, "connection lost: {kind}"),
             Self::CloseTimeout => {
                 f.write_str("disconnected: ended its input and did not read the rest in time")

@@ -11,6 +11,7 @@ mod common;
 mod notices;
 mod opening;
 mod pauses;
+mod pending_bytes;
 mod rate_limit;
 mod read;
 mod stall;

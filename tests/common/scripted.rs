@@ -69,6 +69,15 @@ pub struct SocketScript {
     pub writes: usize,
     pub received: Vec<u8>,
     pub is_shut_down: bool,
+    /// If set, it is like a socket with TLS: each write counts as many bytes as written at once, and keeps those that
+    /// the socket does not take.
+    pub record: Option<usize>,
+    /// Such bytes.
+    pub kept: Vec<u8>,
+    /// So many attempts to end the output do not end it.
+    pub refused_ends: usize,
+    /// Whether reads that would block may find input in the next turn.
+    pub may_have_input: bool,
     /// The number of the socket in a trace, and the trace.
     pub trace: Option<(usize, Trace)>,
 }
@@ -107,16 +116,42 @@ impl SocketScript {
         assert!(!self.is_shut_down, "a write after the shutdown");
         let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
         assert!(length > 0, "a write of no bytes");
-        let count = match self.accepts.pop_front().unwrap_or(self.then_accepts) {
-            Accept::All => length,
-            Accept::Bytes(count) => count.min(length),
-            Accept::WouldBlock => return Err(ErrorKind::WouldBlock),
-            Accept::Fail(kind) => return Err(kind),
-        };
+        if let Some(record) = self.record {
+            return self.write_record(slices, length.min(record));
+        }
+        let count = self.accept(length)?;
         let end = self.received.len() + count;
         slices.iter().for_each(|slice| self.received.extend_from_slice(slice));
         self.received.truncate(end);
         Ok(count)
+    }
+
+    /// Returns how many of these bytes the socket takes.
+    fn accept(&mut self, length: usize) -> Result<usize, ErrorKind> {
+        match self.accepts.pop_front().unwrap_or(self.then_accepts) {
+            Accept::All => Ok(length),
+            Accept::Bytes(count) => Ok(count.min(length)),
+            Accept::WouldBlock => Err(ErrorKind::WouldBlock),
+            Accept::Fail(kind) => Err(kind),
+        }
+    }
+
+    fn write_record(&mut self, slices: &[IoSlice<'_>], length: usize) -> Result<usize, ErrorKind> {
+        self.flush()?;
+        slices.iter().for_each(|slice| self.kept.extend_from_slice(slice));
+        self.kept.truncate(length);
+        match self.flush() {
+            Ok(()) | Err(ErrorKind::WouldBlock) => Ok(length),
+            Err(kind) => Err(kind),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        while !self.kept.is_empty() {
+            let count = self.accept(self.kept.len())?;
+            self.received.extend(self.kept.drain(..count));
+        }
+        Ok(())
     }
 }
 
@@ -136,16 +171,33 @@ impl Transport for ScriptedSocket {
         let mut script = self.0.borrow_mut();
         let result = script.write(slices);
         script.record(result.map_or_else(Call::WriteFailed, |bytes| {
-            Call::Wrote(script.received[script.received.len() - bytes..].to_vec())
+            Call::Wrote(slices.iter().flat_map(|slice| slice.iter().copied()).take(bytes).collect())
         }));
         Ok(result?)
     }
 
     fn shutdown_write(&mut self) -> bool {
         let mut script = self.0.borrow_mut();
+        assert!(script.kept.is_empty(), "the end of output before all of it is written");
+        if script.refused_ends > 0 {
+            script.refused_ends -= 1;
+            return false;
+        }
         script.is_shut_down = true;
         script.record(Call::ShutDown);
         true
+    }
+
+    fn may_have_input(&self) -> bool {
+        self.0.borrow().may_have_input
+    }
+
+    fn has_pending_output(&self) -> bool {
+        !self.0.borrow().kept.is_empty()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(self.0.borrow_mut().flush()?)
     }
 }
 
@@ -311,7 +363,18 @@ impl ScriptedServer {
 
     #[track_caller]
     pub fn join_as_peer(&mut self, view: View, peer: Peer) -> ScriptedClient {
-        let socket = ScriptedSocket::default();
+        self.join_with(ScriptedSocket::default(), view, peer)
+    }
+
+    /// Admits a client whose socket has this script from the start.
+    #[track_caller]
+    pub fn join_scripted(&mut self, script: SocketScript) -> ScriptedClient {
+        let socket = ScriptedSocket(Rc::new(RefCell::new(script)));
+        self.join_with(socket, View::Plain, Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))))
+    }
+
+    #[track_caller]
+    fn join_with(&mut self, socket: ScriptedSocket, view: View, peer: Peer) -> ScriptedClient {
         let register = |_: &mut ScriptedSocket, _| Ok(());
         let id = self.clients.admit(socket.clone(), view, peer, self.now, register).unwrap();
         ScriptedClient { id, socket }

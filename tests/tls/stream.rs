@@ -277,7 +277,7 @@ fn one_call_reads_the_socket_a_few_times_and_says_that_there_may_be_more() {
     client.piece = usize::MAX;
     shake_hands(&mut server, &mut client);
     client.piece = 10;
-    client.send("twenty bytes of text");
+    client.send("text that does not fit into five pieces of ten bytes each");
     while client.session.wants_write() {
         client.step();
     }
@@ -285,7 +285,7 @@ fn one_call_reads_the_socket_a_few_times_and_says_that_there_may_be_more() {
     assert!(server.may_have_input());
     assert_eq!(server.read(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert!(server.may_have_input(), "the socket has more");
-    assert_eq!(read_all(&mut server, 100).0, b"twenty bytes of text");
+    assert_eq!(read_all(&mut server, 100).0, b"text that does not fit into five pieces of ten bytes each");
     assert!(!server.may_have_input());
 }
 

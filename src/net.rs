@@ -3,6 +3,7 @@
 pub mod acceptor;
 mod bind;
 pub mod cidr;
+pub mod client_stream;
 pub mod connect;
 pub mod fd_limit;
 mod interfaces;
@@ -15,6 +16,8 @@ pub mod service;
 pub mod socket_options;
 #[cfg_attr(not(all(feature = "systemd", target_os = "linux")), path = "net/systemd_stub.rs")]
 pub mod systemd;
+#[cfg(feature = "tls")]
+pub mod tls_client;
 pub mod transport;
 pub mod unix_addr;
 mod unix_listener;

@@ -16,7 +16,7 @@ pub mod service;
 pub mod socket_options;
 #[cfg_attr(not(all(feature = "systemd", target_os = "linux")), path = "net/systemd_stub.rs")]
 pub mod systemd;
-#[cfg(feature = "tls")]
+#[cfg_attr(not(feature = "tls"), path = "net/tls_client_stub.rs")]
 pub mod tls_client;
 pub mod transport;
 pub mod unix_addr;

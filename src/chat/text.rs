@@ -4,6 +4,11 @@
 /// The end of each refusal for lack of a resource: the client may connect again later.
 pub const TRY_AGAIN: &str = ": try again later";
 
+/// The notice that asks for the password of the room, before anything else is sent.
+pub const PASSWORD: &str = "password:";
+/// The notice or error for a wrong password; the server then closes the connection.
+pub const WRONG_PASSWORD: &str = "wrong password";
+
 /// The start of the notice that tells a client its own name, after `* `.
 pub const YOU_ARE: &str = "you are ";
 /// The end of the same notice, if it answers `/nick NAME`.

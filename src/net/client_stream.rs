@@ -1,6 +1,5 @@
 //! The connection of a client program, plain or encrypted.
 
-#[cfg(feature = "tls")]
 use crate::net::tls_client::TlsStream;
 use crate::net::transport::PlainStream;
 use mio::event::Source;
@@ -17,7 +16,6 @@ pub enum ClientStream {
     /// Not encrypted.
     Plain(PlainStream),
     /// Encrypted.
-    #[cfg(feature = "tls")]
     Tls(Box<TlsStream>),
 }
 
@@ -26,7 +24,6 @@ impl ClientStream {
     pub fn has_unsent(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.has_unsent(),
         }
     }
@@ -35,7 +32,6 @@ impl ClientStream {
     pub const fn has_unread(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.has_unread(),
         }
     }
@@ -45,14 +41,9 @@ impl ClientStream {
     ///
     /// # Errors
     /// Why the handshake failed.
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(clippy::missing_const_for_fn, reason = "with TLS it is not const")
-    )]
     pub fn handshake(&mut self) -> io::Result<bool> {
         match self {
             Self::Plain(_) => Ok(true),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.handshake(),
         }
     }
@@ -61,7 +52,6 @@ impl ClientStream {
     pub fn shutdown_write(&mut self) {
         match self {
             Self::Plain(stream) => stream.shutdown_write(),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.shutdown_write(),
         }
     }
@@ -69,7 +59,6 @@ impl ClientStream {
     fn socket_mut(&mut self) -> &mut PlainStream {
         match self {
             Self::Plain(stream) => stream,
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.socket_mut(),
         }
     }
@@ -79,7 +68,6 @@ impl Read for ClientStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => Read::read(stream, buffer),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.read(buffer),
         }
     }
@@ -89,7 +77,6 @@ impl Write for ClientStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.write(bytes),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.write(bytes),
         }
     }
@@ -97,7 +84,6 @@ impl Write for ClientStream {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.flush(),
         }
     }
@@ -107,7 +93,6 @@ impl AsFd for ClientStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Plain(stream) => stream.as_fd(),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.as_fd(),
         }
     }

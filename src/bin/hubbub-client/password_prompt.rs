@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const MAX_LINE: usize = 4096;
 /// How long the prompt waits for the first line of the server, which may ask for a password. It comes at once, even over
 /// a slow link; only a plain view without a welcome line has none.
-const FIRST_LINE_WAIT: Duration = Duration::from_secs(2);
+const FIRST_LINE_WAIT: Duration = Duration::from_secs(1);
 /// Turns a special key off.
 const NO_KEY: u8 = 0;
 

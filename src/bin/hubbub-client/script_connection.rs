@@ -78,7 +78,7 @@ impl<'a, 'b> Connection<'a, 'b> {
                 self.check_nick()?;
                 if self.is_count_reached() {
                     // A refusal fails the run, even if it completes the count.
-                    if self.receiver.was_refused() {
+                    if self.receiver.was_refused() || self.receiver.password().is_wrong() {
                         return self.on_close(Ok(()));
                     }
                     break;

@@ -4,3 +4,4 @@ pub mod address;
 pub mod args;
 mod listen;
 pub mod options;
+pub mod secret;

@@ -4,6 +4,7 @@ pub mod acceptor;
 pub mod access_list;
 mod bind;
 pub mod cidr;
+pub mod client_stream;
 pub mod connect;
 pub mod entry_config;
 pub mod failures;
@@ -23,6 +24,8 @@ pub mod stream;
 pub mod systemd;
 #[cfg_attr(not(feature = "tls"), path = "net/tls_stub.rs")]
 pub mod tls;
+#[cfg_attr(not(feature = "tls"), path = "net/tls_client_stub.rs")]
+pub mod tls_client;
 pub mod transport;
 pub mod unix_addr;
 mod unix_listener;

@@ -7,6 +7,8 @@ mod common;
 mod errors;
 #[path = "client/nick.rs"]
 mod nick;
+#[path = "client/password.rs"]
+mod password;
 #[path = "client/quiet.rs"]
 mod quiet;
 #[path = "client/session.rs"]

@@ -11,6 +11,8 @@ mod host;
 mod job_control;
 #[path = "client_terminal/leaving.rs"]
 mod leaving;
+#[path = "client_terminal/password.rs"]
+mod password;
 #[path = "client_terminal/plain.rs"]
 mod plain;
 #[path = "client_terminal/resizing.rs"]

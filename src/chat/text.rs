@@ -6,6 +6,10 @@ pub const TRY_AGAIN: &str = ": try again later";
 
 /// The start of the refusal of a client that may not come in.
 pub const NOT_ALLOWED: &str = "not allowed";
+/// The notice that asks for the password of the room, before anything else is sent.
+pub const PASSWORD: &str = "password:";
+/// The notice or error for a wrong password; the server then closes the connection.
+pub const WRONG_PASSWORD: &str = "wrong password";
 
 /// The start of the notice that tells a client its own name, after `* `.
 pub const YOU_ARE: &str = "you are ";

@@ -2,6 +2,7 @@
 
 use super::password_step::{FirstLine, PasswordStep};
 use super::{DEADLINE, Entry, INTERESTS, Timer};
+use crate::chat::text::{PASSWORD, WRONG_PASSWORD};
 use crate::clients::close_reason::CloseReason;
 use crate::clients::refusal::{Answer, Refusal};
 use crate::clients::{ClientLimits, Clients};
@@ -313,7 +314,7 @@ impl Newcomer {
     fn prompt(&mut self, entry: &Entry<'_>) {
         if let Step::Password { has_prompt: has_prompt @ false, .. } = &mut self.step {
             *has_prompt = true;
-            self.write(&entry.clients.room().prompt(self.view, "password:"));
+            self.write(&entry.clients.room().prompt(self.view, PASSWORD));
         }
     }
 
@@ -342,7 +343,7 @@ impl Newcomer {
                 Some(first) => self.judge(&first, &[], entry, now),
                 None => Next::Wait(None),
             },
-            (Timer::Refusal, _) => Next::Refuse(Refusal::new(CloseReason::WrongPassword, "wrong password")),
+            (Timer::Refusal, _) => Next::Refuse(Refusal::new(CloseReason::WrongPassword, WRONG_PASSWORD)),
             (Timer::Prompt | Timer::Opening, _) => Next::Wait(None),
         }
     }

@@ -93,7 +93,7 @@ fn in_the_plain_view_the_name_is_not_said_to_everyone_and_the_script_fails() {
 
 #[test]
 fn a_server_that_closes_before_it_has_told_a_name_is_a_lost_connection() {
-    let (address, server) = scripted_server("* password:\n", false);
+    let (address, server) = scripted_server("* hold the line\n", false);
     let (status, _, error) = run(address, &["--nick", "bob", "-s", "hi"], b"");
     assert_eq!((status, error), (Some(1), format!("{LOST}\n")));
     assert_eq!(server.join().unwrap(), b"");

@@ -1,12 +1,17 @@
 //! Connects to the server.
 
+use crate::poll;
 use hubbub::cli::address::Address;
+use hubbub::net::client_stream::ClientStream;
 use hubbub::net::connect::connect_to_first;
 use hubbub::net::socket_options::{self, VanishedPeer};
+use hubbub::net::tls_client::TlsConnector;
 use hubbub::net::transport::PlainStream;
 use hubbub::net::unix_addr::UnixAddr;
 use hubbub::util::os_error;
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
+use std::fmt;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
@@ -35,16 +40,26 @@ pub(crate) struct Target {
     /// Whether standard input is sent. The server may take longer than 2 minutes to read a large file, so the
     /// time without an acknowledgement is not limited then.
     pub(crate) sends_input: bool,
+    /// Encrypts the connection, if it is to be encrypted.
+    pub(crate) tls: Option<TlsConnector>,
 }
 
-/// The connection, or one line that says why there is none.
-pub(crate) type Connected = Result<PlainStream, String>;
+/// The connection, or why there is none.
+pub(crate) type Connected = Result<ClientStream, ConnectError>;
+
+/// Why there is no connection, in one line.
+#[derive(Debug)]
+pub(crate) struct ConnectError {
+    why: String,
+    /// Whether it is certain that a server is there.
+    is_reached: bool,
+}
 
 impl Target {
     /// Connects, before `deadline` if there is one. If it takes longer than [`QUIET_CONNECT`], `tell` is called
     /// with a note for the user.
     pub(crate) fn connect(&self, deadline: Option<Instant>, tell: impl FnOnce(&str)) -> Connected {
-        let connected = self.start(deadline, || ())?;
+        let connected = self.start(deadline, || ()).map_err(ConnectError::unreached)?;
         let left = |end: Instant| end.saturating_duration_since(Instant::now());
         let quiet = deadline.map_or(QUIET_CONNECT, |end| left(end).min(QUIET_CONNECT));
         let mut result = connected.recv_timeout(quiet);
@@ -55,7 +70,8 @@ impl Target {
                 None => connected.recv().map_err(RecvTimeoutError::from),
             };
         }
-        result.unwrap_or_else(|_| Err(self.connect_error(&Errno::TIMEDOUT.into())))
+        let timed_out = || ConnectError::unreached(self.connect_error(&Errno::TIMEDOUT.into()));
+        result.unwrap_or_else(|_| Err(timed_out()))
     }
 
     /// Returns the note for a user who waits for the connection.
@@ -77,13 +93,28 @@ impl Target {
         let (sender, connected) = channel();
         let target = self.clone();
         let connect = move || {
-            let result = try_connect(&target, deadline).map_err(|error| target.connect_error(&error));
+            let result = target.connect_now(deadline);
             // Fails if the caller no longer waits.
             _ = sender.send(result);
             done();
         };
         thread::Builder::new().spawn(connect).map_err(|error| self.connect_error(&error))?;
         Ok(connected)
+    }
+
+    fn connect_now(&self, deadline: Option<Instant>) -> Connected {
+        let socket = try_connect(self, deadline);
+        let socket = socket.map_err(|error| ConnectError::unreached(self.connect_error(&error)))?;
+        match (&self.tls, &self.address) {
+            (Some(tls), Address::Tcp { host, .. }) => {
+                let timeout = Instant::now() + CONNECT_TIMEOUT;
+                let end = deadline.map_or(timeout, |deadline| deadline.min(timeout));
+                let why = |why| format!("cannot connect to \"{}\" with TLS: {why}", self.address);
+                start_tls(tls, socket, host, end)
+                    .map_err(|error| ConnectError { why: why(error), is_reached: true })
+            }
+            _ => Ok(ClientStream::Plain(socket)),
+        }
     }
 
     fn connect_error(&self, error: &io::Error) -> String {
@@ -95,9 +126,24 @@ impl Target {
     }
 }
 
-/// Adds to the error of a failed connect what the user can do about it.
-pub(crate) fn with_advice(error: &str) -> String {
-    format!("{error}; check the address and whether the server runs")
+impl ConnectError {
+    pub(crate) const fn unreached(why: String) -> Self {
+        Self { why, is_reached: false }
+    }
+
+    /// Returns the error with what the user can do about it.
+    pub(crate) fn with_advice(&self) -> String {
+        match self.is_reached {
+            true => self.why.clone(),
+            false => format!("{}; check the address and whether the server runs", self.why),
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
 }
 
 fn try_connect(target: &Target, deadline: Option<Instant>) -> io::Result<PlainStream> {
@@ -114,6 +160,27 @@ fn try_connect(target: &Target, deadline: Option<Instant>) -> io::Result<PlainSt
         return Err(io::Error::other("the host name has no address"));
     }
     configure(connect_to_first(&addresses, CONNECT_TIMEOUT, deadline)?, target.sends_input)
+}
+
+/// Starts TLS on a connection to `host`; the handshake has time until `end`.
+///
+/// # Errors
+/// Why TLS does not work with this server.
+fn start_tls(
+    tls: &TlsConnector,
+    socket: PlainStream,
+    host: &str,
+    end: Instant,
+) -> Result<ClientStream, String> {
+    let mut stream = ClientStream::Tls(Box::new(tls.start(socket, host)?));
+    while !stream.handshake().map_err(|error| os_error::text(&error))? {
+        let mut interest = PollFlags::IN;
+        interest.set(PollFlags::OUT, stream.has_unsent());
+        if !poll::wait(&mut [PollFd::new(&stream, interest)], Some(end))? {
+            return Err("the server did not complete the TLS handshake in time".to_owned());
+        }
+    }
+    Ok(stream)
 }
 
 /// Whether something else than a socket is at `path`. The system's error for it is that of a stopped server.

@@ -4,22 +4,24 @@
 use crate::NAME;
 use crate::backoff::Backoff;
 use crate::completion::Names;
-use crate::connect::{Connected, QUIET_CONNECT, Target};
+use crate::connect::{ConnectError, Connected, QUIET_CONNECT, Target};
 use crate::job::{Continued, Job};
 use crate::leave::{self, AbortWatch, MAY_BE_LOST};
 use crate::nick::{Nick, NickError};
+use crate::password::{NO_PASSWORD, NOT_ASKED, wrong_password};
 use crate::poll::{self, is_retryable};
-use crate::receive::{LineReceiver, TOO_LONG};
+use crate::receive::{EXPECTS_TLS, LineReceiver, TOO_LONG};
 use crate::screen::Screen;
 use crate::send::SendBuffer;
 use crate::shared_state::SharedState;
 use crate::signals::Signals;
 use crate::style::Style;
-use hubbub::net::transport::PlainStream;
+use hubbub::cli::secret::Secret;
+use hubbub::net::client_stream::ClientStream;
 use hubbub::util::os_error;
 use hubbub::wire::escape;
 use rustix::event::{PollFd, PollFlags};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
@@ -37,6 +39,8 @@ enum End {
     /// The client left; an error says why the last lines may not have arrived.
     Left(Result<(), String>),
     Lost(String),
+    /// The connection is lost, and connecting again cannot help.
+    Refused(&'static str),
 }
 
 /// How a pause between two attempts to connect ended.
@@ -52,6 +56,12 @@ enum PauseEnd {
 pub(crate) struct ConnectionThread {
     pub(crate) target: Target,
     pub(crate) reconnect: bool,
+    /// The password of the room, if it is known.
+    pub(crate) password: Option<Secret>,
+    /// Whether the password is that of `--password-file`.
+    pub(crate) has_password_file: bool,
+    /// What was read of the first connection already.
+    pub(crate) received: Vec<u8>,
     /// The name to ask for on each connection.
     pub(crate) nick: Option<String>,
     /// Why the client did not get its name, as reported last.
@@ -81,8 +91,13 @@ impl ConnectionThread {
                 Ok(stream) => match self.serve(stream) {
                     End::Left(result) => return result,
                     End::Lost(why) => why,
+                    End::Refused(why) => {
+                        self.reconnect = false;
+                        why.to_owned()
+                    }
                 },
-                Err(why) => why,
+                Err(error) if self.reconnect => error.to_string(),
+                Err(error) => error.with_advice(),
             };
             if !self.reconnect || self.signals.has_fatal() {
                 self.stop_editor(&why);
@@ -106,19 +121,24 @@ impl ConnectionThread {
         }
     }
 
-    fn serve(&mut self, mut stream: PlainStream) -> End {
+    fn serve(&mut self, mut stream: ClientStream) -> End {
         self.shared.lock().is_connected = true;
         let nick = self.nick.as_deref().map(Nick::new);
-        let mut receiver = LineReceiver::new(self.style, None, nick).with_names(Arc::clone(&self.names));
+        let mut receiver = LineReceiver::new(self.style, None, nick, self.password.clone());
+        receiver = receiver.with_names(Arc::clone(&self.names));
         let mut has_write_failed = false;
+        let mut output = Vec::new();
+        receiver.receive(&std::mem::take(&mut self.received), &mut output);
         let why = loop {
+            self.show(&std::mem::take(&mut output));
+            self.check_password(&mut receiver);
+            if receiver.password().is_missing() {
+                return End::Refused(NO_PASSWORD);
+            }
             self.check_nick(&mut receiver);
             let reads = !self.screen.is_full();
-            let has_lines = self.buffer.pending() > 0 && !awaits_name(&receiver);
-            let has_request = receiver.nick().is_some_and(Nick::has_request);
-            let writes = !has_write_failed && (has_lines || has_request);
-            let deadline = receiver.nick().and_then(Nick::deadline);
-            if let Err(why) = self.wait(&stream, reads, writes, deadline) {
+            let writes = !has_write_failed && has_output(&receiver, &self.buffer, &stream);
+            if let Err(why) = self.wait(&stream, reads, writes, deadline(&receiver)) {
                 break why;
             }
             if self.must_leave() {
@@ -134,26 +154,44 @@ impl ConnectionThread {
             if !reads {
                 continue;
             }
-            let mut output = Vec::new();
             let end = receive(&mut stream, &mut receiver, &mut output);
-            self.show(&output);
             (0..receiver.take_too_long()).for_each(|_| self.note(TOO_LONG));
             if let Some(why) = end {
                 break why;
             }
         };
+        self.show(&output);
         self.shared.lock().is_connected = false;
         self.take_typed();
         self.buffer.rewind_line();
-        End::Lost(why)
+        if receiver.password().is_wrong() {
+            End::Refused(wrong_password(self.has_password_file))
+        } else if receiver.expects_tls() {
+            End::Refused(EXPECTS_TLS)
+        } else {
+            End::Lost(why)
+        }
     }
 
-    /// Sends what the connection takes: the request for a name, and then the typed lines.
-    fn send(&mut self, stream: &mut PlainStream, receiver: &mut LineReceiver) -> io::Result<()> {
+    /// Sends what the connection takes: the password, the request for a name, and then the typed lines.
+    fn send(&mut self, stream: &mut ClientStream, receiver: &mut LineReceiver) -> io::Result<()> {
+        match stream.flush() {
+            Err(error) if is_retryable(&error) => return Ok(()),
+            flushed => flushed?,
+        }
+        receiver.password_mut().send(stream)?;
         if let Some(nick) = receiver.nick_mut() {
             nick.send(stream)?;
         }
-        if awaits_name(receiver) { Ok(()) } else { self.buffer.send(stream) }
+        if awaits_admission(receiver) { Ok(()) } else { self.buffer.send(stream) }
+    }
+
+    /// Reports if the server does not ask for the password.
+    fn check_password(&self, receiver: &mut LineReceiver) {
+        receiver.password_mut().check_time();
+        if receiver.password_mut().take_not_asked() {
+            self.note(NOT_ASKED);
+        }
     }
 
     /// Reports why the client does not get its name, once for each reason. The server itself has shown a refusal.
@@ -176,7 +214,7 @@ impl ConnectionThread {
     /// thread, or until `deadline`.
     fn wait(
         &self,
-        stream: &PlainStream,
+        stream: &ClientStream,
         reads: bool,
         writes: bool,
         deadline: Option<Instant>,
@@ -185,6 +223,8 @@ impl ConnectionThread {
         interest.set(PollFlags::IN, reads);
         interest.set(PollFlags::OUT, writes);
         let wake = PollFd::new(&self.wake, PollFlags::IN);
+        // No event tells of bytes that TLS has decrypted.
+        let deadline = if reads && stream.has_unread() { Some(Instant::now()) } else { deadline };
         // A closed connection is reported even without interest, and the loop would spin.
         if interest.is_empty() {
             poll::wait(&mut [wake], deadline)?;
@@ -246,7 +286,7 @@ impl ConnectionThread {
         let shared = Arc::clone(&self.shared);
         let connected = match self.target.start(None, move || shared.wake()) {
             Ok(connected) => connected,
-            Err(why) => return Some(Err(why)),
+            Err(why) => return Some(Err(ConnectError::unreached(why))),
         };
         let mut tell_at = Some(Instant::now() + QUIET_CONNECT);
         loop {
@@ -260,7 +300,7 @@ impl ConnectionThread {
                     self.note(&self.target.connecting());
                     tell_at = None;
                 }
-                Err(why) => return Some(Err(why)),
+                Err(why) => return Some(Err(ConnectError::unreached(why))),
             }
             if self.must_leave_unconnected() {
                 return None;
@@ -312,13 +352,25 @@ impl ConnectionThread {
     }
 }
 
-/// Returns whether the typed lines must wait for the client's name.
-fn awaits_name(receiver: &LineReceiver) -> bool {
-    receiver.nick().is_some_and(|nick| !nick.is_settled())
+/// Returns whether the typed lines must wait for the password and the client's name.
+fn awaits_admission(receiver: &LineReceiver) -> bool {
+    receiver.password().holds_lines() || receiver.nick().is_some_and(|nick| !nick.is_settled())
+}
+
+/// Returns whether there is something that may be sent now.
+fn has_output(receiver: &LineReceiver, buffer: &SendBuffer, stream: &ClientStream) -> bool {
+    let has_lines = buffer.pending() > 0 && !awaits_admission(receiver);
+    let has_request = receiver.password().has_request() || receiver.nick().is_some_and(Nick::has_request);
+    has_lines || has_request || stream.has_unsent()
+}
+
+/// Returns until when the server may ask for a password or answer the request for a name.
+fn deadline(receiver: &LineReceiver) -> Option<Instant> {
+    receiver.password().deadline().into_iter().chain(receiver.nick().and_then(Nick::deadline)).min()
 }
 
 /// Reads once; returns why the connection ended, if it did.
-fn receive(stream: &mut PlainStream, receiver: &mut LineReceiver, output: &mut Vec<u8>) -> Option<String> {
+fn receive(stream: &mut ClientStream, receiver: &mut LineReceiver, output: &mut Vec<u8>) -> Option<String> {
     let mut bytes = [0; READ_SIZE];
     match stream.read(&mut bytes) {
         Ok(0) => {

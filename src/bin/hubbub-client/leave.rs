@@ -3,7 +3,7 @@
 use crate::poll::{self, is_retryable};
 use crate::send::SendBuffer;
 use crate::signals::Signals;
-use hubbub::net::transport::PlainStream;
+use hubbub::net::client_stream::ClientStream;
 use hubbub::util::os_error;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, Read};
@@ -44,7 +44,7 @@ enum Outcome {
 /// # Errors
 /// One line that says why the last lines may not have arrived.
 pub(crate) fn leave(
-    stream: PlainStream,
+    stream: ClientStream,
     mut buffer: SendBuffer,
     deadline: Option<Instant>,
     abort: Option<AbortWatch<'_>>,
@@ -63,7 +63,7 @@ pub(crate) fn leave(
 }
 
 fn wait_for_close(
-    mut stream: PlainStream,
+    mut stream: ClientStream,
     buffer: &mut SendBuffer,
     end: Instant,
     abort: Option<AbortWatch<'_>>,
@@ -78,12 +78,13 @@ fn wait_for_close(
             stream.shutdown_write();
             is_shut_down = true;
         }
-        let interest = if is_shut_down { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+        let has_unsent = !is_shut_down || stream.has_unsent();
+        let interest = if has_unsent { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut descriptors = vec![PollFd::new(&stream, interest)];
         descriptors.extend(abort.map(|abort| PollFd::new(abort.wake, PollFlags::IN)));
-        match poll::wait(&mut descriptors, Some(end)) {
+        match poll::wait(&mut descriptors, Some(if stream.has_unread() { Instant::now() } else { end })) {
             // The clock is checked too: other clients may send without a pause.
-            Ok(true) if Instant::now() < end => {}
+            Ok(is_ready) if (is_ready || stream.has_unread()) && Instant::now() < end => {}
             Ok(_) => return Outcome::TimedOut,
             Err(why) => return Outcome::Lost(why),
         }
@@ -110,7 +111,7 @@ fn wait_for_close(
 ///
 /// # Errors
 /// The reset, if it has arrived. Over a network it may come too late to be seen.
-pub(crate) fn check_end(stream: &PlainStream) -> io::Result<()> {
+pub(crate) fn check_end(stream: &ClientStream) -> io::Result<()> {
     Ok(rustix::net::sockopt::socket_error(stream)??)
 }
 
@@ -125,6 +126,7 @@ impl AbortWatch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hubbub::net::transport::PlainStream;
     use std::net::{TcpListener, TcpStream};
 
     #[test]
@@ -137,7 +139,8 @@ mod tests {
         client.set_nonblocking(true).expect("a socket");
         let mut buffer = SendBuffer::default();
         buffer.push(b"hi\n");
-        let error = leave(PlainStream::new(client), buffer, None, None).expect_err("a lost line");
+        let error = leave(ClientStream::Plain(PlainStream::new(client)), buffer, None, None)
+            .expect_err("a lost line");
         assert!(error.ends_with(MAY_BE_LOST), "{error}");
     }
 }

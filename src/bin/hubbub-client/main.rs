@@ -13,7 +13,7 @@
 //!   redraw thread:      makes the editor show the lines in screen
 //! ```
 //!
-//! Both use `connect` and `nick` at the start, `leave` at the end and `backoff` between two connections.
+//! Both use `connect`, `password` and `nick` at the start, `leave` at the end and `backoff` between two connections.
 
 mod backoff;
 mod completion;
@@ -29,6 +29,8 @@ mod nick;
 mod options;
 mod origin;
 mod output;
+mod password;
+mod password_prompt;
 mod plain_editor;
 mod poll;
 mod receive;
@@ -37,6 +39,7 @@ mod screen;
 mod script;
 mod script_connection;
 mod send;
+mod server;
 mod shared_state;
 mod signals;
 mod style;
@@ -44,6 +47,7 @@ mod terminal;
 
 use hubbub::cli::args;
 use options::Options;
+use server::Server;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use style::{Style, wants_colour};
@@ -69,10 +73,10 @@ fn run(options: &Options) -> Result<(), String> {
         timestamps: options.timestamps,
         colour: is_output_terminal && wants_colour(std::env::var_os("NO_COLOR"), term),
     };
-    let address = options.address_or_default(is_interactive);
+    let server = Server::new(options, options.address_or_default(is_interactive))?;
     if is_interactive {
-        terminal::run(options, address, style, can_edit)
+        terminal::run(options, server, style, can_edit)
     } else {
-        script::run(options, address, style)
+        script::run(options, server, style)
     }
 }

@@ -7,7 +7,7 @@ use crate::origin::{GREETING_TIMEOUT, server_text};
 use crate::send::SendBuffer;
 use hubbub::chat::name::MAX_CHARS;
 use hubbub::chat::text::{INVALID_NAME, IS_RESERVED, IS_TAKEN, NOW, YOU_ARE};
-use hubbub::net::transport::PlainStream;
+use hubbub::net::client_stream::ClientStream;
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
@@ -60,6 +60,11 @@ impl Nick {
             deadline: Instant::now() + GREETING_TIMEOUT,
             request: SendBuffer::default(),
         }
+    }
+
+    /// Gives the server its whole time to greet the client, from now on.
+    pub(crate) fn restart(&mut self) {
+        self.deadline = Instant::now() + GREETING_TIMEOUT;
     }
 
     /// Reads a received line; returns whether it answers the request. `has_name` tells whether the server has told
@@ -150,7 +155,7 @@ impl Nick {
     ///
     /// # Errors
     /// The connection is broken.
-    pub(crate) fn send(&mut self, stream: &mut PlainStream) -> io::Result<()> {
+    pub(crate) fn send(&mut self, stream: &mut ClientStream) -> io::Result<()> {
         self.request.send(stream)
     }
 }

@@ -5,6 +5,7 @@ use hubbub::chat::blank::is_all_blank;
 use hubbub::chat::name::{MAX_CHARS, is_name, normalize};
 use hubbub::cli::address::{Address, NAMED_PORT, PLAIN_PORT};
 use hubbub::cli::args::{A_YEAR, Invocation, parse_count, parse_options, parse_seconds, value, wrong_value};
+use hubbub::net::tls_client::Trust;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     pub(crate) timestamps: bool,
     pub(crate) reconnect: bool,
     pub(crate) raw: bool,
+    /// Which certificates to accept, if the connection is to be encrypted.
+    pub(crate) trust: Option<Trust>,
+    pub(crate) password_file: Option<String>,
 }
 
 impl Options {
@@ -75,6 +79,10 @@ fn parser() -> Parser {
     parser.optflag("t", "timestamps", "");
     parser.optflag("r", "reconnect", "");
     parser.optflag("", "raw", "");
+    parser.optflag("", "tls", "");
+    parser.optopt("", "tls-ca", "", "FILE");
+    parser.optflag("", "tls-insecure", "");
+    parser.optopt("", "password-file", "", "FILE");
     parser.optflag("h", "help", "");
     parser.optflag("V", "version", "");
     parser
@@ -97,6 +105,15 @@ Options:
       --nick NAME       ask the server for this name after each connect, before
                         anything is sent. If the name is taken, _ is appended.
                         A script fails if it does not get a name
+      --password-file FILE
+                        if the server asks for a password first, send the first
+                        line of FILE. On a terminal, the client asks for it
+      --tls             encrypt the connection. The certificate of the server
+                        must be for the HOST of ADDR, and an authority that the
+                        system trusts must have signed it
+      --tls-ca FILE     --tls, but trust only the certificates in the PEM file
+                        FILE, and those that they have signed
+      --tls-insecure    --tls, but accept any certificate
   -t, --timestamps      start each line with the local time of day
   -r, --reconnect       connect again when connecting fails or the connection
                         is lost: after 1 s, then after pauses that double up
@@ -171,12 +188,27 @@ fn options(matches: &Matches) -> Result<Options, String> {
         timestamps: matches.opt_present("timestamps"),
         reconnect: matches.opt_present("reconnect"),
         raw: matches.opt_present("raw"),
+        trust: trust(matches)?,
+        password_file: matches.opt_str("password-file"),
     };
     let ends = !options.send.is_empty() || options.count.is_some() || options.timeout.is_some();
     if options.reconnect && ends && !options.follow {
         return Err("--reconnect with --send, --count or --timeout also needs --follow".to_owned());
     }
+    if let (Some(_), Some(address @ Address::Unix(_))) = (&options.trust, &options.address) {
+        return Err(format!("--tls cannot be used with \"{address}\": a unix socket needs no encryption"));
+    }
     Ok(options)
+}
+
+/// Reads the options of TLS. Each of them turns it on.
+fn trust(matches: &Matches) -> Result<Option<Trust>, String> {
+    match (matches.opt_str("tls-ca"), matches.opt_present("tls-insecure")) {
+        (Some(_), true) => Err("--tls-ca and --tls-insecure exclude each other".to_owned()),
+        (Some(path), false) => Ok(Some(Trust::File(path.into()))),
+        (None, true) => Ok(Some(Trust::Any)),
+        (None, false) => Ok(matches.opt_present("tls").then_some(Trust::System)),
+    }
 }
 
 /// Checks a line to send.
@@ -279,6 +311,8 @@ mod tests {
             (&["--nick", "a b"], &["--nick \"a b\": must be letters"]),
             (&["--nick", "alice-of-a-very-long-line"], &["at most 24 characters"]),
             (&["--reconnect", "--send", "hi"], &["--reconnect", "--send", "--follow"]),
+            (&["--tls", "unix:/room"], &["--tls", "\"unix:/room\"", "unix socket"]),
+            (&["--tls-insecure", "--tls-ca", "x"], &["--tls-ca and --tls-insecure"]),
             (&["--loud"], &["unknown option \"--loud\""]),
             (&["host:"], &["ADDR \"host:\": ", "port"]),
             (&[""], &["ADDR \"\": must not be empty"]),

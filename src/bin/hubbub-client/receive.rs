@@ -3,8 +3,10 @@
 use crate::completion::Names;
 use crate::nick::Nick;
 use crate::origin::{Origin, Origins, server_text};
+use crate::password::{Meaning, Password};
 use crate::style::Style;
 use hubbub::chat::text::TRY_AGAIN;
+use hubbub::cli::secret::Secret;
 use hubbub::util::buffer::Buffer;
 use hubbub::wire::line_decoder::{Decoded, LineDecoder, LineRules};
 use memchr::memmem;
@@ -17,6 +19,10 @@ const MAX_LINE: usize = 16 * 1024 * 1024;
 pub(crate) const TOO_LONG: &str = "a line longer than 16 MiB was not shown";
 /// Raw: a line ends at LF alone and nothing in it is decoded, because only servers decode telnet.
 const RULES: LineRules = LineRules { max_line: MAX_LINE, raw: true };
+/// How an alert of TLS begins: its type and the major version (RFC 8446, 5.1).
+const TLS_ALERT: &[u8] = &[21, 3];
+/// The error for a server that answers with such an alert.
+pub(crate) const EXPECTS_TLS: &str = "the server expects TLS on this port: add --tls";
 
 /// Cuts the bytes of one connection into lines and shows them.
 #[derive(Debug)]
@@ -41,6 +47,7 @@ struct Lines {
     origins: Origins,
     /// The request for a name, if the client is to have one.
     nick: Option<Nick>,
+    password: Password,
     /// Whether there was an error of the server.
     has_errors: bool,
     /// Errors of the server that were neither shown nor reported.
@@ -53,13 +60,21 @@ enum FirstLine {
     Pending,
     /// A refusal of a hubbub server, and no line followed.
     Refusal,
+    /// An alert of TLS.
+    TlsAlert,
     /// Any other line, or more than one.
     Other,
 }
 
 impl LineReceiver {
-    /// Shows lines in `style`, and at most `remaining` of them; asks for the name of `nick`, if there is one.
-    pub(crate) fn new(style: Style, remaining: Option<usize>, nick: Option<Nick>) -> Self {
+    /// Shows lines in `style`, and at most `remaining` of them; asks for the name of `nick`, if there is one, and sends
+    /// `password` if the server asks for it.
+    pub(crate) fn new(
+        style: Style,
+        remaining: Option<usize>,
+        nick: Option<Nick>,
+        password: Option<Secret>,
+    ) -> Self {
         let lines = Lines {
             style,
             quiet: false,
@@ -67,6 +82,7 @@ impl LineReceiver {
             remaining,
             origins: Origins::new(),
             nick,
+            password: Password::new(password),
             has_errors: false,
             errors: Vec::new(),
         };
@@ -111,6 +127,21 @@ impl LineReceiver {
         self.lines.nick.as_mut()
     }
 
+    /// Returns whether the server has answered with an alert of TLS.
+    pub(crate) const fn expects_tls(&self) -> bool {
+        matches!(self.first_line, FirstLine::TlsAlert)
+    }
+
+    /// Returns the password on this connection.
+    pub(crate) const fn password(&self) -> &Password {
+        &self.lines.password
+    }
+
+    /// Returns the password on this connection, to send it and to check its time.
+    pub(crate) const fn password_mut(&mut self) -> &mut Password {
+        &mut self.lines.password
+    }
+
     /// Returns whether the server has refused something that the client sent, or disconnects the client.
     pub(crate) const fn has_errors(&self) -> bool {
         self.lines.has_errors
@@ -130,10 +161,9 @@ impl LineReceiver {
     pub(crate) fn receive(&mut self, mut bytes: &[u8], output: &mut Vec<u8>) {
         let mut line = Buffer::default();
         while let Some(decoded) = self.decoder.next(&RULES, &mut bytes, &mut line) {
-            self.first_line = self.first_line.after(&decoded);
             match decoded {
-                Decoded::Line(line) => self.lines.receive(line, output),
-                Decoded::TooLong => self.too_long += 1,
+                Decoded::Line(line) => self.first_line = self.lines.receive(line, self.first_line, output),
+                Decoded::TooLong => (self.first_line, self.too_long) = (FirstLine::Other, self.too_long + 1),
                 // Raw rules without a flush yield none of these.
                 Decoded::Discarded | Decoded::TelnetReply(_) | Decoded::OtherProtocol(_) => {}
             }
@@ -143,17 +173,33 @@ impl LineReceiver {
     /// Appends the unfinished last line at the end of the connection.
     pub(crate) fn finish(&mut self, output: &mut Vec<u8>) {
         let mut line = Buffer::default();
-        if let Some(decoded) = self.decoder.finish(&RULES, &mut line) {
-            self.first_line = self.first_line.after(&decoded);
-            if let Decoded::Line(line) = decoded {
-                self.lines.receive(line, output);
-            }
+        if let Some(Decoded::Line(line)) = self.decoder.finish(&RULES, &mut line) {
+            self.first_line = self.lines.receive(line, self.first_line, output);
         }
     }
 }
 
 impl Lines {
-    fn receive(&mut self, line: &[u8], output: &mut Vec<u8>) {
+    /// Shows a line; returns what the first line of the connection was after it.
+    fn receive(&mut self, line: &[u8], first_line: FirstLine, output: &mut Vec<u8>) -> FirstLine {
+        let first_line = first_line.after(line);
+        if first_line == FirstLine::TlsAlert {
+            return first_line;
+        }
+        match self.password.receive(line) {
+            // What follows is read as if it came first.
+            Meaning::Asks => {
+                if self.password.is_missing() && !self.quiet {
+                    self.show(line, output);
+                }
+                return FirstLine::Pending;
+            }
+            Meaning::Follows => {
+                self.origins = Origins::new();
+                self.nick.iter_mut().for_each(Nick::restart);
+            }
+            Meaning::None => {}
+        }
         let origin = self.origins.next(line);
         let has_name = self.origins.has_name();
         if let Some(names) = &self.names {
@@ -168,6 +214,7 @@ impl Lines {
         if !self.quiet || origin == Origin::Client {
             self.show(line, output);
         }
+        first_line
     }
 
     fn show(&mut self, line: &[u8], output: &mut Vec<u8>) {
@@ -181,9 +228,12 @@ impl Lines {
 }
 
 impl FirstLine {
-    fn after(self, decoded: &Decoded<'_>) -> Self {
-        match (self, decoded) {
-            (Self::Pending, Decoded::Line(line)) if is_refusal(line) => Self::Refusal,
+    fn after(self, line: &[u8]) -> Self {
+        match self {
+            Self::Pending if is_refusal(line) => Self::Refusal,
+            Self::Pending if line.starts_with(TLS_ALERT) => Self::TlsAlert,
+            // The alert itself may contain a line end.
+            Self::TlsAlert => self,
             _ => Self::Other,
         }
     }
@@ -207,7 +257,7 @@ mod tests {
     #[test]
     fn lines_do_not_depend_on_how_the_bytes_are_cut() {
         for size in 1..9 {
-            let mut receiver = LineReceiver::new(PLAIN, None, None);
+            let mut receiver = LineReceiver::new(PLAIN, None, None, None);
             let mut output = Vec::new();
             for bytes in "one\n\ntwo é\r\nGET / HTTP/1.1\nrest".as_bytes().chunks(size) {
                 receiver.receive(bytes, &mut output);
@@ -220,7 +270,7 @@ mod tests {
 
     #[test]
     fn no_more_lines_are_shown_than_remain() {
-        let mut receiver = LineReceiver::new(PLAIN, Some(2), None);
+        let mut receiver = LineReceiver::new(PLAIN, Some(2), None, None);
         let mut output = Vec::new();
         receiver.receive(b"one\ntw", &mut output);
         assert_eq!(receiver.remaining(), Some(1));
@@ -234,7 +284,7 @@ mod tests {
         let refusal = format!("the room is full (3 clients){TRY_AGAIN}");
         for view in View::ALL {
             let receive = |event: Event<'_>| {
-                let mut receiver = LineReceiver::new(PLAIN, None, None);
+                let mut receiver = LineReceiver::new(PLAIN, None, None, None);
                 let line = view.render(&event, "2026-01-02T03:04:05.678Z", false).unwrap().into_owned();
                 receiver.receive(&[&line[..], b"\n"].concat(), &mut Vec::new());
                 (receiver.was_refused(), receiver.has_name())

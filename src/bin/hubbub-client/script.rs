@@ -2,16 +2,17 @@
 
 use crate::NAME;
 use crate::backoff::Backoff;
-use crate::connect::{Target, with_advice};
+use crate::connect::Target;
 use crate::input::Input;
 use crate::options::{Options, SEND_TIMEOUT};
 use crate::output::Output;
 use crate::poll;
 use crate::script_connection::Connection;
 use crate::send::SendBuffer;
+use crate::server::Server;
 use crate::style::Style;
-use hubbub::cli::address::Address;
 use hubbub::cli::args;
+use hubbub::cli::secret::Secret;
 use hubbub::util::seconds::Seconds;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, IsTerminal};
@@ -31,6 +32,8 @@ pub(crate) enum Failure {
 pub(crate) struct Script<'a> {
     pub(crate) options: &'a Options,
     target: Target,
+    /// The password of the room, if it is known.
+    pub(crate) password: Option<Secret>,
     pub(crate) style: Style,
     pub(crate) deadline: Option<Instant>,
     pub(crate) input: Option<Input>,
@@ -46,8 +49,8 @@ pub(crate) struct Script<'a> {
 ///
 /// # Errors
 /// One line that says why it could not.
-pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(), String> {
-    let mut script = Script::new(options, address, style);
+pub(crate) fn run(options: &Options, server: Server, style: Style) -> Result<(), String> {
+    let mut script = Script::new(options, server, style);
     let mut backoff = Backoff::new();
     loop {
         let mut since = None;
@@ -70,7 +73,7 @@ pub(crate) fn run(options: &Options, address: Address, style: Style) -> Result<(
 }
 
 impl<'a> Script<'a> {
-    fn new(options: &'a Options, address: Address, style: Style) -> Self {
+    fn new(options: &'a Options, server: Server, style: Style) -> Self {
         let mut buffer = SendBuffer::default();
         for line in &options.send {
             buffer.push(line.as_bytes());
@@ -78,7 +81,8 @@ impl<'a> Script<'a> {
         }
         Self {
             options,
-            target: Target { address, sends_input: options.sends_input() },
+            target: server.target(options.sends_input()),
+            password: server.password,
             style,
             deadline: options.timeout.map(|timeout| Instant::now() + timeout),
             input: options.sends_input().then(Input::new),
@@ -90,7 +94,7 @@ impl<'a> Script<'a> {
     }
 
     /// Returns whether a user types the lines, and so has seen what the server refused.
-    fn has_user(&self) -> bool {
+    pub(crate) fn has_user(&self) -> bool {
         self.options.sends_input() && io::stdin().is_terminal()
     }
 
@@ -116,8 +120,8 @@ impl<'a> Script<'a> {
         let stream = match self.target.connect(self.deadline, tell) {
             Ok(stream) => stream,
             Err(_) if self.is_late() => return Err(self.timed_out()),
-            Err(why) if self.options.reconnect => return Err(Failure::Lost(why)),
-            Err(why) => return Err(Failure::Lost(with_advice(&why))),
+            Err(error) if self.options.reconnect => return Err(Failure::Lost(error.to_string())),
+            Err(error) => return Err(Failure::Lost(error.with_advice())),
         };
         *since = Some(Instant::now());
         Connection::new(self, stream).run()

@@ -6,14 +6,19 @@
 use crate::NAME;
 use crate::leave;
 use crate::nick::{Nick, NickError};
+use crate::password::{NO_PASSWORD, NOT_ASKED, wrong_password};
+use crate::password_prompt;
 use crate::poll::{self, is_retryable};
-use crate::receive::{LineReceiver, TOO_LONG};
+use crate::receive::{EXPECTS_TLS, LineReceiver, TOO_LONG};
 use crate::script::{Failure, Script};
+use crate::signals;
+use crate::terminal::terminal_error;
 use hubbub::cli::args;
-use hubbub::net::transport::PlainStream;
+use hubbub::net::client_stream::ClientStream;
 use hubbub::util::os_error;
 use rustix::event::{PollFd, PollFlags};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Instant;
 
 /// Bytes per read.
 const READ_SIZE: usize = 64 * 1024;
@@ -24,7 +29,7 @@ const MAX_PENDING: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Connection<'a, 'b> {
     script: &'a mut Script<'b>,
-    stream: PlainStream,
+    stream: ClientStream,
     receiver: LineReceiver,
     /// Whether the sending side is shut down.
     is_shut_down: bool,
@@ -51,9 +56,10 @@ struct Ready {
 }
 
 impl<'a, 'b> Connection<'a, 'b> {
-    pub(crate) fn new(script: &'a mut Script<'b>, stream: PlainStream) -> Self {
+    pub(crate) fn new(script: &'a mut Script<'b>, stream: ClientStream) -> Self {
         let nick = script.options.nick.as_deref().map(Nick::new);
-        let receiver = LineReceiver::new(script.style, script.remaining, nick).quiet(script.options.quiet);
+        let receiver = LineReceiver::new(script.style, script.remaining, nick, script.password.clone());
+        let receiver = receiver.quiet(script.options.quiet);
         Self { script, stream, receiver, is_shut_down: false, has_write_failed: false, end: None }
     }
 
@@ -64,6 +70,7 @@ impl<'a, 'b> Connection<'a, 'b> {
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         loop {
             self.shut_down_if_all_is_sent();
+            self.check_password()?;
             if let Some(nick) = self.receiver.nick_mut() {
                 nick.check_time();
             }
@@ -71,7 +78,7 @@ impl<'a, 'b> Connection<'a, 'b> {
                 self.check_nick()?;
                 if self.is_count_reached() {
                     // A refusal fails the run, even if it completes the count.
-                    if self.receiver.was_refused() {
+                    if self.receiver.was_refused() || self.receiver.password().is_wrong() {
                         return self.on_close(Ok(()));
                     }
                     break;
@@ -90,12 +97,36 @@ impl<'a, 'b> Connection<'a, 'b> {
     }
 
     fn is_count_reached(&self) -> bool {
-        self.receiver.remaining() == Some(0) && !self.awaits_name()
+        self.receiver.remaining() == Some(0) && !self.awaits_admission()
     }
 
-    /// Returns whether the lines must wait for the client's name. They are never sent under another one.
-    fn awaits_name(&self) -> bool {
-        self.receiver.nick().is_some_and(|nick| !nick.has_succeeded())
+    /// Returns whether the lines must wait for the password and the client's name. They are never sent under another
+    /// name.
+    fn awaits_admission(&self) -> bool {
+        self.receiver.password().holds_lines()
+            || self.receiver.nick().is_some_and(|nick| !nick.has_succeeded())
+    }
+
+    /// Sends the password, asks the user for it, or fails if there is none. Without a user and a name, the first line
+    /// of the script may be the password.
+    fn check_password(&mut self) -> Result<(), Failure> {
+        let password = self.receiver.password_mut();
+        password.check_time();
+        if password.take_not_asked() {
+            args::print_error(NAME, NOT_ASKED);
+        }
+        if !password.is_missing() {
+            return Ok(());
+        }
+        if self.script.has_user() {
+            let answer = password_prompt::ask(&self.stream).map_err(Failure::Other)?;
+            signals::restore_defaults().map_err(|error| Failure::Other(terminal_error(&error)))?;
+            password.answer(&answer);
+            self.script.password = Some(answer);
+        } else if self.receiver.nick().is_some() {
+            return Err(Failure::Other(NO_PASSWORD.to_owned()));
+        }
+        Ok(())
     }
 
     /// Fails if the client does not get its name.
@@ -113,7 +144,7 @@ impl<'a, 'b> Connection<'a, 'b> {
     fn shut_down_if_all_is_sent(&mut self) {
         let stays = self.script.options.follow || self.script.options.count.is_some();
         let is_all_sent = self.script.input.is_none() && self.script.buffer.pending() == 0;
-        if is_all_sent && !stays && !self.is_shut_down && !self.awaits_name() {
+        if is_all_sent && !stays && !self.is_shut_down && !self.awaits_admission() {
             self.stream.shutdown_write();
             self.is_shut_down = true;
         }
@@ -126,6 +157,11 @@ impl<'a, 'b> Connection<'a, 'b> {
         let is_expected = self.is_shut_down || has_quit;
         self.script.buffer.rewind_line();
         match end {
+            _ if self.receiver.expects_tls() => Err(Failure::Other(EXPECTS_TLS.to_owned())),
+            _ if self.receiver.password().is_wrong() => {
+                let why = wrong_password(self.script.options.password_file.is_some());
+                Err(Failure::Other(why.to_owned()))
+            }
             _ if self.receiver.was_refused() => {
                 Err(Failure::Lost("the server refused the connection; its message says why".to_owned()))
             }
@@ -157,8 +193,10 @@ impl<'a, 'b> Connection<'a, 'b> {
         let script = &self.script;
         let can_send = !self.has_write_failed && self.end.is_none();
         let has_space = script.output.pending() < MAX_PENDING && !self.is_count_reached();
-        let has_lines = script.buffer.pending() > 0 && !self.awaits_name();
-        let has_request = self.receiver.nick().is_some_and(Nick::has_request);
+        let has_lines = script.buffer.pending() > 0 && !self.awaits_admission();
+        let has_request = self.receiver.password().has_request()
+            || self.receiver.nick().is_some_and(Nick::has_request)
+            || self.stream.has_unsent();
         Interest {
             receive: self.end.is_none() && has_space,
             send: can_send && (has_lines || has_request),
@@ -184,26 +222,34 @@ impl<'a, 'b> Connection<'a, 'b> {
             _ => output(PollFlags::empty()),
         };
         let mut descriptors = [output(output_flags), server, input];
+        // No event tells of bytes that TLS has decrypted.
+        let unread_deadline = (interest.receive && self.stream.has_unread()).then(Instant::now);
         let nick_deadline = self.receiver.nick().and_then(Nick::deadline);
-        let deadline = script.deadline.into_iter().chain(nick_deadline).min();
-        let is_ready = poll::wait(&mut descriptors, deadline).map_err(Failure::Other)?;
-        if script.is_late() || (!is_ready && nick_deadline.is_none()) {
+        let others = [unread_deadline, nick_deadline, self.receiver.password().deadline()];
+        let deadline = others.into_iter().chain([script.deadline]).flatten().min();
+        poll::wait(&mut descriptors, deadline).map_err(Failure::Other)?;
+        if script.is_late() {
             return Err(script.timed_out());
         }
         let [output, server, input] = descriptors.map(|descriptor| !descriptor.revents().is_empty());
         Ok(Ready {
             output,
-            server: server && !server_flags.is_empty(),
+            server: (server && !server_flags.is_empty()) || unread_deadline.is_some(),
             input: input && interest.input && script.input.is_some(),
         })
     }
 
-    /// Sends what the connection takes: the request for a name, and then the lines.
+    /// Sends what the connection takes: the password, the request for a name, and then the lines.
     fn send(&mut self) -> io::Result<()> {
+        match self.stream.flush() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            flushed => flushed?,
+        }
+        self.receiver.password_mut().send(&mut self.stream)?;
         if let Some(nick) = self.receiver.nick_mut() {
             nick.send(&mut self.stream)?;
         }
-        if self.awaits_name() { Ok(()) } else { self.script.buffer.send(&mut self.stream) }
+        if self.awaits_admission() { Ok(()) } else { self.script.buffer.send(&mut self.stream) }
     }
 
     fn read_input(&mut self) -> Result<(), Failure> {

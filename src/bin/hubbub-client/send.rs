@@ -1,7 +1,7 @@
 //! Bytes that are to be sent to the server.
 
 use hubbub::chat::command::Command;
-use hubbub::net::transport::PlainStream;
+use hubbub::net::client_stream::ClientStream;
 use memchr::memrchr;
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -61,7 +61,7 @@ impl SendBuffer {
     ///
     /// # Errors
     /// The connection is broken.
-    pub(crate) fn send(&mut self, stream: &mut PlainStream) -> io::Result<()> {
+    pub(crate) fn send(&mut self, stream: &mut ClientStream) -> io::Result<()> {
         while self.pending() > 0 {
             match stream.write(&self.bytes[self.sent..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -73,6 +73,10 @@ impl SendBuffer {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
+        }
+        match stream.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+            _ => {}
         }
         if self.pending() == 0 {
             self.bytes.clear();

@@ -2,7 +2,7 @@
 
 use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use signal_hook::{SigId, flag, low_level};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -67,16 +67,68 @@ impl Signals {
 
     /// Ends the process by the recorded signal, if there is one.
     pub(crate) fn raise_fatal(&self) {
-        let signal = i32::try_from(self.fatal.load(Ordering::Relaxed)).unwrap_or_default();
-        if signal != 0 {
-            // Fails only for a number that is no signal.
-            _ = low_level::emulate_default_handler(signal);
-        }
+        raise(&self.fatal);
     }
 
     /// Sends SIGINT to this process, which ends rustyline's wait for a key.
     pub(crate) fn interrupt_editor(&self) {
         // The process exists, so this cannot fail.
         _ = kill_process(getpid(), Signal::INT);
+    }
+}
+
+/// The signals that are to end the process, held back for a short time.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// The last signal; 0 = none.
+    last: Arc<AtomicUsize>,
+    wake: UnixStream,
+    ids: Vec<SigId>,
+}
+
+impl Pending {
+    pub(crate) fn watch() -> io::Result<Self> {
+        let (waker, wake) = UnixStream::pair()?;
+        let (last, mut ids) = (Arc::<AtomicUsize>::default(), Vec::new());
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            ids.push(flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?);
+            ids.push(low_level::pipe::register(signal, waker.try_clone()?)?);
+        }
+        Ok(Self { last, wake, ids })
+    }
+
+    /// Returns the descriptor that becomes readable when a signal has arrived.
+    pub(crate) const fn wake(&self) -> &UnixStream {
+        &self.wake
+    }
+
+    /// Ends the process by the signal that has arrived, if there is one.
+    pub(crate) fn raise(&self) {
+        raise(&self.last);
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            low_level::unregister(id);
+        }
+    }
+}
+
+/// Gives the signals that end a process their default action again, after [`Pending`] is dropped.
+pub(crate) fn restore_defaults() -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        flag::register_conditional_default(signal, Arc::new(AtomicBool::new(true)))?;
+    }
+    Ok(())
+}
+
+/// Ends the process by the signal in `last`, if there is one.
+fn raise(last: &AtomicUsize) {
+    let signal = i32::try_from(last.load(Ordering::Relaxed)).unwrap_or_default();
+    if signal != 0 {
+        // Fails only for a number that is no signal.
+        _ = low_level::emulate_default_handler(signal);
     }
 }

@@ -2,19 +2,20 @@
 
 use crate::NAME;
 use crate::completion::Names;
-use crate::connect::{Target, with_advice};
 use crate::connection_thread::ConnectionThread;
 use crate::entered::Entered;
 use crate::job::Job;
 use crate::line_editor;
 use crate::options::Options;
+use crate::password::asks_for_password;
+use crate::password_prompt;
 use crate::plain_editor;
 use crate::screen::{Screen, print};
 use crate::send::SendBuffer;
+use crate::server::Server;
 use crate::shared_state::SharedState;
 use crate::signals::Signals;
 use crate::style::Style;
-use hubbub::cli::address::Address;
 use hubbub::util::os_error;
 use rustyline::GraphemeClusterMode;
 use std::ffi::OsStr;
@@ -81,11 +82,20 @@ impl Session {
 ///
 /// # Errors
 /// One line that says why the connection is lost, or why the last lines may not have arrived.
-pub(crate) fn run(options: &Options, address: Address, style: Style, can_edit: bool) -> Result<(), String> {
-    let target = Target { address, sends_input: false };
+pub(crate) fn run(options: &Options, mut server: Server, style: Style, can_edit: bool) -> Result<(), String> {
+    let target = server.target(false);
     let mut connected = target.connect(None, |note| print(&format!("{NAME}: {note}\n")));
     if !options.reconnect {
-        connected = Ok(connected.map_err(|why| with_advice(&why))?);
+        connected = Ok(connected.map_err(|error| error.with_advice())?);
+    }
+    let mut received = Vec::new();
+    if let Ok(stream) = &mut connected
+        && server.password.is_none()
+    {
+        received = password_prompt::first_line(stream);
+        if asks_for_password(&received) {
+            server.password = Some(password_prompt::ask(stream)?);
+        }
     }
     let (waker, wake) = wake_pair().map_err(|error| terminal_error(&error))?;
     let signals = Signals::watch(&waker).map_err(|error| terminal_error(&error))?;
@@ -101,6 +111,9 @@ pub(crate) fn run(options: &Options, address: Address, style: Style, can_edit: b
     let connection = ConnectionThread {
         target,
         reconnect: options.reconnect,
+        password: server.password,
+        has_password_file: options.password_file.is_some(),
+        received,
         nick: options.nick.clone(),
         nick_error: None,
         style,

@@ -4,7 +4,8 @@ use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::cli::args;
 use hubbub::cli::options::{self, Options};
 use hubbub::clients::{ClientLimits, Clients};
-use hubbub::logging::log_file::{self, LogFile};
+use hubbub::logging::log_file::LogFile;
+use hubbub::logging::logger;
 use hubbub::net::acceptor::Acceptor;
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::systemd::{self, Notifier};
@@ -29,7 +30,7 @@ fn serve(options: Options) -> Result<Exit, String> {
     // Before any file is opened: a file could get the number of an inherited socket.
     let inherited = systemd::inherited()?;
     let log = LogFile::open(options.log_file.as_deref()).map_err(|error| error.to_string())?;
-    log_file::start(&log, options.level);
+    logger::start(&log, options.level);
     if let Err(why) = unblocked {
         warn!("{why}");
     }

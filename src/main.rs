@@ -9,7 +9,7 @@ use hubbub::logging::logger;
 use hubbub::net::acceptor::Acceptor;
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::systemd::{self, Notifier};
-use hubbub::server::{self, Exit, Server};
+use hubbub::server::{Exit, Server};
 use hubbub::util::clock;
 use hubbub::util::id_slab::ClientId;
 use hubbub::util::os_error;
@@ -26,14 +26,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: Options) -> Result<Exit, String> {
-    let unblocked = server::unblock();
     // Before any file is opened: a file could get the number of an inherited socket.
     let inherited = systemd::inherited()?;
     let log = LogFile::open(options.log_file.as_deref()).map_err(|error| error.to_string())?;
     logger::start(&log, options.level);
-    if let Err(why) = unblocked {
-        warn!("{why}");
-    }
     let notifier = Notifier::find();
     let listen = if options.listen.is_empty() && inherited.is_empty() {
         options::default_listeners()

@@ -3,3 +3,4 @@
 pub mod burst_limit;
 mod destination;
 pub mod log_file;
+pub mod logger;

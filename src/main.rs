@@ -4,14 +4,15 @@ use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::cli::args;
 use hubbub::cli::options::{self, Options};
 use hubbub::clients::{ClientLimits, Clients};
-use hubbub::logging::log_file::{self, LogFile};
+use hubbub::logging::log_file::LogFile;
+use hubbub::logging::logger;
 use hubbub::net::acceptor::Acceptor;
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::service::Service;
 use hubbub::net::systemd::{self, Notifier};
 use hubbub::pending::Pending;
 use hubbub::pending::rules::EntryRules;
-use hubbub::server::{self, Door, Exit, Server};
+use hubbub::server::{Door, Exit, Server};
 use hubbub::util::clock;
 use hubbub::util::id_slab::ClientId;
 use hubbub::util::os_error;
@@ -28,14 +29,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: Options) -> Result<Exit, String> {
-    let unblocked = server::unblock();
     // Before any file is opened: a file could get the number of an inherited socket.
     let inherited = systemd::inherited()?;
     let log = LogFile::open(options.log_file.as_deref()).map_err(|error| error.to_string())?;
-    log_file::start(&log, options.level);
-    if let Err(why) = unblocked {
-        warn!("{why}");
-    }
+    logger::start(&log, options.level);
     let notifier = Notifier::find();
     let rules = EntryRules::read(options.entry)?;
     let listen = if options.listen.is_empty() && inherited.is_empty() {

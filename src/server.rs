@@ -3,9 +3,6 @@
 mod process_status;
 mod signals;
 mod timer;
-mod unblock;
-
-pub use unblock::unblock;
 
 use crate::clients::Clients;
 use crate::logging::log_file::LogFile;

@@ -319,7 +319,7 @@ fn d5_a_continue_signal_that_was_blocked_at_the_start_arrives() {
 }
 
 #[test]
-fn d5_signals_stay_blocked_and_the_server_starts_if_its_program_was_removed() {
+fn d5_a_signal_that_was_blocked_at_the_start_arrives_although_the_program_was_removed() {
     let folder = Folder::new("removed");
     let copy = folder.path("hubbub");
     fs::copy(env!("CARGO_BIN_EXE_hubbub"), &copy).unwrap();
@@ -328,10 +328,17 @@ fn d5_signals_stay_blocked_and_the_server_starts_if_its_program_was_removed() {
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(&copy);
     let server = Server::spawn(command);
-    server.signal("INT");
-    let (status, log) = server.wait();
-    assert_eq!(status.code(), Some(0));
-    assert!(log.iter().any(|line| line.contains("SIGTERM: blocked by the process")), "{log:#?}");
+    server.signal("TERM");
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn d5_a_blocked_stop_that_was_sent_before_the_start_is_orderly() {
+    let script = r#"kill -TERM $$; exec "$@""#;
+    let mut server =
+        Server::spawn(started_by(&["env", "--block-signal=TERM", "sh", "-c", script, "sh"], &[]));
+    server.wait_for_log("stopping");
+    assert_eq!(server.wait().0.code(), Some(0));
 }
 
 #[test]

@@ -4,14 +4,12 @@
 //! soon as lines can be written again.
 
 use super::destination::{Destination, standard_error};
-use crate::util::{clock, os_error};
+use crate::util::os_error;
 use crate::wire::escape;
-use log::LevelFilter;
 use signal_hook::consts::SIGXFSZ;
-use simplelog::{ConfigBuilder, WriteLogger};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,8 +27,6 @@ struct Inner {
     destination: Destination,
     /// The log file; `None` = standard error.
     path: Option<PathBuf>,
-    /// The line that the logger is writing.
-    line: Vec<u8>,
     /// The rest of a line that was written in part.
     rest: Vec<u8>,
     /// Lines that count as lost if the rest is dropped. The report of lost lines stands for all of them.
@@ -70,7 +66,6 @@ impl LogFile {
         let mut inner = Inner {
             destination,
             path: path.map(Path::to_owned),
-            line: Vec::new(),
             rest: Vec::new(),
             rest_lines: 0,
             torn_at: 0,
@@ -116,8 +111,14 @@ impl LogFile {
     }
 
     /// Whether the log goes to the systemd journal, which gives each line a time of its own.
-    fn is_journal(&self) -> bool {
+    pub(super) fn is_journal(&self) -> bool {
         self.inner().path.is_none() && is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref())
+    }
+
+    /// Writes `text`; each line feed in it begins another line.
+    pub(super) fn write(&self, text: &str) {
+        let mut inner = self.inner();
+        text.split('\n').for_each(|line| inner.write_line(line.as_bytes()));
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -125,31 +126,9 @@ impl LogFile {
     }
 }
 
-/// Collects the pieces in which the logger writes a line.
-impl Write for LogFile {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let mut inner = self.inner();
-        for part in piece.split_inclusive(|&byte| byte == b'\n') {
-            match part.strip_suffix(b"\n") {
-                None => inner.line.extend_from_slice(part),
-                Some(end) => {
-                    inner.line.extend_from_slice(end);
-                    inner.end_line();
-                }
-            }
-        }
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Inner {
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        let mut line = escape::escape_separators(escape::escape(&line)).into_owned();
+    fn write_line(&mut self, line: &[u8]) {
+        let mut line = escape::escape_separators(escape::escape(line)).into_owned();
         line.push(b'\n');
         if line.len() > MAX_LINE {
             let most = MAX_LINE - CUT.len();
@@ -261,20 +240,4 @@ fn is_journal(journal_stream: Option<&str>) -> bool {
     };
     rustix::fs::fstat(standard_error())
         .is_ok_and(|stat| device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
-}
-
-/// Sends events of `level` and above to `log`, one line each: time in UTC, level, text.
-///
-/// The time is left out if the log goes to the systemd journal. A second call in a process has no effect.
-pub fn start(log: &LogFile, level: LevelFilter) {
-    let config = ConfigBuilder::new()
-        .set_time_format_custom(clock::TIME_FORMAT)
-        .set_time_level(if log.is_journal() { LevelFilter::Off } else { LevelFilter::Error })
-        .set_thread_level(LevelFilter::Off)
-        .set_target_level(LevelFilter::Off)
-        .set_location_level(LevelFilter::Off)
-        // Events of libraries are left out.
-        .add_filter_allow_str("hubbub")
-        .build();
-    _ = WriteLogger::init(level, config, log.clone());
 }

@@ -1,12 +1,15 @@
 //! Signals as a source of events for the poll.
 
-use super::process_status::SignalStatus;
+use super::process_status;
 use mio::event::Source;
+use mio::net::UnixStream;
+use nix::sys::signal::{SigSet, Signal as SignalNumber};
 use rustix::process::{WaitOptions, getpid, wait};
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook_mio::v1_0::Signals as Pipe;
-use std::fmt;
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
 use std::io;
+use std::os::fd::OwnedFd;
 
 /// A request that arrives as a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,34 +25,40 @@ pub(super) enum Signal {
 }
 
 /// The signals that the server handles.
-pub(super) struct Signals(Pipe);
+#[derive(Debug)]
+pub(super) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
 
 impl Signals {
-    /// Starts to catch the signals.
+    /// Starts to catch the signals. Those that were blocked when the process started are unblocked: SIGTERM could not
+    /// stop the server otherwise.
     ///
     /// # Errors
-    /// Those of sigaction(2) and of making a pipe.
+    /// Those of sigaction(2), of pthread_sigmask(3) and of making a pair of sockets.
     pub(super) fn new() -> io::Result<Self> {
         let mut handled = vec![SIGTERM, SIGHUP, SIGUSR1, SIGCONT];
         // A shell script ignores SIGINT in the programs that it starts with `&`, so that Ctrl-C ends the script
         // alone. SIGHUP is caught even if nohup(1) ignores it: it reopens the log, and does not end the server.
-        if !SignalStatus::of_this_process().ignores(SIGINT) {
+        if !process_status::ignores(SIGINT) {
             handled.push(SIGINT);
         }
         if getpid().is_init() {
             handled.push(SIGCHLD);
         }
-        let signals = Pipe::new(handled).map(Self)?;
+        let (read, write) = UnixStream::pair()?;
+        let delivery = SignalDelivery::with_pipe(read, OwnedFd::from(write), SignalOnly, &handled)?;
+        // Only now: a signal that is pending would end the process if it were not caught.
+        let handled = handled.into_iter().map(SignalNumber::try_from).collect::<Result<SigSet, _>>()?;
+        handled.thread_unblock()?;
         if getpid().is_init() {
             // Some may have ended before SIGCHLD was caught.
             reap();
         }
-        Ok(signals)
+        Ok(Self(delivery))
     }
 
     /// What to register with the poll.
-    pub(super) const fn source(&mut self) -> &mut impl Source {
-        &mut self.0
+    pub(super) fn source(&mut self) -> &mut impl Source {
+        self.0.get_read_mut()
     }
 
     /// Returns the requests since the last call.
@@ -73,10 +82,4 @@ impl Signals {
 /// whose parents have ended.
 fn reap() {
     while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
-}
-
-impl fmt::Debug for Signals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signals")
-    }
 }

@@ -4,9 +4,7 @@
 //! its clients, so no timeout of theirs may pass. The wall clock is used only for the time of day that is shown.
 
 use std::time::{Duration, Instant};
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
+use time::{Month, OffsetDateTime};
 
 /// A turn that is longer than its poll timeout by more than this counts as one in which the process was stopped.
 const SLACK: Duration = Duration::from_secs(1);
@@ -36,13 +34,32 @@ impl Moment {
     }
 }
 
-/// The format of RFC 3339, in UTC, to the millisecond. Its width is fixed: 24 characters.
-pub const TIME_FORMAT: &[BorrowedFormatItem<'static>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-/// The time of day as text, in [`TIME_FORMAT`]. Not for deadlines: the wall clock can be set.
+/// The time of day as text of RFC 3339, in UTC, to the millisecond: always 24 characters. Not for deadlines: the wall
+/// clock can be set.
 pub fn time_of_day() -> String {
-    OffsetDateTime::now_utc().format(TIME_FORMAT).unwrap_or_default()
+    let now = OffsetDateTime::now_utc();
+    text_of(now.to_calendar_date(), now.to_hms_milli())
+}
+
+/// The text of year, month, day and of hour, minute, second, millisecond. The formatter of `time` is not used: it
+/// would add 13 kB to the program.
+fn text_of((year, month, day): (i32, Month, u8), (hour, minute, second, milli): (u8, u8, u8, u16)) -> String {
+    let mut text = String::with_capacity("0000-00-00T00:00:00.000Z".len());
+    for (number, digits, end) in [
+        (year.unsigned_abs(), 4, '-'),
+        (u8::from(month).into(), 2, '-'),
+        (day.into(), 2, 'T'),
+        (hour.into(), 2, ':'),
+        (minute.into(), 2, ':'),
+        (second.into(), 2, '.'),
+        (milli.into(), 3, 'Z'),
+    ] {
+        for place in (0..digits).rev() {
+            text.extend(char::from_digit(number / 10_u32.pow(place) % 10, 10));
+        }
+        text.push(end);
+    }
+    text
 }
 
 /// Counts the time in which the process could run.
@@ -95,6 +112,17 @@ mod tests {
         assert_eq!(after.since(before), STOPPED_TURN, "it overran");
         let continued = clock.turn(start + Duration::from_secs(3605), Some(timeout), true);
         assert_eq!(continued.since(after), STOPPED_TURN, "SIGCONT");
+    }
+
+    #[test]
+    fn a_time_is_shown_with_all_digits_of_each_field() {
+        for (date, time, text) in [
+            ((2026, Month::January, 2), (3, 4, 5, 6), "2026-01-02T03:04:05.006Z"),
+            ((1970, Month::October, 31), (23, 59, 59, 999), "1970-10-31T23:59:59.999Z"),
+            ((7, Month::December, 10), (0, 0, 0, 0), "0007-12-10T00:00:00.000Z"),
+        ] {
+            assert_eq!(text_of(date, time), text);
+        }
     }
 
     #[test]

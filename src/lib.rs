@@ -26,10 +26,10 @@
 //! | [`cli`] | command line: options, addresses, errors |
 //! | [`chat`] | the room: members, commands, private messages, events and how each view renders them |
 //! | [`broadcast`] | the feed, its cursors and history; which senders may be read while readers are slow |
-//! | [`net`] | sockets: listen, accept, connect, systemd, the limits on clients per network and on file descriptors |
+//! | [`net`] | sockets: listen, accept, connect, systemd; who may come in; the limits on clients per network and on file descriptors |
 //! | [`logging`] | a log file that never blocks; the limit on log lines about connections |
 //! | [`wire`] | bytes to lines: line ends, telnet, escapes, detection of other protocols |
-//! | [`util`] | clock, timers, byte buffer, client ids, error text |
+//! | [`util`] | clock, timers, byte buffer, small files, client ids, error text |
 //!
 //! # Patterns
 //!

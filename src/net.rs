@@ -1,6 +1,7 @@
-//! Sockets and addresses: listen, accept, connect, systemd, limits per network and of file descriptors.
+//! Sockets and addresses: listen, accept, access list, connect, systemd, limits per network and of file descriptors.
 
 pub mod acceptor;
+pub mod access_list;
 mod bind;
 pub mod cidr;
 pub mod connect;

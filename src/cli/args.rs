@@ -1,5 +1,6 @@
 //! What the command lines of all programs share: running a program, values of options, errors.
 
+use crate::util::quoted::quoted;
 use crate::util::seconds::{self, Seconds};
 use crate::wire::escape;
 use getopts::{Fail, Matches, Options};
@@ -13,9 +14,6 @@ use std::time::Duration;
 pub const A_MILLISECOND: Duration = Duration::from_millis(1);
 /// The longest time.
 pub const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// The most characters of an argument that an error repeats: enough to recognise it.
-const MAX_QUOTED: usize = 100;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -121,14 +119,6 @@ pub fn value<T>(
 /// One line about a wrong value: `--name "text": why`.
 pub fn wrong_value(name: &str, text: &str, why: &str) -> String {
     format!("--{name} {}: {why}", quoted(text))
-}
-
-/// The text in quotes, for an error. Of a long text only the beginning.
-pub fn quoted(text: &str) -> String {
-    match text.char_indices().nth(MAX_QUOTED) {
-        Some((end, _)) => format!("\"{}…\"", &text[..end]),
-        None => format!("\"{text}\""),
-    }
 }
 
 /// A number in decimal digits. The standard parser would also accept a sign.

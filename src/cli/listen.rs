@@ -1,10 +1,11 @@
 //! The addresses of `--listen`, and what the errors suggest to someone who writes them differently.
 
 use super::address::{PLAIN_PORT, host_and_port, is_host};
-use super::args::{parse_digits, quoted};
+use super::args::parse_digits;
 use crate::net::listen_spec::{ListenAddr, ListenSpec};
 use crate::net::service::Service;
 use crate::net::unix_addr::UnixAddr;
+use crate::util::quoted::quoted;
 use crate::wire::view::View;
 use std::net::{IpAddr, Ipv6Addr};
 

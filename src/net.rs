@@ -12,6 +12,7 @@ pub mod listener;
 mod open;
 pub mod peer;
 pub mod per_network;
+pub mod proxy_header;
 pub mod service;
 pub mod socket_options;
 #[cfg_attr(not(all(feature = "systemd", target_os = "linux")), path = "net/systemd_stub.rs")]

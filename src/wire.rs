@@ -6,6 +6,6 @@ pub mod http;
 pub mod line_decoder;
 pub mod opening;
 pub mod other_protocol;
-mod proxy;
+pub mod proxy;
 mod telnet;
 pub mod view;

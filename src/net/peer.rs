@@ -1,7 +1,7 @@
 //! The peer of a connection: how the log shows it, and what counts as one address.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The peer of a connection. Smaller than the standard `SocketAddr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,14 @@ impl Peer {
         }
     }
 
+    /// The address of a TCP peer; an IPv4-mapped one as IPv4. `None` for unix sockets.
+    pub fn address(&self) -> Option<IpAddr> {
+        match *self {
+            Self::Tcp { address, .. } => Some(Ipv6Addr::from(address).to_canonical()),
+            Self::Unix { .. } | Self::UnknownUnix => None,
+        }
+    }
+
     /// The network of a TCP peer. `None` for unix sockets, which file permissions protect.
     pub fn network(&self) -> Option<Network> {
         let Self::Tcp { address: mut network, .. } = *self else { return None };
@@ -60,8 +68,8 @@ impl Peer {
 impl From<SocketAddr> for Peer {
     fn from(peer: SocketAddr) -> Self {
         let address = match peer.ip() {
-            std::net::IpAddr::V4(address) => address.to_ipv6_mapped(),
-            std::net::IpAddr::V6(address) => address,
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
         };
         Self::Tcp { address: address.octets(), port: peer.port() }
     }
@@ -100,14 +108,17 @@ mod tests {
 
     #[test]
     fn a_peer_is_shown_as_its_address_and_ipv4_as_ipv4() {
-        for (given, shown) in [
-            ("127.0.0.1:9", "127.0.0.1:9"),
-            ("[::ffff:10.0.0.7]:9", "10.0.0.7:9"),
-            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        for (given, shown, ip) in [
+            ("127.0.0.1:9", "127.0.0.1:9", "127.0.0.1"),
+            ("[::ffff:10.0.0.7]:9", "10.0.0.7:9", "10.0.0.7"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80", "2001:db8::1"),
         ] {
-            let address = given.parse::<SocketAddr>().expect(given);
-            assert_eq!(Peer::from(address).to_string(), shown);
+            let peer = Peer::from(given.parse::<SocketAddr>().expect(given));
+            assert_eq!(peer.to_string(), shown);
+            assert_eq!(peer.address(), Some(ip.parse().expect(ip)));
         }
-        assert_eq!(Peer::Unix { pid: 7, uid: 1000 }.to_string(), "pid 7 uid 1000");
+        let process = Peer::Unix { pid: 7, uid: 1000 };
+        assert_eq!((process.to_string().as_str(), process.address()), ("pid 7 uid 1000", None));
+        assert_eq!(Peer::UnknownUnix.address(), None);
     }
 }

@@ -3,7 +3,7 @@
 use super::first_line::{Form, Word};
 
 /// The first bytes of a header of version 2. They contain line ends.
-pub(super) const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+pub const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// Headers of version 1: lines such as `PROXY TCP4 192.0.2.1 192.0.2.2 40000 9090`.
 pub(super) const HEADERS: [Form; 2] = [

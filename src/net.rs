@@ -5,6 +5,7 @@ pub mod access_list;
 mod bind;
 pub mod cidr;
 pub mod connect;
+pub mod failures;
 pub mod fd_limit;
 mod interfaces;
 pub mod listen_spec;

@@ -11,6 +11,7 @@ mod interfaces;
 pub mod listen_spec;
 pub mod listener;
 mod open;
+pub mod password;
 pub mod peer;
 pub mod per_network;
 pub mod proxy_header;

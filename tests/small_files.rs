@@ -6,6 +6,7 @@ mod common;
 
 use common::Folder;
 use hubbub::net::access_list::{AccessList, MAX_BYTES};
+use hubbub::net::password::Password;
 use hubbub::util::small_file::{self, is_readable_by_others};
 use rustix::fs::{CWD, FileType, Mode};
 use std::fs::{self, Permissions};
@@ -92,4 +93,23 @@ fn an_access_list_is_read_from_its_file_and_an_error_names_the_line() {
         assert!(refusal.starts_with(error), "{refusal}");
     }
     assert_eq!(AccessList::read(&folder.path("missing")).unwrap_err(), "No such file or directory");
+}
+
+#[test]
+fn a_password_is_read_from_its_file_and_an_error_does_not_show_it() {
+    let folder = Folder::new("password");
+    let path = folder.path("password");
+    fs::write(&path, "sesame\r\n# and a remark\n").unwrap();
+    let password = Password::read(&path).unwrap();
+    assert_eq!([&b"sesame"[..], b"sesame\r"].map(|given| password.matches(given)), [true, false]);
+
+    for (contents, error) in [
+        (b"ses\0ame".to_vec(), "the first line must be UTF-8 text"),
+        (vec![b'x'; 64 * 1024 + 1], "the file must have at most 65536 bytes"),
+    ] {
+        fs::write(&path, contents).unwrap();
+        let refusal = Password::read(&path).unwrap_err();
+        assert!(refusal.starts_with(error), "{refusal}");
+    }
+    assert_eq!(Password::read(&folder.path("missing")).unwrap_err(), "No such file or directory");
 }

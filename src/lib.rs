@@ -44,6 +44,10 @@
 //! | ids that are never mistaken for those of an earlier connection | `src/util/id_slab.rs` |
 //! | accepting when file descriptors run out | `src/net/acceptor.rs` |
 //! | a unix socket's file: its mode from the start, replaced if stale, never stolen, removed at the end | `src/net/unix_listener.rs` |
+//! | a parser that decides at the first wrong byte | `src/net/proxy_header.rs` |
+//! | a comparison whose time tells nothing about the secret | `src/net/password.rs` |
+//! | a bounded table that forgets last what it refuses | `src/net/failures.rs` |
+//! | a file that may be a pipe or a device, read without waiting | `src/util/small_file.rs` |
 //! | errors for addresses that overlap or are in use | `src/net/open.rs` |
 //! | the addresses of network interfaces over netlink, without a name server | `src/net/interfaces.rs` |
 //! | inherited sockets, and a supervisor that is notified without blocking | `src/net/systemd.rs` |

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod id_slab;
 pub mod os_error;
 pub mod plural;
+pub mod quoted;
 pub mod seconds;
 pub mod small_file;
 pub mod terminal;

@@ -1,5 +1,6 @@
 //! What the command lines of all programs share: running a program, values of options, errors.
 
+use crate::util::quoted::quoted;
 use crate::util::seconds::{self, Seconds};
 use crate::wire::escape::{self, quoted};
 use getopts::{Fail, Matches, Options};

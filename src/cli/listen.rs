@@ -5,7 +5,7 @@ use super::args::parse_digits;
 use crate::net::listen_spec::{ListenAddr, ListenSpec};
 use crate::net::service::Service;
 use crate::net::unix_addr::UnixAddr;
-use crate::wire::escape::quoted;
+use crate::util::quoted::quoted;
 use crate::wire::view::View;
 use std::net::{IpAddr, Ipv6Addr};
 

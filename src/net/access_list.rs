@@ -1,8 +1,9 @@
 //! The access list: which networks may come in.
 
 use crate::net::cidr::Cidr;
+use crate::util::quoted::quoted;
 use crate::util::small_file;
-use crate::wire::escape::{escape, quoted};
+use crate::wire::escape::escape;
 use std::net::IpAddr;
 use std::path::Path;
 

@@ -12,7 +12,7 @@ use crate::net::password::Password;
 use crate::net::peer::Peer;
 use crate::net::tls::TlsConfig;
 use crate::util::plural::count;
-use crate::wire::escape::quoted;
+use crate::util::quoted::quoted;
 use log::{error, info};
 use std::path::Path;
 

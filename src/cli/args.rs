@@ -2,7 +2,7 @@
 
 use crate::util::quoted::quoted;
 use crate::util::seconds::{self, Seconds};
-use crate::wire::escape::{self, quoted};
+use crate::wire::escape;
 use getopts::{Fail, Matches, Options};
 use std::ffi::OsString;
 use std::io::Write;

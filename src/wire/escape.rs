@@ -10,9 +10,6 @@ use std::borrow::Cow;
 /// The most bytes that one byte of input becomes: `\xNN`.
 pub const EXPANSION: usize = 4;
 
-/// The most characters of a text that an error repeats: enough to recognise it.
-const MAX_QUOTED: usize = 100;
-
 /// Escapes `line`. Returns it borrowed if nothing needs to change. The result is never shorter.
 pub fn escape(line: &[u8]) -> Cow<'_, [u8]> {
     if is_printable_ascii(line) || is_safe_utf8(line) {
@@ -88,15 +85,6 @@ fn separator_at(line: &[u8], at: usize) -> Option<&'static [u8]> {
     }
 }
 
-/// The text in quotes, for an error: escaped, and of a long text only the beginning.
-pub fn quoted(text: &str) -> String {
-    let (beginning, rest) = match text.char_indices().nth(MAX_QUOTED) {
-        Some((end, _)) => (&text[..end], "…"),
-        None => (text, ""),
-    };
-    format!("\"{}{rest}\"", String::from_utf8_lossy(&escape(beginning.as_bytes())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,19 +143,6 @@ mod tests {
         }
         // Bytes that are cut off are no separator.
         assert_eq!(*escape_separators(Cow::Borrowed(&b"a\xE2\x80"[..])), b"a\xE2\x80"[..]);
-    }
-
-    #[test]
-    fn a_quoted_text_is_escaped_and_cut_after_a_hundred_characters() {
-        for (text, shown) in [
-            ("", "\"\"".to_owned()),
-            ("10.0.0.0/8", "\"10.0.0.0/8\"".to_owned()),
-            ("a\x1B[2Jb\n", "\"a\\x1B[2Jb\\x0A\"".to_owned()),
-            (&"é".repeat(100), format!("\"{}\"", "é".repeat(100))),
-            (&"é".repeat(101), format!("\"{}…\"", "é".repeat(100))),
-        ] {
-            assert_eq!(quoted(text), shown);
-        }
     }
 
     #[test]

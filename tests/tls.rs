@@ -7,5 +7,7 @@ mod common;
 mod files;
 #[path = "tls/room.rs"]
 mod room;
+#[path = "tls/server.rs"]
+mod server;
 #[path = "tls/stream.rs"]
 mod stream;

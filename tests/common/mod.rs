@@ -14,6 +14,8 @@ pub mod random;
 pub mod scripted;
 mod server;
 pub mod texts;
+#[cfg(feature = "tls")]
+pub mod tls_front;
 pub mod twin;
 
 pub use client::Client;

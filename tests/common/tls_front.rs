@@ -120,15 +120,20 @@ impl Front {
             if self.is_open[1] && self.pending.is_empty() {
                 self.read_server()?;
             }
+            self.flush()?;
             if !self.tls.is_handshaking() && !self.tls.wants_write() {
                 let taken = self.tls.writer().write(&self.pending)?;
                 self.pending.drain(..taken);
-                if !self.is_open[1] && self.pending.is_empty() {
-                    self.tls.send_close_notify();
-                }
             }
-            while self.tls.wants_write() && would_block(self.tls.write_tls(&mut self.client))?.is_some() {}
+            self.flush()?;
         }
+        self.tls.send_close_notify();
+        self.client.set_nonblocking(false)?;
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() && would_block(self.tls.write_tls(&mut self.client))?.is_some() {}
         Ok(())
     }
 

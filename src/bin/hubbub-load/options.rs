@@ -133,8 +133,8 @@ Options (default values in brackets):
       --others          with --verify: allow lines from outside this run;
                         without --others they count as errors
       --protocol NAME   lines (as hubbub), nats or redis [lines]
-      --tls             encrypt the connections, and accept any certificate; ADDR
-                        must be on this machine
+      --tls             encrypt the connections, and accept any certificate;
+                        ADDR must be on this machine
       --password-file FILE
                         if the server asks for a password, send the first line
                         of FILE; not with --stuck, --slow or --churn

@@ -54,6 +54,7 @@
 //! | memory that returns to the system after a burst | `src/util/trim.rs`, `src/util/buffer.rs` |
 //! | limits that delay senders instead of dropping lines | `src/broadcast/admission.rs`, `rate_limit.rs` |
 //! | a log that cannot block the program | `src/logging/log_file.rs`, `destination.rs` |
+//! | a self-signed certificate that is trusted as it is, with its times, its name and its key checked | `src/net/tls_client/verifier.rs` |
 //! | deadlines that do not count the time in which the process was stopped | `src/util/clock.rs`, `timers.rs` |
 //! | why a connection closed, as a value that is logged once | `src/clients/close_reason.rs` |
 //! | printing above a line that is being typed | `src/bin/hubbub-client/screen.rs` |

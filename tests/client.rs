@@ -13,6 +13,9 @@ mod password;
 mod quiet;
 #[path = "client/session.rs"]
 mod session;
+#[cfg(feature = "tls")]
+#[path = "client/tls.rs"]
+mod tls;
 
 use common::{Client, Folder, Server, WELCOME, run_to_end, time_limit, wait_for_end};
 use session::{

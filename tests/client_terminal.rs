@@ -19,6 +19,9 @@ mod plain;
 mod resizing;
 #[path = "client_terminal/screen.rs"]
 mod screen;
+#[cfg(feature = "tls")]
+#[path = "client_terminal/tls.rs"]
+mod tls;
 
 use common::{Folder, Server, WELCOME};
 use host::*;

@@ -5,8 +5,13 @@
 mod common;
 #[path = "load/ending.rs"]
 mod ending;
+#[path = "load/password.rs"]
+mod password;
 #[path = "load/peers.rs"]
 mod peers;
+#[cfg(feature = "tls")]
+#[path = "load/tls.rs"]
+mod tls;
 
 use common::{Folder, Port, Server, in_background, run_to_end, terminal, wait_for_end};
 use serde_json::Value;

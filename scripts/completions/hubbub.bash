@@ -53,7 +53,7 @@ _hubbub_offer_values() {
     case $1 in
     --listen) _hubbub_offer_places ;;
     --unix-mode) _hubbub_offer 0600 0660 0666 ;;
-    --log-file | --access | --password-file | --tls-cert | --tls-key) _hubbub_offer_files ;;
+    --log-file | --access | --password-file | --tls-cert | --tls-key | --tls-ca) _hubbub_offer_files ;;
     --feed) _hubbub_offer 64k 256k 1M 4M 16M ;;
     --protocol) _hubbub_offer lines nats redis ;;
     --pid) _hubbub_offer $(pgrep -x hubbub 2>/dev/null) ;;
@@ -92,11 +92,12 @@ _hubbub_offer_options() {
         ;;
     hubbub-client)
         options='--nick -t --timestamps -r --reconnect -s --send -f --follow -n --count --timeout -q --quiet
-            --raw'
+            --raw --password-file --tls --tls-ca --tls-insecure'
         ;;
     hubbub-load)
         options='-c --clients -s --senders -n --lines -b --bytes --rate --window --stuck --slow --churn
-            --idle --duration --timeout --verify --others --protocol --pid --json --i-own-this-host'
+            --idle --duration --timeout --verify --others --protocol --tls --password-file --pid --json
+            --i-own-this-host'
         ;;
     esac
     _hubbub_offer $options -h --help -V --version

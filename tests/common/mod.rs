@@ -16,6 +16,8 @@ mod server;
 pub mod texts;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "tls")]
+pub mod tls_front;
 pub mod twin;
 
 pub use client::Client;

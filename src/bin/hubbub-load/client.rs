@@ -1,8 +1,8 @@
 //! One connection to the server: its incomplete input and its unsent output.
 
 use crate::protocol::{Protocol, Received};
-use hubbub::net::transport::PlainStream;
-use std::io::{ErrorKind, Read, Write};
+use hubbub::net::client_stream::ClientStream;
+use std::io::{self, ErrorKind, Read, Write};
 
 /// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +29,12 @@ pub(crate) enum ReadResult {
 /// A client of the server.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: PlainStream,
+    stream: ClientStream,
     pub(crate) state: State,
+    /// Why TLS failed, if it did.
+    failure: Option<String>,
+    /// Whether the server has asked for the password and gets it.
+    pub(crate) has_password: bool,
     partial: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
@@ -38,13 +42,43 @@ pub(crate) struct Client {
 
 impl Client {
     /// Creates a client that sends `handshake` as soon as it is connected.
-    pub(crate) fn new(stream: PlainStream, handshake: &[u8]) -> Self {
-        Self { stream, state: State::Connecting, partial: Vec::new(), output: handshake.to_vec(), sent: 0 }
+    pub(crate) fn new(stream: ClientStream, handshake: &[u8]) -> Self {
+        Self {
+            stream,
+            state: State::Connecting,
+            failure: None,
+            has_password: false,
+            partial: Vec::new(),
+            output: handshake.to_vec(),
+            sent: 0,
+        }
     }
 
     /// Returns the stream.
-    pub(crate) const fn stream(&mut self) -> &mut PlainStream {
+    pub(crate) const fn stream(&mut self) -> &mut ClientStream {
         &mut self.stream
+    }
+
+    /// Returns why TLS failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Takes part in a TLS handshake, without reading what follows it.
+    pub(crate) fn handshake(&mut self) {
+        if self.is_connected()
+            && let Err(error) = self.stream.handshake()
+        {
+            self.close(&error);
+        }
+    }
+
+    fn close(&mut self, error: &io::Error) {
+        self.state = State::Closed;
+        // The errors of TLS; the others are those of the system.
+        if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) {
+            self.failure = Some(error.to_string());
+        }
     }
 
     /// Whether the client is connected.
@@ -58,12 +92,18 @@ impl Client {
     }
 
     /// Whether output is still to be sent.
-    pub(crate) const fn has_output(&self) -> bool {
-        self.is_connected() && !self.output.is_empty()
+    pub(crate) fn has_output(&self) -> bool {
+        self.is_connected() && (!self.output.is_empty() || self.stream.has_unsent())
     }
 
     /// Sends as much output as the socket takes; returns whether all is sent.
     pub(crate) fn flush(&mut self) -> bool {
+        if self.is_connected()
+            && let Err(error) = self.stream.flush()
+            && error.kind() == ErrorKind::WouldBlock
+        {
+            return false;
+        }
         while self.is_connected() && self.sent < self.output.len() {
             match self.stream.write(&self.output[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
@@ -84,10 +124,13 @@ impl Client {
         buffer[..kept].copy_from_slice(&self.partial);
         match self.stream.read(&mut buffer[kept..]) {
             Ok(0) => self.state = State::Closed,
-            Ok(bytes) => return ReadResult::Bytes(kept + bytes, kept + bytes == buffer.len()),
+            Ok(bytes) => {
+                let may_be_more = kept + bytes == buffer.len() || self.stream.has_unread();
+                return ReadResult::Bytes(kept + bytes, may_be_more);
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => return ReadResult::Bytes(kept, true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => self.state = State::Closed,
+            Err(error) => self.close(&error),
         }
         ReadResult::Nothing
     }
@@ -121,11 +164,12 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hubbub::net::transport::PlainStream;
 
     #[test]
     fn pings_of_a_server_that_does_not_read_get_replies_up_to_a_limit() {
         let (stream, _server) = mio::net::UnixStream::pair().expect("a pair of sockets");
-        let mut client = Client::new(PlainStream::new(stream), b"");
+        let mut client = Client::new(ClientStream::Plain(PlainStream::new(stream)), b"");
         client.state = State::Joined;
         let (pings, mut pings_seen) = (b"PING\r\n".repeat(100), 0);
         for _ in 0..1000 {

@@ -7,6 +7,8 @@ use crate::schedule::Schedule;
 use crate::sender::{SendPlan, TICK};
 use crate::side_load::{SideLoad, SideOptions};
 use crate::target::{self, Target};
+use hubbub::chat::text::PASSWORD;
+use hubbub::cli::secret::Secret;
 use hubbub::util::os_error;
 use hubbub::wire::escape;
 use hubbub::wire::view::View;
@@ -48,6 +50,8 @@ pub(crate) struct Clients {
     pub(crate) side_load: SideLoad,
     pub(crate) recorder: Recorder,
     server_error: Option<String>,
+    /// What each client sends if the first line of the server asks for a password.
+    password: Option<Secret>,
     /// Clients whose reads reached [`MAX_READS`]: there may be more to read without an event.
     unfinished: Vec<usize>,
     plan: SendPlan,
@@ -60,6 +64,7 @@ impl Clients {
         recorder: Recorder,
         schedule: Schedule,
         side_options: SideOptions,
+        password: Option<Secret>,
     ) -> Result<Self, String> {
         let poll = Poll::new().map_err(|error| system_error(&error))?;
         let workload = *recorder.workload();
@@ -82,6 +87,7 @@ impl Clients {
             side_load,
             recorder,
             server_error: None,
+            password,
             unfinished: Vec::new(),
             plan: SendPlan::new(schedule, workload.senders),
         })
@@ -110,6 +116,11 @@ impl Clients {
     /// Whether the server has disconnected all clients.
     pub(crate) const fn are_all_disconnected(&self) -> bool {
         self.disconnected == self.clients.len()
+    }
+
+    /// Returns why TLS failed on the first connection on which it did.
+    pub(crate) fn tls_failure(&self) -> Option<&str> {
+        self.clients.iter().find_map(Client::failure)
     }
 
     /// Returns the first error or notice that the server sent.
@@ -143,7 +154,10 @@ impl Clients {
     /// whether probes were sent.
     pub(crate) fn probe(&mut self, last_join: Duration) -> bool {
         let after = if self.greets == Some(false) { PROBE_AFTER } else { FIRST_PROBE_AFTER };
-        if self.connecting > 0 || self.now().saturating_sub(last_join) < after {
+        // A probe before the password would be taken for it.
+        let may_ask =
+            self.password.is_some() && !self.clients.iter().take(2).all(|client| client.has_password);
+        if self.connecting > 0 || may_ask || self.now().saturating_sub(last_join) < after {
             return false;
         }
         self.greets.get_or_insert(false);
@@ -258,6 +272,7 @@ impl Clients {
     fn read(&mut self, index: usize, is_closed: bool) {
         let client = &mut self.clients[index];
         let mut has_joined = false;
+        let mut may_ask = self.password.is_some() && !client.has_password && client.state == State::Connected;
         for reads in 1.. {
             if !client.is_connected() {
                 break;
@@ -265,7 +280,9 @@ impl Clients {
             let ReadResult::Bytes(bytes, may_be_more) = client.read(&mut self.buffer) else { break };
             let now = self.epoch.elapsed();
             let capacity = self.buffer.len();
+            let mut is_asked = false;
             client.decode(&self.buffer[..bytes], self.protocol, capacity, |message| match message {
+                Received::Line(line) if std::mem::take(&mut may_ask) && is_prompt(line) => is_asked = true,
                 Received::Line(line) => {
                     // A notice may be a refusal: it does not show that the client receives lines.
                     has_joined |= !recorder::is_notice(line);
@@ -275,6 +292,10 @@ impl Clients {
                 Received::Error(text) => _ = self.server_error.get_or_insert_with(|| shown(text)),
                 Received::Ping(_) | Received::Other => {}
             });
+            if let Some(password) = self.password.as_ref().filter(|_| is_asked) {
+                client.has_password = true;
+                client.output().extend_from_slice(&[password.bytes(), b"\n"].concat());
+            }
             // A read that does not fill the buffer took everything; only the end of input needs one more.
             if !may_be_more && !is_closed {
                 break;
@@ -297,6 +318,11 @@ impl Clients {
             State::Connecting | State::Connected | State::Joined => {}
         }
     }
+}
+
+/// Whether a line asks for the password of the room.
+fn is_prompt(line: &[u8]) -> bool {
+    line.strip_prefix(b"* ") == Some(PASSWORD.as_bytes())
 }
 
 fn system_error(error: &std::io::Error) -> String {

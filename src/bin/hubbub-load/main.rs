@@ -53,7 +53,7 @@ fn main() -> ExitCode {
             return fail(&format!("{why} (hubbub-load --help lists the options)"), WRONG_COMMAND_LINE);
         }
     };
-    let target = match Target::resolve(&options.address, options.allow_remote) {
+    let target = match Target::resolve(&options.address, options.allow_remote, options.tls) {
         Ok(target) => target,
         Err((why, status)) => return fail(&why, status),
     };

@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) pid: Option<u32>,
     pub(crate) json: bool,
     pub(crate) allow_remote: bool,
+    pub(crate) tls: bool,
+    pub(crate) password_file: Option<String>,
 }
 
 /// Parses the arguments after the program's name.
@@ -84,9 +86,10 @@ fn parser() -> Parser {
     {
         parser.optopt("", name, "", "VALUE");
     }
-    for name in ["verify", "others", "json", "i-own-this-host"] {
+    for name in ["verify", "others", "json", "i-own-this-host", "tls"] {
         parser.optflag("", name, "");
     }
+    parser.optopt("", "password-file", "", "FILE");
     parser.optflag("h", "help", "");
     parser.optflag("V", "version", "");
     parser
@@ -130,6 +133,11 @@ Options (default values in brackets):
       --others          with --verify: allow lines from outside this run;
                         without --others they count as errors
       --protocol NAME   lines (as hubbub), nats or redis [lines]
+      --tls             encrypt the connections, and accept any certificate;
+                        ADDR must be on this machine
+      --password-file FILE
+                        if the server asks for a password, send the first line
+                        of FILE; not with --stuck, --slow or --churn
       --pid PID         also measure CPU time and memory of this server process
       --json            print the result as one line of JSON
       --i-own-this-host allow an ADDR that is not on this machine
@@ -163,6 +171,11 @@ fn options(matches: &Matches) -> Result<Options, String> {
     clients += added;
     let duration = seconds("duration", A_MILLISECOND)?;
     let lines = count("lines", 0, MAX_LINES)?;
+    let password_file = matches.opt_str("password-file");
+    let has_side_load = ["stuck", "slow", "churn"].iter().any(|name| matches.opt_present(name));
+    if password_file.is_some() && has_side_load {
+        return Err("--password-file cannot be used with --stuck, --slow or --churn".to_owned());
+    }
     Ok(Options {
         address,
         clients,
@@ -184,6 +197,8 @@ fn options(matches: &Matches) -> Result<Options, String> {
         pid: count("pid", 1, u32::MAX as usize)?.and_then(|pid| u32::try_from(pid).ok()),
         json: matches.opt_present("json"),
         allow_remote: matches.opt_present("i-own-this-host"),
+        tls: matches.opt_present("tls"),
+        password_file,
     })
 }
 

@@ -12,8 +12,11 @@ use crate::sender::TICK;
 use crate::side_load::{MAX_CHURN_OPEN, SideOptions};
 use crate::target::Target;
 use hubbub::cli::address::PLAIN_PORT;
+use hubbub::cli::args;
+use hubbub::cli::secret::Secret;
 use hubbub::net::fd_limit;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
 use std::time::Duration;
 
 /// File descriptors of the program itself, in addition to its connections.
@@ -114,8 +117,13 @@ fn connect_all(options: &Options, target: Target, interrupt: &Interrupt) -> Resu
     let recorder = Recorder::new(workload, run_number())?;
     let schedule = Schedule { lines, rate: options.rate, window: options.window };
     let side_options = SideOptions { stuck: options.stuck, slow: options.slow, churn: options.churn };
+    let password = options.password_file.as_ref().map(|path| {
+        Secret::read(Path::new(path)).map_err(|why| args::wrong_value("password-file", path, &why))
+    });
+    let password = password.transpose()?;
     let cannot_connect = |why| format!("cannot connect to \"{}\": {why}", options.address);
-    let mut clients = Clients::new(target, recorder, schedule, side_options).map_err(cannot_connect)?;
+    let mut clients =
+        Clients::new(target, recorder, schedule, side_options, password).map_err(cannot_connect)?;
     wait_until_joined(&mut clients, options, interrupt)
         .map_err(|why| if clients.wrong_view().is_some() { why } else { cannot_connect(why) })?;
     Ok(clients)
@@ -143,6 +151,9 @@ fn wait_until_joined(clients: &mut Clients, options: &Options, interrupt: &Inter
         check_view(clients, options)?;
         if interrupt.is_caught() {
             return Err(format!("interrupted when {joined} of {count} clients received lines"));
+        }
+        if let Some(why) = clients.tls_failure() {
+            return Err(why.to_owned());
         }
         if clients.disconnected() > 0 {
             return Err(with_message(clients, "the server closed the connection", " and sent"));

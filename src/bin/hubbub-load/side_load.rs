@@ -3,7 +3,7 @@
 use crate::client::{Client, ReadResult, State};
 use crate::recorder;
 use crate::target::{self, Target};
-use hubbub::net::transport::PlainStream;
+use hubbub::net::client_stream::ClientStream;
 use mio::{Registry, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Read};
@@ -53,7 +53,7 @@ struct SlowReader {
 struct Churn {
     /// Connections per second.
     rate: u32,
-    open: Slab<PlainStream>,
+    open: Slab<ClientStream>,
     started: u64,
     accepted: u64,
     refused: u64,
@@ -100,6 +100,8 @@ impl SideLoad {
                 if client.state == State::Connecting {
                     client.state = State::Joined;
                 }
+                // A stuck reader reads as much as TLS needs to begin, and no more.
+                client.handshake();
                 client.flush();
             }
             None => self.churn.close_greeted(index - self.readers.len(), greets),
@@ -197,8 +199,10 @@ impl Churn {
     /// Closes a connection once it is accepted or refused. If the server greets, its first bytes show which it is.
     fn close_greeted(&mut self, index: usize, greets: bool) {
         let Some(stream) = self.open.get_mut(index) else { return };
-        let is_accepted = match target::take_error(stream) {
-            Ok(None) if greets => {
+        let is_accepted = match target::take_error(stream).and_then(|error| Ok((error, stream.handshake()?)))
+        {
+            Ok((None, false)) => return,
+            Ok((None, true)) if greets => {
                 let mut start = [0; 2];
                 match stream.read(&mut start) {
                     Ok(bytes) => bytes > 0 && !recorder::is_notice(&start[..bytes]),
@@ -208,7 +212,7 @@ impl Churn {
                     Err(_) => false,
                 }
             }
-            found => matches!(found, Ok(None)),
+            found => matches!(found, Ok((None, true))),
         };
         self.open.remove(index);
         *(if is_accepted { &mut self.accepted } else { &mut self.refused }) += 1;

@@ -1,7 +1,9 @@
 //! Opens connections to the server, from several source addresses if one has not enough ports.
 
 use hubbub::cli::address::Address;
+use hubbub::net::client_stream::ClientStream;
 use hubbub::net::connect::{connect_to_first, is_to_itself};
+use hubbub::net::tls_client::{TlsConnector, Trust};
 use hubbub::net::transport::PlainStream;
 use hubbub::net::unix_addr::UnixAddr;
 use hubbub::util::os_error;
@@ -25,12 +27,12 @@ const RECEIVE_BUFFER: usize = 128 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Registers `stream` for all its events under `token`.
-pub(crate) fn register(stream: &mut PlainStream, registry: &Registry, token: Token) -> io::Result<()> {
+pub(crate) fn register(stream: &mut ClientStream, registry: &Registry, token: Token) -> io::Result<()> {
     registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
 }
 
 /// Returns why the connection failed, if it did.
-pub(crate) fn take_error(stream: &PlainStream) -> io::Result<Option<io::Error>> {
+pub(crate) fn take_error(stream: &ClientStream) -> io::Result<Option<io::Error>> {
     // Without a server, a connection to a port of this machine may reach itself.
     let refused = is_to_itself(stream).then(|| rustix::io::Errno::CONNREFUSED.into());
     Ok(SockRef::from(stream).take_error()?.or(refused))
@@ -40,6 +42,8 @@ pub(crate) fn take_error(stream: &PlainStream) -> io::Result<Option<io::Error>> 
 #[derive(Debug)]
 pub(crate) struct Target {
     endpoint: Endpoint,
+    /// Encrypts each connection, if that is asked for. Any certificate is accepted.
+    tls: Option<TlsConnector>,
     /// Connections that the current source address can still open.
     ports_left: usize,
     /// The current source address: 0 = chosen by the kernel, n = 127.0.0.1 + n.
@@ -58,9 +62,20 @@ impl Target {
     ///
     /// # Errors
     /// The message and the exit status, if the address cannot be resolved or is not on this machine without
-    /// `allow_remote`.
-    pub(crate) fn resolve(address: &Address, allow_remote: bool) -> Result<Self, (String, u8)> {
+    /// `allow_remote`. With `uses_tls` it must be on this machine, because no certificate is checked.
+    pub(crate) fn resolve(
+        address: &Address,
+        allow_remote: bool,
+        uses_tls: bool,
+    ) -> Result<Self, (String, u8)> {
+        let tls = uses_tls.then(|| TlsConnector::new(&Trust::Any)).transpose();
+        let tls = tls.map_err(|why| (format!("--tls: {why}"), crate::FAILED))?;
         let endpoint = match address {
+            Address::Unix(address) if uses_tls => {
+                let why =
+                    format!("--tls cannot be used with \"{address}\": a unix socket needs no encryption");
+                return Err((why, crate::WRONG_COMMAND_LINE));
+            }
             Address::Unix(address) => Endpoint::Unix(address.clone()),
             Address::Tcp { host, port } => {
                 let found = (host.as_str(), *port)
@@ -69,7 +84,14 @@ impl Target {
                         (format!("cannot resolve \"{host}\": {}", os_error::text(&error)), crate::FAILED)
                     })?
                     .collect::<Vec<_>>();
-                if !allow_remote && !found.iter().all(|address| address.ip().to_canonical().is_loopback()) {
+                let is_local = found.iter().all(|address| address.ip().to_canonical().is_loopback());
+                if uses_tls && !is_local {
+                    let why = format!(
+                        "--tls is for this machine only, and \"{address}\" is not a loopback address"
+                    );
+                    return Err((why, crate::WRONG_COMMAND_LINE));
+                }
+                if !allow_remote && !is_local {
                     let why = format!(
                         "\"{address}\" is not a loopback address: \
                          add --i-own-this-host if you may put load on that host"
@@ -81,16 +103,27 @@ impl Target {
             }
         };
         let ports_per_source = ports_per_source();
-        Ok(Self { endpoint, ports_left: ports_per_source, source: 0, ports_per_source })
+        Ok(Self { endpoint, tls, ports_left: ports_per_source, source: 0, ports_per_source })
     }
 
     /// Starts a connection.
-    pub(crate) fn connect(&mut self) -> io::Result<PlainStream> {
+    pub(crate) fn connect(&mut self) -> io::Result<ClientStream> {
         self.connect_with(RECEIVE_BUFFER)
     }
 
     /// Starts a connection with a receive buffer of `receive_buffer` bytes.
-    pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<PlainStream> {
+    pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<ClientStream> {
+        let socket = self.connect_socket(receive_buffer)?;
+        match &self.tls {
+            Some(tls) => {
+                let stream = tls.start(socket, "localhost").map_err(io::Error::other)?;
+                Ok(ClientStream::Tls(Box::new(stream)))
+            }
+            None => Ok(ClientStream::Plain(socket)),
+        }
+    }
+
+    fn connect_socket(&mut self, receive_buffer: usize) -> io::Result<PlainStream> {
         let address = match &self.endpoint {
             Endpoint::Unix(address) => return address.connect(true).map(PlainStream::new),
             Endpoint::Tcp(address) => *address,
@@ -173,7 +206,7 @@ mod tests {
     fn when_the_ports_of_one_source_address_are_used_up_the_next_one_is_used() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let endpoint = Endpoint::Tcp(listener.local_addr().expect("its address"));
-        let mut target = Target { endpoint, ports_left: 2, source: 0, ports_per_source: 2 };
+        let mut target = Target { endpoint, tls: None, ports_left: 2, source: 0, ports_per_source: 2 };
         let sources = [(); 5].map(|()| {
             let _stream = target.connect().expect("a listener");
             listener.accept().expect("a connection").1.ip().to_string()

@@ -47,8 +47,9 @@ fn explain_certificate(error: &CertificateError) -> String {
                 ),
             }
         }
-        // A certificate that was made without an authority is one of its own, and may not be a server's.
-        CertificateError::UnknownIssuer | CertificateError::Other(_) => {
+        // A certificate that was made without an authority may be that of an authority itself (Other). A trusted one of
+        // the same name may have another key (BadSignature).
+        CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_) => {
             format!("no trusted authority has signed the server's certificate: {TRUST_IT}")
         }
         error => format!("the server's certificate is wrong ({error}); {TRUST_IT}"),

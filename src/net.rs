@@ -1,6 +1,7 @@
 //! Sockets and addresses: listen, accept, connect, systemd, limits per network and of file descriptors.
 
 pub mod acceptor;
+pub mod bans;
 mod bind;
 pub mod cidr;
 pub mod connect;

@@ -269,7 +269,7 @@ fn an_unusable_socket_is_an_error_of_one_line() {
         (
             tcp(),
             &[("LISTEN_FDNAMES", "loud")],
-            "named \"loud\": FileDescriptorName= must be plain, named or json",
+            "named \"loud\": FileDescriptorName= must be plain, named, json or admin",
         ),
         (tcp(), &[("LISTEN_FDNAMES", "plain:named")], "cannot take over the sockets of LISTEN_FDS: "),
         (tcp(), &[("LISTEN_FDS", "3000")], "cannot take over the sockets of LISTEN_FDS: Bad file descriptor"),

@@ -103,6 +103,11 @@ impl Acceptor {
         self.listeners.iter().filter_map(|listener| listener.service.view()).collect()
     }
 
+    /// Whether a listener serves the admin view.
+    pub fn has_admin(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.service == Service::Admin)
+    }
+
     /// The number of listeners.
     pub const fn count(&self) -> usize {
         self.listeners.len()

@@ -1,7 +1,7 @@
 //! The peer of a connection: how the log shows it, and what counts as one address.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The peer of a connection. Smaller than the standard `SocketAddr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,12 @@ impl Peer {
         }
     }
 
+    /// The address of a TCP peer, an IPv4 address in its own form. `None` for unix sockets.
+    pub fn ip(&self) -> Option<IpAddr> {
+        let Self::Tcp { address, .. } = *self else { return None };
+        Some(Ipv6Addr::from(address).to_canonical())
+    }
+
     /// The network of a TCP peer. `None` for unix sockets, which file permissions protect.
     pub fn network(&self) -> Option<Network> {
         let Self::Tcp { address: mut network, .. } = *self else { return None };
@@ -60,8 +66,8 @@ impl Peer {
 impl From<SocketAddr> for Peer {
     fn from(peer: SocketAddr) -> Self {
         let address = match peer.ip() {
-            std::net::IpAddr::V4(address) => address.to_ipv6_mapped(),
-            std::net::IpAddr::V6(address) => address,
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
         };
         Self::Tcp { address: address.octets(), port: peer.port() }
     }
@@ -106,8 +112,11 @@ mod tests {
             ("[2001:db8::1]:80", "[2001:db8::1]:80"),
         ] {
             let address = given.parse::<SocketAddr>().expect(given);
-            assert_eq!(Peer::from(address).to_string(), shown);
+            let peer = Peer::from(address);
+            assert_eq!(peer.to_string(), shown);
+            assert_eq!(peer.ip(), shown.parse::<SocketAddr>().ok().map(|shown| shown.ip()));
         }
+        assert_eq!(Peer::UnknownUnix.ip(), None);
         assert_eq!(Peer::Unix { pid: 7, uid: 1000 }.to_string(), "pid 7 uid 1000");
     }
 }

@@ -32,6 +32,10 @@ pub enum CloseReason {
     NoDescriptor,
     /// It sent nothing for as long as `--idle-timeout`.
     IdleTimeout,
+    /// An operator removed it.
+    Kicked,
+    /// An operator banned its address.
+    Banned,
 }
 
 /// How one kind of close is logged and counted.
@@ -45,7 +49,7 @@ struct Kind {
 
 impl CloseReason {
     /// How many kinds there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 14;
 
     /// By [`index`](Self::index). Levels: info if the peer left or the server stops, warning if the server refused
     /// or disconnected the client, error if the server or the system failed.
@@ -63,6 +67,8 @@ impl CloseReason {
         // The acceptor logs a warning, once a minute.
         Kind { label: "no descriptor", level: Level::Debug, is_always_logged: false },
         Kind { label: "idle", level: Level::Warn, is_always_logged: false },
+        Kind { label: "kicked", level: Level::Warn, is_always_logged: true },
+        Kind { label: "banned", level: Level::Warn, is_always_logged: false },
     ];
 
     /// The number of this kind, in the order of the enum.
@@ -80,6 +86,8 @@ impl CloseReason {
             Self::PerAddressLimit => 9,
             Self::NoDescriptor => 10,
             Self::IdleTimeout => 11,
+            Self::Kicked => 12,
+            Self::Banned => 13,
         }
     }
 
@@ -120,6 +128,8 @@ impl fmt::Display for CloseReason {
             Self::PerAddressLimit => f.write_str("refused: too many connections from this address"),
             Self::NoDescriptor => f.write_str("refused: no free file descriptor"),
             Self::IdleTimeout => f.write_str("disconnected: nothing sent for too long"),
+            Self::Kicked => f.write_str("disconnected: removed by the operator"),
+            Self::Banned => f.write_str("disconnected: banned by the operator"),
         }
     }
 }

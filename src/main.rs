@@ -1,5 +1,6 @@
 //! The server's command.
 
+use hubbub::admin::Admin;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::cli::args;
 use hubbub::cli::options::{self, Options};
@@ -8,6 +9,7 @@ use hubbub::logging::log_file::{self, LogFile};
 use hubbub::net::acceptor::Acceptor;
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::systemd::{self, Notifier};
+use hubbub::net::transport::PlainStream;
 use hubbub::server::{self, Exit, Server};
 use hubbub::util::clock;
 use hubbub::util::id_slab::ClientId;
@@ -34,14 +36,15 @@ fn serve(options: Options) -> Result<Exit, String> {
         warn!("{why}");
     }
     let notifier = Notifier::find();
-    let listen = if options.listen.is_empty() && inherited.is_empty() {
-        options::default_listeners()
-    } else {
-        options.listen
-    };
+    let services = options.listen.iter().map(|spec| spec.service);
+    let serves_room =
+        services.chain(inherited.iter().map(|socket| socket.service)).any(|it| it.view().is_some());
+    let defaults = if serves_room { Vec::new() } else { options::default_listeners() };
+    let listen = [defaults, options.listen].concat();
     let acceptor = Acceptor::open(inherited, &listen, options.listener).map_err(|error| error.to_string())?;
     let max_clients = options.max_clients.unwrap_or(ClientId::MOST);
-    let connections = ConnectionBudget::find(acceptor.count(), max_clients)?;
+    let reserved = if acceptor.has_admin() { Admin::<PlainStream>::MOST } else { 0 };
+    let connections = ConnectionBudget::find(acceptor.count() + reserved, max_clients)?;
     if options.max_clients.is_some_and(|max_clients| max_clients > connections.clients) {
         warn!(
             "--max-clients \"{max_clients}\": the limit of open files allows only {}: raise it with ulimit -n",

@@ -3,28 +3,32 @@
 mod process_status;
 mod signals;
 mod timer;
+mod tokens;
 mod unblock;
 
 pub use unblock::unblock;
 
+use crate::admin::{Admin, Operated};
 use crate::clients::Clients;
 use crate::logging::log_file::LogFile;
 use crate::net::acceptor::{Accepted, Acceptor};
+use crate::net::bans::Bans;
+use crate::net::service::Service;
 use crate::net::systemd::Notifier;
 use crate::net::transport::PlainStream;
 use crate::util::clock::{Clock, Moment};
-use crate::util::id_slab::ClientId;
 use crate::util::os_error;
 use crate::util::plural::count;
 use crate::util::timers::Timers;
 use crate::util::trim::TrimMemory;
 use log::{debug, error, info, warn};
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll};
 use signals::{Signal, Signals};
 use std::io;
 use std::time::{Duration, Instant};
 use timer::ServerTimer;
+use tokens::{SIGNALS, Source};
 
 /// The most events of one poll; the next poll returns the others.
 const EVENTS: usize = 1024;
@@ -39,8 +43,6 @@ const STATUS_AFTER: Duration = Duration::from_secs(1);
 /// The interval of attempts to write to a log that takes no lines.
 const LOG_RETRY: Duration = Duration::from_secs(1);
 
-const SIGNALS: Token = Token(usize::MAX);
-
 /// The server: everything that is registered with the poll, and what it owns.
 #[derive(Debug)]
 pub struct Server {
@@ -48,6 +50,8 @@ pub struct Server {
     acceptor: Acceptor,
     signals: Signals,
     clients: Clients<PlainStream>,
+    admin: Admin<PlainStream>,
+    bans: Bans,
     timers: Timers<ServerTimer>,
     clock: Clock,
     log: LogFile,
@@ -98,6 +102,8 @@ impl Server {
             acceptor,
             signals,
             clients,
+            admin: Admin::new(),
+            bans: Bans::default(),
             timers: Timers::new(),
             clock: Clock::start(Instant::now()),
             log,
@@ -154,10 +160,11 @@ impl Server {
 
     /// How long to wait for events: not at all while there is work, otherwise until the next deadline.
     fn poll_timeout(&self) -> Option<Duration> {
-        if self.clients.has_work() || self.acceptor.has_pending() {
+        if self.clients.has_work() || self.admin.has_work() || self.acceptor.has_pending() {
             return Some(Duration::ZERO);
         }
-        let next = self.timers.next().into_iter().chain(self.clients.next_deadline()).min();
+        let deadlines = [self.timers.next(), self.clients.next_deadline(), self.admin.next_deadline()];
+        let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.since(self.clock.now()))
     }
 
@@ -172,6 +179,7 @@ impl Server {
         }
         self.clients.run_timers(now);
         self.clients.read(now);
+        let mut freed = self.run_admin(now);
         self.clients.write(now);
         self.clients.disconnect_stalled(now);
         for &signal in signals {
@@ -179,7 +187,8 @@ impl Server {
                 return Some(exit);
             }
         }
-        if self.clients.sweep(now) {
+        freed |= self.clients.sweep(now);
+        if freed {
             // A file descriptor was freed: a connection that waits for one need not wait for the timer.
             self.acceptor.retry();
         }
@@ -192,13 +201,12 @@ impl Server {
     }
 
     fn handle_event(&mut self, event: &Event, now: Moment) {
-        match event.token() {
-            SIGNALS => {}
-            token if token.0 < ClientId::FIRST_FREE => {
-                // The next read or write returns the error or the end of input.
-                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-                let writable = event.is_writable() || event.is_write_closed() || event.is_error();
-                let id = ClientId::from_number(token.0);
+        // The next read or write returns the error or the end of input.
+        let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+        let writable = event.is_writable() || event.is_write_closed() || event.is_error();
+        match Source::of(event.token()) {
+            Source::Signals => {}
+            Source::Client(id) => {
                 self.clients.mark_ready(id, readable, writable, now);
                 if event.is_read_closed() {
                     self.clients.mark_input_end(id, now);
@@ -207,8 +215,16 @@ impl Server {
                     self.clients.mark_reset(id);
                 }
             }
-            token => self.acceptor.mark_ready(token),
+            Source::Admin(slot) => self.admin.mark_ready(slot, readable, writable),
+            Source::Listener(token) => self.acceptor.mark_ready(token),
         }
+    }
+
+    /// Carries out the commands of operators; returns whether a connection of theirs was closed.
+    fn run_admin(&mut self, now: Moment) -> bool {
+        let mut operated =
+            Operated { clients: &mut self.clients, bans: &mut self.bans, proxies: &[], pending: 0 };
+        self.admin.run(&mut operated, now)
     }
 
     fn handle_timer(&mut self, timer: ServerTimer) {
@@ -237,16 +253,27 @@ impl Server {
                     return;
                 }
                 Accepted::Client(socket, service, peer) => {
-                    let Some(view) = service.view() else { continue };
                     let registry = self.poll.registry();
-                    self.clients.admit(socket, view, peer, now, |socket, id| {
-                        registry.register(socket, Token(id.number()), Interest::READABLE | Interest::WRITABLE)
-                    });
+                    let both = Interest::READABLE | Interest::WRITABLE;
+                    match service {
+                        Service::Room { view, .. } => {
+                            self.clients.admit(socket, view, peer, now, |socket, id| {
+                                registry.register(socket, tokens::client(id), both)
+                            });
+                        }
+                        Service::Admin => self.admin.accept(socket, peer, |socket, slot| {
+                            registry.register(socket, tokens::admin(slot), both)
+                        }),
+                    }
                 }
                 Accepted::NoDescriptor(socket, service, peer) => {
-                    let Some(view) = service.view() else { continue };
                     self.clients.stats.accept_failures += 1;
-                    self.clients.refuse_without_fd(socket, view, peer, now);
+                    match service {
+                        Service::Room { view, .. } => {
+                            self.clients.refuse_without_fd(socket, view, peer, now);
+                        }
+                        Service::Admin => Admin::refuse(socket, "the server has no free file descriptor"),
+                    }
                     self.acceptor.restore_spare_fd();
                 }
             }
@@ -327,6 +354,7 @@ impl Server {
         self.notifier.stopping();
         info!("stopping; a second signal stops at once");
         self.acceptor.close();
+        self.admin.close();
         for timer in [ServerTimer::RetryAccept, ServerTimer::Report, ServerTimer::Status] {
             self.timers.cancel(timer);
         }

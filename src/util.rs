@@ -6,6 +6,7 @@ pub mod id_slab;
 pub mod os_error;
 pub mod plural;
 pub mod seconds;
+pub mod span;
 pub mod terminal;
 pub mod timers;
 pub mod trim;

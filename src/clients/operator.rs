@@ -81,7 +81,11 @@ impl<S: Transport> Clients<S> {
         for (_, connection) in self.in_room() {
             online[connection.view().index()] += 1;
         }
-        Gauges { online, blocked: self.blocked.len(), muted: self.mutes.count(now) + self.muted_local().count() }
+        Gauges {
+            online,
+            blocked: self.blocked.len(),
+            muted: self.mutes.count(now) + self.muted_local().count(),
+        }
     }
 
     /// Disconnects a client: it is told why, after what is being written to it. Returns whether it was in the room.
@@ -135,8 +139,9 @@ impl<S: Transport> Clients<S> {
 
     /// The muted clients of unix sockets.
     pub fn muted_local(&self) -> impl Iterator<Item = ClientId> {
-        let local =
-            self.in_room().filter(|(_, connection)| connection.is_muted() && connection.peer().ip().is_none());
+        let local = self
+            .in_room()
+            .filter(|(_, connection)| connection.is_muted() && connection.peer().ip().is_none());
         local.map(|(id, _)| id)
     }
 

@@ -1,7 +1,9 @@
 //! Opening the listeners of a server: inherited sockets, and the addresses of its command line.
 
 use super::bind;
-use super::listen_spec::{ADMIN_MODE, DEFAULT_UNIX_MODE, ListenAddr, ListenError, ListenSpec, ListenerConfig};
+use super::listen_spec::{
+    ADMIN_MODE, DEFAULT_UNIX_MODE, ListenAddr, ListenError, ListenSpec, ListenerConfig,
+};
 use super::listener::{InheritedSocket, Listener, LocalAddr};
 use super::service::Service;
 use super::socket_options::RefusedOption;

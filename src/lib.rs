@@ -10,8 +10,8 @@
 //! copy of what is pending for it, only a cursor: an offset into the feed.
 //!
 //! One turn of the loop: wait for events; mark sockets ready; run due timers; read each ready client once,
-//! within the turn's budget; carry out operators' commands; write once to each client that is behind; disconnect stalled readers;
-//! handle signals; remove closed clients; accept.
+//! within the turn's budget; carry out operators' commands; write once to each client that is behind; disconnect
+//! stalled readers; handle signals; remove closed clients; accept.
 //!
 //! # Layers
 //!

@@ -74,7 +74,7 @@ without_paths() {
 # Debian's package of a program, if its name differs.
 declare -rA package_of=(
     [gnuplot]=gnuplot-nox [groff]=groff-base [ip]=iproute2 [man]=man-db
-    [nc]=netcat-openbsd [nft]=nftables [prlimit]=util-linux [script]=bsdutils
+    [nc]=netcat-openbsd [nft]=nftables [prlimit]=util-linux [promtool]=prometheus [script]=bsdutils
     [ss]=iproute2 [stunnel]=stunnel4 [systemd-analyze]=systemd
     [unshare]=util-linux
 )

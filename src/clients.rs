@@ -8,6 +8,7 @@ pub mod close_reason;
 pub mod connection;
 mod handle;
 mod network_rates;
+pub mod operator;
 mod private;
 mod read;
 mod read_queue;
@@ -22,6 +23,7 @@ pub use timers::ClientTimer;
 
 use crate::chat::room::Room;
 use crate::logging::burst_limit::BurstLimit;
+use crate::net::bans::Bans;
 use crate::net::fd_limit::ConnectionBudget;
 use crate::net::peer::Peer;
 use crate::net::per_network::PerNetwork;
@@ -107,6 +109,8 @@ pub struct Clients<S> {
     /// Bytes of unparsed input of all clients.
     unparsed: usize,
     log_limit: BurstLimit,
+    /// Addresses whose clients are muted.
+    mutes: Bans,
     /// Totals since the start.
     pub stats: Stats,
 }
@@ -133,6 +137,7 @@ impl<S: Transport> Clients<S> {
             buffer: read::new_buffer(),
             unparsed: 0,
             log_limit: BurstLimit::default(),
+            mutes: Bans::default(),
             stats: Stats::default(),
         }
     }

@@ -10,8 +10,8 @@
 //! copy of what is pending for it, only a cursor: an offset into the feed.
 //!
 //! One turn of the loop: wait for events; mark sockets ready; run due timers; read each ready client once,
-//! within the turn's budget; write once to each client that is behind; disconnect stalled readers;
-//! handle signals; remove closed clients; accept.
+//! within the turn's budget; carry out operators' commands; write once to each client that is behind; disconnect
+//! stalled readers; handle signals; remove closed clients; accept.
 //!
 //! # Layers
 //!
@@ -21,13 +21,14 @@
 //! | folder | contents |
 //! |---|---|
 //! | [`server`] | the event loop: poll, tokens, timers, signals, shutdown |
+//! | [`admin`] | the operator's connections, commands and answers; figures for monitoring |
 //! | [`pending`] | connections that are not admitted yet: PROXY header, TLS handshake, password |
 //! | [`clients`] | the table of connected clients; one file per step of a turn: admit, read, write |
 //! | [`clients::connection`] | one client: input, outbox, state and close reason |
 //! | [`cli`] | command line: options, addresses, errors |
 //! | [`chat`] | the room: members, commands, private messages, events and how each view renders them |
 //! | [`broadcast`] | the feed, its cursors and history; which senders may be read while readers are slow |
-//! | [`net`] | sockets: listen, accept, connect, systemd; who may come in; the limits on clients per network and on file descriptors |
+//! | [`net`] | sockets: listen, accept, connect, TLS, systemd; who may come in; limits per network and of file descriptors |
 //! | [`logging`] | a log file that never blocks; the limit on log lines about connections |
 //! | [`wire`] | bytes to lines: line ends, telnet, escapes, detection of other protocols |
 //! | [`util`] | clock, timers, byte buffer, small files, client ids, error text |
@@ -60,6 +61,7 @@
 //! | printing above a line that is being typed | `src/bin/hubbub-client/screen.rs` |
 //! | checking one order for many readers, cheaply | `src/bin/hubbub-load/check.rs` |
 
+pub mod admin;
 pub mod broadcast;
 pub mod chat;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! The server's command.
 
+use hubbub::admin::Admin;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::cli::args;
 use hubbub::cli::options::{self, Options};
@@ -10,7 +11,7 @@ use hubbub::net::acceptor::Acceptor;
 use hubbub::net::fd_limit::ConnectionBudget;
 use hubbub::net::service::Service;
 use hubbub::net::systemd::{self, Notifier};
-use hubbub::pending::Pending;
+use hubbub::net::transport::PlainStream;
 use hubbub::pending::rules::EntryRules;
 use hubbub::server::{Door, Exit, Server};
 use hubbub::util::clock;
@@ -35,11 +36,11 @@ fn serve(options: Options) -> Result<Exit, String> {
     logger::start(&log, options.level);
     let notifier = Notifier::find();
     let rules = EntryRules::read(options.entry)?;
-    let listen = if options.listen.is_empty() && inherited.is_empty() {
-        options::default_listeners()
-    } else {
-        options.listen
-    };
+    let services = options.listen.iter().map(|spec| spec.service);
+    let serves_room =
+        services.chain(inherited.iter().map(|socket| socket.service)).any(|it| it.view().is_some());
+    let defaults = if serves_room { Vec::new() } else { options::default_listeners() };
+    let listen = [defaults, options.listen].concat();
     let acceptor = Acceptor::open(inherited, &listen, options.listener).map_err(|error| error.to_string())?;
     let max_clients = options.max_clients.unwrap_or(ClientId::MOST);
     check_tls(&acceptor, &rules)?;
@@ -48,7 +49,8 @@ fn serve(options: Options) -> Result<Exit, String> {
     {
         warn!("clients send the password to {address} without encryption: use a +tls listener there");
     }
-    let connections = ConnectionBudget::find(acceptor.count(), max_clients, rules.has_steps())?;
+    let reserved = if acceptor.has_admin() { Admin::<PlainStream>::MOST } else { 0 };
+    let connections = ConnectionBudget::find(acceptor.count() + reserved, max_clients, rules.has_steps())?;
     if options.max_clients.is_some_and(|max_clients| max_clients > connections.clients) {
         warn!(
             "--max-clients \"{max_clients}\": the limit of open files allows only {}: raise it with ulimit -n",
@@ -76,7 +78,7 @@ fn serve(options: Options) -> Result<Exit, String> {
         close_timeout: options.stall_timeout,
         greet_after: ClientLimits::GREET_AFTER,
     };
-    let door = Door { rules, pending: Pending::new(connections.pending) };
+    let door = Door::new(rules, connections.pending);
     Server::new(acceptor, Clients::new(room, limits), door, log, options.report_every, notifier)
         .and_then(Server::run)
         .map_err(|error| format!("cannot wait for events: {}", os_error::text(&error)))

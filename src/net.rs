@@ -2,6 +2,7 @@
 
 pub mod acceptor;
 pub mod access_list;
+pub mod bans;
 mod bind;
 pub mod cidr;
 pub mod client_stream;

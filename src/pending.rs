@@ -8,9 +8,11 @@ mod newcomer;
 pub mod password_step;
 pub mod rules;
 
+use crate::chat::text::NOT_ALLOWED;
 use crate::clients::Clients;
 use crate::clients::close_reason::CloseReason;
 use crate::clients::refusal::Refusal;
+use crate::net::bans::Bans;
 use crate::net::peer::Peer;
 use crate::net::stream::Stream;
 use crate::net::transport::PlainStream;
@@ -38,6 +40,8 @@ const INTERESTS: Interest = Interest::READABLE.add(Interest::WRITABLE);
 pub struct Entry<'a> {
     /// The rules.
     pub rules: &'a mut EntryRules,
+    /// The addresses that an operator has banned.
+    pub bans: &'a Bans,
     /// The room.
     pub clients: &'a mut Clients<Stream>,
     /// The poll.
@@ -46,7 +50,12 @@ pub struct Entry<'a> {
 
 impl Entry<'_> {
     /// Why a peer is refused because of its address, if it is.
-    fn refusal(&self, peer: Peer, _now: Moment) -> Option<Refusal> {
+    fn refusal(&self, peer: Peer, now: Moment) -> Option<Refusal> {
+        let is_banned = peer.address().is_some_and(|address| self.bans.contains(address, now));
+        if is_banned {
+            let text = format!("{NOT_ALLOWED}: your address is banned");
+            return Some(Refusal::new(CloseReason::AddressBanned, text));
+        }
         self.rules.refusal(peer)
     }
 
@@ -101,6 +110,7 @@ pub struct Arrival {
 pub struct Pending {
     slots: Slab<Newcomer>,
     max: usize,
+    first_token: usize,
     /// Connections that may go on.
     queue: VecDeque<usize>,
     timers: Timers<(usize, Timer)>,
@@ -128,12 +138,11 @@ impl Timer {
 impl Pending {
     /// The most connections in the table. More may be handled in one turn, but rarely are.
     pub const MAX: usize = 1024;
-    /// The first of their poll tokens.
-    const FIRST_TOKEN: usize = ClientId::FIRST_FREE + 64;
-
-    /// An empty table for at most `max` connections, at most [`MAX`](Self::MAX).
-    pub fn new(max: usize) -> Self {
+    /// An empty table for at most `max` connections, at most [`MAX`](Self::MAX). Their poll tokens are `first_token`
+    /// and those after it.
+    pub fn new(max: usize, first_token: usize) -> Self {
         Self {
+            first_token,
             slots: Slab::new(),
             max: max.min(Self::MAX),
             queue: VecDeque::new(),
@@ -164,17 +173,12 @@ impl Pending {
 
     /// Closes all connections.
     pub fn close(&mut self) {
-        *self = Self::new(0);
+        *self = Self::new(0, self.first_token);
     }
 
-    /// Marks the connection of that token as ready; returns whether the token is one of this table.
-    pub fn mark_ready(&mut self, token: Token) -> bool {
-        let slot = token.0.wrapping_sub(Self::FIRST_TOKEN);
-        if slot >= Self::MAX {
-            return false;
-        }
+    /// Marks the connection in that slot as ready.
+    pub fn mark_ready(&mut self, slot: usize) {
         self.enqueue(slot);
-        true
     }
 
     fn enqueue(&mut self, slot: usize) {
@@ -210,7 +214,7 @@ impl Pending {
         self.entered += 1;
         newcomer.number = self.entered;
         let slot = self.slots.insert(newcomer);
-        let token = Token(Self::FIRST_TOKEN + slot);
+        let token = Token(self.first_token + slot);
         let registered = self.slots[slot].register(entry.registry, token);
         if let Err(error) = registered {
             let reason = CloseReason::RegisterFailed(error.kind());

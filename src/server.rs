@@ -3,28 +3,32 @@
 mod process_status;
 mod signals;
 mod timer;
+mod tokens;
 
+use crate::admin::{Admin, Operated};
 use crate::clients::Clients;
 use crate::logging::log_file::LogFile;
 use crate::net::acceptor::{Accepted, Acceptor};
+use crate::net::bans::Bans;
 use crate::net::service::Service;
 use crate::net::stream::Stream;
 use crate::net::systemd::Notifier;
+use crate::net::transport::PlainStream;
 use crate::pending::rules::EntryRules;
 use crate::pending::{Arrival, Entry, Pending};
 use crate::util::clock::{Clock, Moment};
-use crate::util::id_slab::ClientId;
 use crate::util::os_error;
 use crate::util::plural::count;
 use crate::util::timers::Timers;
 use crate::util::trim::TrimMemory;
 use log::{debug, error, info, warn};
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll};
 use signals::{Signal, Signals};
 use std::io;
 use std::time::{Duration, Instant};
 use timer::ServerTimer;
+use tokens::{SIGNALS, Source};
 
 /// The most events of one poll; the next poll returns the others.
 const EVENTS: usize = 1024;
@@ -39,8 +43,6 @@ const STATUS_AFTER: Duration = Duration::from_secs(1);
 /// The interval of attempts to write to a log that takes no lines.
 const LOG_RETRY: Duration = Duration::from_secs(1);
 
-const SIGNALS: Token = Token(usize::MAX);
-
 /// The server: everything that is registered with the poll, and what it owns.
 #[derive(Debug)]
 pub struct Server {
@@ -49,6 +51,8 @@ pub struct Server {
     signals: Signals,
     clients: Clients<Stream>,
     door: Door,
+    admin: Admin<PlainStream>,
+    bans: Bans,
     timers: Timers<ServerTimer>,
     clock: Clock,
     log: LogFile,
@@ -65,9 +69,16 @@ pub struct Server {
 #[derive(Debug)]
 pub struct Door {
     /// Who is admitted, and after which steps.
-    pub rules: EntryRules,
+    rules: EntryRules,
     /// Connections that are not admitted yet.
-    pub pending: Pending,
+    pending: Pending,
+}
+
+impl Door {
+    /// At most `pending` connections are not admitted yet.
+    pub fn new(rules: EntryRules, pending: usize) -> Self {
+        Self { rules, pending: Pending::new(pending, tokens::FIRST_PENDING) }
+    }
 }
 
 /// The figures of a report and of a status line.
@@ -110,6 +121,8 @@ impl Server {
             signals,
             clients,
             door,
+            admin: Admin::new(),
+            bans: Bans::default(),
             timers: Timers::new(),
             clock: Clock::start(Instant::now()),
             log,
@@ -166,10 +179,16 @@ impl Server {
 
     /// How long to wait for events: not at all while there is work, otherwise until the next deadline.
     fn poll_timeout(&self) -> Option<Duration> {
-        if self.clients.has_work() || self.door.pending.has_work() || self.acceptor.has_pending() {
+        let has_work = self.clients.has_work() || self.admin.has_work() || self.door.pending.has_work();
+        if has_work || self.acceptor.has_pending() {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.timers.next(), self.clients.next_deadline(), self.door.pending.next_deadline()];
+        let deadlines = [
+            self.timers.next(),
+            self.clients.next_deadline(),
+            self.admin.next_deadline(),
+            self.door.pending.next_deadline(),
+        ];
         let next = deadlines.into_iter().flatten().min();
         next.map(|deadline| deadline.since(self.clock.now()))
     }
@@ -185,6 +204,7 @@ impl Server {
         }
         self.clients.run_timers(now);
         self.clients.read(now);
+        let mut freed = self.run_admin(now);
         self.clients.write(now);
         self.clients.disconnect_stalled(now);
         for &signal in signals {
@@ -192,7 +212,8 @@ impl Server {
                 return Some(exit);
             }
         }
-        if self.clients.sweep(now) {
+        freed |= self.clients.sweep(now);
+        if freed {
             // A file descriptor was freed: a connection that waits for one need not wait for the timer.
             self.acceptor.retry();
         }
@@ -206,13 +227,12 @@ impl Server {
     }
 
     fn handle_event(&mut self, event: &Event, now: Moment) {
-        match event.token() {
-            SIGNALS => {}
-            token if token.0 < ClientId::FIRST_FREE => {
-                // The next read or write returns the error or the end of input.
-                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-                let writable = event.is_writable() || event.is_write_closed() || event.is_error();
-                let id = ClientId::from_number(token.0);
+        // The next read or write returns the error or the end of input.
+        let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+        let writable = event.is_writable() || event.is_write_closed() || event.is_error();
+        match Source::of(event.token()) {
+            Source::Signals => {}
+            Source::Client(id) => {
                 self.clients.mark_ready(id, readable, writable, now);
                 if event.is_read_closed() {
                     self.clients.mark_input_end(id, now);
@@ -221,9 +241,17 @@ impl Server {
                     self.clients.mark_reset(id);
                 }
             }
-            token if self.door.pending.mark_ready(token) => {}
-            token => self.acceptor.mark_ready(token),
+            Source::Pending(slot) => self.door.pending.mark_ready(slot),
+            Source::Admin(slot) => self.admin.mark_ready(slot, readable, writable),
+            Source::Listener(token) => self.acceptor.mark_ready(token),
         }
+    }
+
+    /// Carries out the commands of operators; returns whether a connection of theirs was closed.
+    fn run_admin(&mut self, now: Moment) -> bool {
+        let Self { door: Door { rules, pending }, clients, bans, admin, .. } = self;
+        let mut operated = Operated { clients, bans, proxies: rules.proxies(), pending: pending.len() };
+        admin.run(&mut operated, now)
     }
 
     fn handle_timer(&mut self, timer: ServerTimer) {
@@ -251,16 +279,28 @@ impl Server {
                     self.timers.set(ServerTimer::RetryAccept, retry_at);
                     return;
                 }
-                Accepted::Client(socket, service, peer) => {
-                    let Service::Room { view, tls } = service else { continue };
-                    let Self { door: Door { rules, pending }, clients, poll, .. } = self;
-                    let mut entry = Entry { rules, clients, registry: poll.registry() };
-                    pending.enter(Arrival { socket, view, tls, peer }, &mut entry, now);
-                }
+                Accepted::Client(socket, service, peer) => match service {
+                    Service::Room { view, tls } => {
+                        let Self { door: Door { rules, pending }, clients, bans, poll, .. } = self;
+                        let mut entry = Entry { rules, bans, clients, registry: poll.registry() };
+                        pending.enter(Arrival { socket, view, tls, peer }, &mut entry, now);
+                    }
+                    Service::Admin => {
+                        let registry = self.poll.registry();
+                        let both = Interest::READABLE | Interest::WRITABLE;
+                        self.admin.accept(socket, peer, |socket, slot| {
+                            registry.register(socket, tokens::admin(slot), both)
+                        });
+                    }
+                },
                 Accepted::NoDescriptor(socket, service, peer) => {
-                    let Service::Room { view, .. } = service else { continue };
                     self.clients.stats.accept_failures += 1;
-                    self.clients.refuse_without_fd(socket.into(), view, peer, now);
+                    match service {
+                        Service::Room { view, .. } => {
+                            self.clients.refuse_without_fd(socket.into(), view, peer, now);
+                        }
+                        Service::Admin => Admin::refuse(socket, "the server has no free file descriptor"),
+                    }
                     self.acceptor.restore_spare_fd();
                 }
             }
@@ -269,9 +309,9 @@ impl Server {
 
     /// Lets connections that are not admitted yet take their next steps.
     fn admit_pending(&mut self, now: Moment) {
-        let Self { door: Door { rules, pending }, clients, poll, .. } = self;
+        let Self { door: Door { rules, pending }, clients, bans, poll, .. } = self;
         if !pending.is_empty() {
-            pending.run(&mut Entry { rules, clients, registry: poll.registry() }, now);
+            pending.run(&mut Entry { rules, bans, clients, registry: poll.registry() }, now);
         }
     }
 
@@ -353,6 +393,7 @@ impl Server {
         info!("stopping; a second signal stops at once");
         self.acceptor.close();
         self.door.pending.close();
+        self.admin.close();
         for timer in [ServerTimer::RetryAccept, ServerTimer::Report, ServerTimer::Status] {
             self.timers.cancel(timer);
         }

@@ -8,6 +8,7 @@ pub mod plural;
 pub mod quoted;
 pub mod seconds;
 pub mod small_file;
+pub mod span;
 pub mod terminal;
 pub mod timers;
 pub mod trim;

@@ -126,6 +126,7 @@ impl Simulation {
             36 => self.client_breaks(),
             37 => self.client_ends_input(),
             38 => self.stale_event(),
+            39 if self.world.random.one_in(4) => self.operator_disconnects(),
             _ => {}
         }
     }
@@ -278,6 +279,18 @@ impl Simulation {
 
     fn end_input(&mut self, number: usize) {
         self.client(number).queue_end();
+    }
+
+    fn operator_disconnects(&mut self) {
+        let Some(number) = self.any_client() else { return };
+        let reason = self.world.random.pick(&[CloseReason::Kicked, CloseReason::Banned]);
+        let now = self.world.server.now;
+        let client = self.model.clients.get_mut(&number).unwrap();
+        let is_in_room = client.is_member && client.is_active();
+        assert_eq!(self.world.server.clients.disconnect(client.scripted.id, "spam", reason), is_in_room);
+        if is_in_room {
+            client.refuse("disconnected: spam", reason, now);
+        }
     }
 
     fn stale_event(&mut self) {

@@ -58,6 +58,18 @@ fn by_default_it_listens_on_a_port_in_plain_and_on_the_next_in_named() {
 }
 
 #[test]
+fn the_admin_view_alone_keeps_the_default_listeners() {
+    let folder = Folder::new("start-admin");
+    let Some(mut command) = in_own_network("exec \"$0\" -l \"admin:unix:$SOCKET\"") else { return };
+    command.env("SOCKET", folder.path("admin"));
+    let mut server = Server::spawn(command);
+    server.wait_for_log("/admin (admin)");
+    for listener in ["127.0.0.1:9090 (plain)", "127.0.0.1:9091 (named)"] {
+        assert!(server.log_so_far().iter().any(|line| line.ends_with(listener)), "{listener}");
+    }
+}
+
+#[test]
 fn d7_the_error_names_which_of_the_default_ports_is_in_use() {
     let folder = Folder::new("d7-default");
     for port in [9090, 9091] {

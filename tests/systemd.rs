@@ -8,10 +8,13 @@ mod common;
 use common::texts::given_twice;
 use common::{Client, Folder, Server, WELCOME, expect_little_held, program, run_to_end, skip, time_limit};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::fs::Permissions;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -258,7 +261,8 @@ fn an_unusable_socket_is_an_error_of_one_line() {
     let datagram = || OwnedFd::from(UnixDatagram::unbound().unwrap());
     let tcp = || tcp.try_clone().unwrap();
     type Case<'a> = (OwnedFd, &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case<'_>; 6] = [
+    let admin = |mode| OwnedFd::from(admin_listener(&folder.path(&format!("admin-{mode:o}")), mode));
+    let cases: [Case<'_>; 9] = [
         (
             connected(),
             &[("LISTEN_FDNAMES", "plain")],
@@ -269,8 +273,19 @@ fn an_unusable_socket_is_an_error_of_one_line() {
         (
             tcp(),
             &[("LISTEN_FDNAMES", "loud")],
-            "named \"loud\": FileDescriptorName= must be plain, named or json",
+            "named \"loud\": FileDescriptorName= must be plain, named, json or admin",
         ),
+        (
+            tcp(),
+            &[("LISTEN_FDNAMES", "admin")],
+            "named \"admin\": the admin view needs a unix socket with a path",
+        ),
+        (
+            admin(0o666),
+            &[("LISTEN_FDNAMES", "admin")],
+            "admin-666\" are 0666: set SocketMode=0600 in the socket unit",
+        ),
+        (admin(0o640), &[("LISTEN_FDNAMES", "admin")], "are 0640: set SocketMode=0600 in the socket unit"),
         (tcp(), &[("LISTEN_FDNAMES", "plain:named")], "cannot take over the sockets of LISTEN_FDS: "),
         (tcp(), &[("LISTEN_FDS", "3000")], "cannot take over the sockets of LISTEN_FDS: Bad file descriptor"),
     ];
@@ -279,6 +294,28 @@ fn an_unusable_socket_is_an_error_of_one_line() {
         assert_eq!(status, Some(1), "{err}");
         assert!(err.starts_with("hubbub: ") && err.contains(expected) && err.lines().count() == 1, "{err}");
     }
+}
+
+/// A listening unix socket whose file has that mode.
+#[track_caller]
+fn admin_listener(path: &Path, mode: u32) -> UnixListener {
+    let listener = UnixListener::bind(path).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    listener
+}
+
+#[test]
+fn an_inherited_socket_with_the_name_admin_takes_commands_and_another_serves_the_room() {
+    let folder = Folder::new("systemd-admin");
+    let path = folder.path("admin");
+    let (socket, address) = listener();
+    let sockets = [socket, admin_listener(&path, 0o600).into()];
+    let _server = start(&sockets, &[("LISTEN_FDNAMES", "plain:admin")], &[]);
+    let _client = join(address);
+    let mut operator = Client::connect_to_path(&path);
+    operator.send("kick anon1\nwho\n");
+    operator.expect_line("* error: nobody here is named \"anon1\": who lists the clients");
+    operator.expect_line("* 1 client");
 }
 
 #[test]

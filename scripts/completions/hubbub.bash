@@ -20,14 +20,14 @@ _hubbub_offer_sockets() {
 
 _hubbub_offer_places() {
     case $word in
-    unix:* | plain*:unix:* | named*:unix:* | json*:unix:*) _hubbub_offer_sockets ;;
-    plain:* | named:* | json:* | *+tls:*)
+    unix:* | plain*:unix:* | named*:unix:* | json*:unix:* | admin:unix:*) _hubbub_offer_sockets ;;
+    plain:* | named:* | json:* | admin:* | *+tls:*)
         compopt -o nospace 2>/dev/null
         _hubbub_offer "${word%%:*}:unix:"
         ;;
     *)
         compopt -o nospace 2>/dev/null
-        _hubbub_offer plain: named: json: named+tls: unix:
+        _hubbub_offer plain: named: json: named+tls: admin: unix:
         ;;
     esac
 }

@@ -7,7 +7,7 @@ end
 
 # Files, if the typed value has the prefix unix:.
 function __hubbub_sockets
-    set -l parts (string match -r -- '^((?:plain:|named:|json:)?unix:)(.*)$' (__hubbub_value))
+    set -l parts (string match -r -- '^((?:plain:|named:|json:|admin:)?unix:)(.*)$' (__hubbub_value))
     or return
     set -l typed $parts[3]
     for path in $typed*
@@ -18,9 +18,10 @@ end
 
 # An address to listen on: [VIEW:]ADDR.
 function __hubbub_places
-    printf '%s\t%s\n' plain: 'for scripts' named: 'for people' json: 'for bots' named+tls: 'for people, encrypted' unix: 'a unix socket, plain view'
-    string match -qr -- '^(plain|named|json):' (__hubbub_value)
-    and printf '%s\n' {plain,named,json}:unix:\t'a unix socket'
+    printf '%s\t%s\n' plain: 'for scripts' named: 'for people' json: 'for bots' \
+        named+tls: 'for people, encrypted' admin: 'for operators' unix: 'a unix socket, plain view'
+    string match -qr -- '^(plain|named|json|admin):' (__hubbub_value)
+    and printf '%s\n' {plain,named,json,admin}:unix:\t'a unix socket'
     __hubbub_sockets
 end
 

@@ -80,6 +80,14 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// Whether other clients notice the command: it is a message, or changes a name.
+    pub const fn reaches_others(&self) -> bool {
+        match self {
+            Self::Say(_) | Self::Action(_) | Self::Nick(_) | Self::Private { .. } => true,
+            Self::Who | Self::Help | Self::Quit | Self::Unknown(_) | Self::Blank => false,
+        }
+    }
+
     /// Whether the rest of a line that begins like this must not be sent to everyone.
     pub fn may_go_on_in_private(beginning: &[u8]) -> bool {
         match Command::parse(beginning) {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod feeds;
+mod operator;
 
 use super::blank::is_all_blank;
 use super::command::Command;

@@ -27,6 +27,8 @@ pub const INVALID_NAME: &str = "invalid name \"";
 
 /// In each error for a line that reaches nobody.
 pub const NOTHING_WAS_SENT: &str = "nothing was sent";
+/// The error for a line of a client that an operator has muted.
+pub const YOU_ARE_MUTED: &str = "you are muted: nothing was sent";
 /// In the error for a command without its values.
 pub const NEEDS_A: &str = " needs a ";
 /// The start of the error for a private message to a name that nobody has, before the name.

@@ -18,9 +18,6 @@ const FOREIGN_OPTIONS: [&str; 7] = ["-p", "--port", "--bind", "--host", "--addre
 /// What is wrong, and what to write instead if that can be guessed.
 pub(super) fn parse(text: &str) -> Result<ListenSpec, String> {
     let (service, address) = split_service(text)?;
-    if service.view().is_none() {
-        return Err(format!("{service} listeners do not exist yet"));
-    }
     let address = match address.strip_prefix("unix:") {
         Some(path) if path.contains(char::is_control) => {
             return Err("the path must not have control characters".to_owned());
@@ -32,7 +29,16 @@ pub(super) fn parse(text: &str) -> Result<ListenSpec, String> {
             ListenAddr::Tcp { host, port }
         }
     };
-    Ok(ListenSpec { service, address })
+    match (service, &address) {
+        // File permissions are all that protects it.
+        (Service::Admin, ListenAddr::Tcp { .. }) => {
+            Err("the admin view needs a unix socket: write admin:unix:PATH".to_owned())
+        }
+        (Service::Admin, ListenAddr::Unix(UnixAddr::Abstract(_))) => {
+            Err("an abstract socket has no permissions: write admin:unix:PATH".to_owned())
+        }
+        _ => Ok(ListenSpec { service, address }),
+    }
 }
 
 /// The service of an address without a view.
@@ -43,6 +49,9 @@ fn split_service(text: &str) -> Result<(Service, &str), String> {
     let Some((first, rest)) = text.split_once(':') else { return Ok((PLAIN, text)) };
     if let Some(service) = Service::by_name(first) {
         return Ok((service, rest));
+    }
+    if first == "admin+tls" {
+        return Err("the admin view has no TLS: write admin:unix:PATH".to_owned());
     }
     if first == "unix" {
         return Ok((PLAIN, text));
@@ -71,8 +80,9 @@ fn hint(before: &str, address: &str) -> Option<String> {
     if address.starts_with(['/', '.', '~']) {
         return Some(format!("write {before}unix:{address} for a unix socket"));
     }
-    if Service::by_name(address).is_some() {
-        return Some(format!("the address is missing: write {address}:PORT"));
+    if let Some(service) = Service::by_name(address) {
+        let place = if service == Service::Admin { "unix:PATH" } else { "PORT" };
+        return Some(format!("the address is missing: write {address}:{place}"));
     }
     if address == "unix" {
         return Some(format!("the path is missing: write {before}unix:PATH"));
@@ -202,6 +212,8 @@ mod tests {
                 "{text}"
             );
         }
+        let address = ListenAddr::Unix(UnixAddr::Path("/run/a".into()));
+        assert_eq!(parse("admin:unix:/run/a"), Ok(ListenSpec { service: Service::Admin, address }));
     }
 
     #[test]
@@ -218,6 +230,12 @@ mod tests {
             ("/run/room", "write unix:/run/room for a unix socket"),
             ("json:./room", "write json:unix:./room for a unix socket"),
             ("named", "the address is missing: write named:PORT"),
+            ("admin", "the address is missing: write admin:unix:PATH"),
+            ("admin:9090", "the admin view needs a unix socket: write admin:unix:PATH"),
+            ("admin:127.0.0.1:9090", "the admin view needs a unix socket: write admin:unix:PATH"),
+            ("admin:unix:@x", "an abstract socket has no permissions: write admin:unix:PATH"),
+            ("admin+tls:unix:/x", "the admin view has no TLS: write admin:unix:PATH"),
+            ("ADMIN:unix:/x", "unknown view \"ADMIN\": write admin:unix:/x"),
             ("unix", "the path is missing: write unix:PATH"),
             ("NAMED:9090", "unknown view \"NAMED\": write named:9090"),
             ("localhost", "the port is missing: write for example localhost:9090"),
@@ -225,7 +243,7 @@ mod tests {
             ("named:10.0.0.1", "the port is missing: write for example named:10.0.0.1:9090"),
             ("localhost 7000", "write localhost:7000"),
             ("a b:7", "the host must be a host name or an IP address"),
-            ("tcp://localhost:7", "unknown view \"tcp\": use plain, named or json"),
+            ("tcp://localhost:7", "unknown view \"tcp\": use plain, named, json or admin"),
         ] {
             assert_eq!(parse(text), Err(error.to_owned()), "{text}");
         }

@@ -147,8 +147,9 @@ Options:
                             [plain:127.0.0.1:9090 and named:127.0.0.1:9091]
                             ADDR: PORT or :PORT (all interfaces), HOST:PORT,
                             [IPV6]:PORT, unix:PATH, unix:@NAME
-                            VIEW: plain (if not given), named, json; with
-                            TLS plain+tls (or tls), named+tls, json+tls
+                            VIEW: plain (if not given), named, json; encrypted
+                            plain+tls (or tls), named+tls, json+tls; admin:
+                            commands of an operator, unix:PATH only
       --unix-mode MODE      permissions of unix sockets                   [0660]
   -w, --welcome TEXT        line sent to each new client; '' = none
                             [{WELCOME}]
@@ -395,7 +396,7 @@ mod tests {
             (&["-l", "9090x"], "--listen \"9090x\": the port must be a number from 0 to 65535"),
             (
                 &["-l", "loud:1.2.3.4:5"],
-                "--listen \"loud:1.2.3.4:5\": unknown view \"loud\": use plain, named or json",
+                "--listen \"loud:1.2.3.4:5\": unknown view \"loud\": use plain, named, json or admin",
             ),
         ] {
             assert_eq!(refusal(arguments), error, "{arguments:?}");

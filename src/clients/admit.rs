@@ -129,7 +129,7 @@ impl<S: Transport> Clients<S> {
 
     fn connect(&self, socket: S, view: View, peer: Peer, now: Moment) -> Connection<S> {
         let cursor = self.room.feed(view).join();
-        Connection::new(socket, view, peer, cursor, self.room.admission().new_client(now))
+        Connection::new(socket, view, peer, cursor, self.room.admission().new_client(now), now)
     }
 
     fn join(&mut self, id: ClientId, peer: Peer, now: Moment) {
@@ -137,6 +137,7 @@ impl<S: Transport> Clients<S> {
             let greeting = self.room.join(connection.sender(id));
             let feed = self.room.feed(connection.view());
             connection.cursor = greeting.cursor;
+            connection.is_muted = peer.address().is_some_and(|address| self.mutes.contains(address, now));
             if let Some(usage) = self.network_rates.take_start(peer, now) {
                 connection.rate.set_usage(usage);
             }

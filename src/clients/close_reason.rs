@@ -50,6 +50,10 @@ pub enum CloseReason {
     LeftBeforeEntry,
     /// Too many newcomers wait for their admission.
     TooManyNewcomers,
+    /// An operator removed it.
+    Kicked,
+    /// An operator banned its address.
+    Banned,
 }
 
 /// How one kind of close is logged and counted.
@@ -63,7 +67,7 @@ struct Kind {
 
 impl CloseReason {
     /// How many kinds there are.
-    pub const COUNT: usize = 21;
+    pub const COUNT: usize = 23;
 
     /// By [`index`](Self::index). Levels: info if the peer left or the server stops, warning if the server refused
     /// or disconnected the client, error if the server or the system failed.
@@ -82,7 +86,7 @@ impl CloseReason {
         Kind { label: "no descriptor", level: Level::Debug, is_always_logged: false },
         Kind { label: "idle", level: Level::Warn, is_always_logged: false },
         Kind { label: "not allowed", level: Level::Warn, is_always_logged: false },
-        Kind { label: "banned", level: Level::Warn, is_always_logged: false },
+        Kind { label: "refused as banned", level: Level::Warn, is_always_logged: false },
         Kind { label: "no PROXY header", level: Level::Warn, is_always_logged: false },
         Kind { label: "TLS failed", level: Level::Warn, is_always_logged: false },
         Kind { label: "wrong password", level: Level::Warn, is_always_logged: false },
@@ -90,6 +94,8 @@ impl CloseReason {
         Kind { label: "entry timed out", level: Level::Warn, is_always_logged: false },
         Kind { label: "left before entry", level: Level::Info, is_always_logged: false },
         Kind { label: "too many newcomers", level: Level::Warn, is_always_logged: false },
+        Kind { label: "kicked", level: Level::Warn, is_always_logged: true },
+        Kind { label: "banned", level: Level::Warn, is_always_logged: false },
     ];
 
     /// The number of this kind, in the order of the enum.
@@ -116,6 +122,8 @@ impl CloseReason {
             Self::EntryTimeout => 18,
             Self::LeftBeforeEntry => 19,
             Self::TooManyNewcomers => 20,
+            Self::Kicked => 21,
+            Self::Banned => 22,
         }
     }
 
@@ -170,6 +178,8 @@ impl fmt::Display for CloseReason {
             Self::EntryTimeout => f.write_str("refused: not admitted in time"),
             Self::LeftBeforeEntry => f.write_str("left before it was admitted"),
             Self::TooManyNewcomers => f.write_str("refused: too many newcomers"),
+            Self::Kicked => f.write_str("disconnected: removed by the operator"),
+            Self::Banned => f.write_str("disconnected: banned by the operator"),
         }
     }
 }

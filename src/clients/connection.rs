@@ -12,6 +12,7 @@ use crate::broadcast::feed::{Cursor, Feed};
 use crate::chat::room::Sender;
 use crate::net::peer::Peer;
 use crate::net::transport::Transport;
+use crate::util::clock::Moment;
 use crate::util::id_slab::ClientId;
 use crate::wire::line_decoder::LineDecoder;
 use crate::wire::view::View;
@@ -89,11 +90,17 @@ pub struct Connection<S> {
     pub(super) writable: bool,
     /// What must happen before it is read.
     pub(super) read_state: ReadState,
+    /// Whether an operator has muted it: nothing that it sends reaches others.
+    pub(super) is_muted: bool,
+    /// When it connected, in whole seconds since the server started.
+    connected_at: u32,
+    /// Lines that it has sent, commands and refused lines included.
+    pub(super) lines: u32,
 }
 
 impl<S: Transport> Connection<S> {
     /// A new connection whose reader starts at `cursor`.
-    pub fn new(socket: S, view: View, peer: Peer, cursor: Cursor, rate: SendRate) -> Self {
+    pub fn new(socket: S, view: View, peer: Peer, cursor: Cursor, rate: SendRate, now: Moment) -> Self {
         Self {
             readable: socket.may_have_input(),
             socket,
@@ -108,7 +115,25 @@ impl<S: Transport> Connection<S> {
             // A new socket takes bytes at once.
             writable: true,
             read_state: ReadState::Idle,
+            is_muted: false,
+            connected_at: now.seconds(),
+            lines: 0,
         }
+    }
+
+    /// How long the client has been connected, in whole seconds.
+    pub const fn connected_seconds(&self, now: Moment) -> u32 {
+        now.seconds().saturating_sub(self.connected_at)
+    }
+
+    /// Lines that the client has sent, commands and refused lines included.
+    pub const fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// Whether an operator has muted the client.
+    pub const fn is_muted(&self) -> bool {
+        self.is_muted
     }
 
     /// The client as a sender in the room.
@@ -297,6 +322,6 @@ mod tests {
     #[test]
     fn an_idle_client_is_small() {
         // Its stream is a file descriptor or a pointer, and which of them: 16 bytes.
-        assert!(size_of::<Connection<Stream>>() <= 120, "{}", size_of::<Connection<Stream>>());
+        assert!(size_of::<Connection<Stream>>() <= 128, "{}", size_of::<Connection<Stream>>());
     }
 }

@@ -7,6 +7,7 @@ use super::refusal::Refusal;
 use crate::broadcast::admission::ReadBudget;
 use crate::chat::command::Command;
 use crate::chat::room::Reply;
+use crate::chat::text::YOU_ARE_MUTED;
 use crate::net::transport::Transport;
 use crate::util::buffer::Buffer;
 use crate::util::clock::Moment;
@@ -138,6 +139,11 @@ impl<S: Transport> Clients<S> {
             log_line(connection, line);
         }
         let sender = connection.sender(id);
+        if connection.is_muted && (!sender.view.has_names() || Command::parse(line).reaches_others()) {
+            *work += COMMAND_COST;
+            connection.queue_text(&self.room.error(sender.view, YOU_ARE_MUTED));
+            return 0;
+        }
         match self.room.handle_line(sender, &mut connection.cursor, line) {
             Ok((Reply::None, space)) => space,
             Ok((reply, space)) => {

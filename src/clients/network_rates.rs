@@ -71,6 +71,7 @@ impl<S: Transport> Clients<S> {
     /// Counts what a client sent.
     pub(super) fn record_sent(&mut self, id: ClientId, lines: usize, bytes: usize, now: Moment) {
         let Some(connection) = self.slots.get_mut(id) else { return };
+        connection.lines = connection.lines.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
         self.room.admission().record_sent(&mut connection.rate, lines, bytes, now);
         if connection.line_source == Some(LineSource::Network)
             && let Some(account) = self.network_rates.account(connection.peer())

@@ -119,6 +119,11 @@ impl Acceptor {
         addresses.find(|address| !address.ip().to_canonical().is_loopback())
     }
 
+    /// Whether a listener serves the admin view.
+    pub fn has_admin(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.service == Service::Admin)
+    }
+
     /// The number of listeners.
     pub const fn count(&self) -> usize {
         self.listeners.len()

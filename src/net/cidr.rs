@@ -71,6 +71,11 @@ impl Cidr {
             && Self::covering(address, self.prefix).network == self.network
     }
 
+    /// Whether any address is in both ranges.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.network) || other.contains(self.network)
+    }
+
     /// The first address of the range.
     pub const fn network(&self) -> IpAddr {
         self.network
@@ -141,6 +146,21 @@ mod tests {
         ] {
             let refusal = Cidr::parse(text).expect_err(text);
             assert!(refusal.contains(error), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn two_ranges_overlap_if_one_is_inside_the_other() {
+        for (one, other, overlap) in [
+            ("127.0.0.0/8", "127.0.0.1", true),
+            ("127.0.0.1", "0.0.0.0/0", true),
+            ("10.0.0.0/8", "11.0.0.0/8", false),
+            ("10.0.0.7", "10.0.0.7", true),
+            ("::/64", "::1", true),
+            ("::/0", "10.0.0.7", false),
+        ] {
+            let [one, other] = [one, other].map(|text| Cidr::parse(text).expect(text));
+            assert_eq!((one.overlaps(&other), other.overlaps(&one)), (overlap, overlap), "{one} and {other}");
         }
     }
 

@@ -54,6 +54,9 @@ pub struct ListenerConfig {
 /// Read and write access for the user and the group of the server.
 pub const DEFAULT_UNIX_MODE: u32 = 0o660;
 
+/// The permission bits of an admin socket, whatever the option says: only the user of the server may give commands.
+pub(super) const ADMIN_MODE: u32 = 0o600;
+
 /// How long a TCP peer that vanished may stay connected, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerTimeout(u32);

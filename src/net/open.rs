@@ -1,7 +1,9 @@
 //! Opening the listeners of a server: inherited sockets, and the addresses of its command line.
 
 use super::bind;
-use super::listen_spec::{DEFAULT_UNIX_MODE, ListenAddr, ListenError, ListenSpec, ListenerConfig};
+use super::listen_spec::{
+    ADMIN_MODE, DEFAULT_UNIX_MODE, ListenAddr, ListenError, ListenSpec, ListenerConfig,
+};
 use super::listener::{InheritedSocket, Listener, LocalAddr};
 use super::service::Service;
 use super::socket_options::RefusedOption;
@@ -79,7 +81,10 @@ impl Opening {
         if self.config.unix_mode.is_some() && matches!(address, UnixAddr::Abstract(_)) {
             warn!("--unix-mode does not apply to {address}: an abstract socket has no permissions");
         }
-        let mode = self.config.unix_mode.unwrap_or(DEFAULT_UNIX_MODE);
+        let mode = match service {
+            Service::Admin => ADMIN_MODE,
+            Service::Room { .. } => self.config.unix_mode.unwrap_or(DEFAULT_UNIX_MODE),
+        };
         let (listener, file) = unix_listener::bind(address, mode).map_err(|why| ListenError {
             address: address.to_string(),
             why: if is_in_use(&why) && self.has_unix(address) { given_twice() } else { why },

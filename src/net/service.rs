@@ -23,7 +23,7 @@ const ADMIN: &str = "admin";
 
 impl Service {
     /// All names, for error messages.
-    pub const NAMES: &str = "plain, named or json, or for example named+tls";
+    pub const NAMES: &str = "plain, named, json or admin, or for example named+tls";
 
     /// The service of that name: a view, `VIEW+tls`, `tls` (the same as `plain+tls`) or `admin`.
     pub fn by_name(name: &str) -> Option<Self> {

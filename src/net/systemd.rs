@@ -1,6 +1,7 @@
 //! The protocols of systemd: socket activation (sd_listen_fds(3)), and notification of readiness, status and
 //! watchdog (sd_notify(3)). Other supervisors use them too.
 
+use crate::net::listen_spec::ADMIN_MODE;
 use crate::net::listener::InheritedSocket;
 use crate::net::service::Service;
 use crate::net::transport::retry;
@@ -11,10 +12,12 @@ use log::warn;
 use sd_notify::NotifyState;
 use socket2::Socket;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
@@ -50,7 +53,11 @@ pub fn inherited() -> Result<Vec<InheritedSocket>, String> {
         let cannot =
             |why: String| format!("cannot listen on file descriptor {number}, named \"{name}\": {why}");
         let socket = take(&mut sockets, index).map_err(cannot)?;
-        inherited.push(InheritedSocket { service: service(&name).map_err(cannot)?, socket });
+        let service = service(&name).map_err(cannot)?;
+        if service == Service::Admin {
+            check_admin(&socket).map_err(cannot)?;
+        }
+        inherited.push(InheritedSocket { service, socket });
     }
     Ok(inherited)
 }
@@ -76,6 +83,21 @@ fn service(name: &str) -> Result<Service, String> {
         return Ok(Service::Room { view: View::Plain, tls: false });
     }
     Service::by_name(name).ok_or_else(|| format!("FileDescriptorName= must be {}", Service::NAMES))
+}
+
+/// Checks that only the owner of a socket's file can connect: its permissions are all that protects the admin view.
+fn check_admin(socket: &Socket) -> Result<(), String> {
+    let address = socket.local_addr().map_err(|error| os_error::text(&error))?;
+    let path = address.as_pathname().ok_or("the admin view needs a unix socket with a path")?;
+    let found = fs::symlink_metadata(path).map_err(|error| os_error::text(&error))?;
+    let mode = found.mode() & 0o777;
+    if mode & !ADMIN_MODE != 0 {
+        return Err(format!(
+            "the permissions of \"{}\" are {mode:04o}: set SocketMode={ADMIN_MODE:04o} in the socket unit",
+            path.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Sends notifications to the supervisor, such as systemd, if there is one.

@@ -27,6 +27,12 @@ impl Moment {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// Whole seconds since the clock started; the most that fits is 136 years.
+    #[expect(clippy::cast_possible_truncation, reason = "not reached")]
+    pub const fn seconds(self) -> u32 {
+        (self.0 / 1000) as u32
+    }
+
     /// Milliseconds since the clock started, in 32 bits that wrap after 49 days.
     #[expect(clippy::cast_possible_truncation, reason = "wraps, as the name says")]
     pub const fn wrapping_millis(self) -> u32 {

@@ -134,6 +134,13 @@ impl<T> IdSlab<T> {
     }
 
     /// All items with their ids, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientId, &T)> {
+        self.slab.iter().filter_map(|(index, entry)| {
+            Some((ClientId((entry.generation as usize) << INDEX_BITS | index), entry.item.as_ref()?))
+        })
+    }
+
+    /// All items with their ids, in the order of their slots.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ClientId, &mut T)> {
         self.slab
             .iter_mut()

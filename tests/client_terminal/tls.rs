@@ -16,7 +16,7 @@ fn a_user_talks_over_tls_in_one_room_with_others() {
     terminal.type_keys(&format!("hello{ENTER}"));
     other.expect_line("hello");
     // More than one record of TLS.
-    other.send(&format!("{}\n", "x".repeat(50)).repeat(1000));
+    other.send(format!("{}\n", "x".repeat(50)).repeat(1000));
     other.send("hello yourself\n");
     terminal.expect_last_rows(&["hello yourself", ">"]);
     terminal.type_keys(&format!("exit{ENTER}"));

@@ -10,6 +10,7 @@ mod close;
 mod common;
 mod notices;
 mod opening;
+mod operator;
 mod pauses;
 mod pending_bytes;
 mod rate_limit;

@@ -119,7 +119,10 @@ impl<S: Transport> Default for Admin<S> {
     }
 }
 
-/// Takes a few steps of one connection; returns whether it stays open.
+/// Takes a few steps of one connection; returns whether it stays open. Operators are rare: this is not a part of the
+/// code of each turn.
+#[cold]
+#[inline(never)]
 fn run<S: Transport, C: Transport>(
     connection: &mut AdminConnection<S>,
     server: &mut Operated<'_, C>,

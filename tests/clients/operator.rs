@@ -486,6 +486,7 @@ fn the_17th_connection_is_refused_with_a_reason_until_another_is_closed() {
     let others = (1..16).map(|_| operator(&mut operators.admin)).collect::<Vec<_>>();
     let refused = operator(&mut operators.admin);
     refused.expect_received("* error: too many admin connections, try again\n");
+    assert!(!others.iter().any(ScriptedClient::is_removed), "16 are open");
     assert!(refused.script().is_shut_down && refused.is_removed());
     others[6].queue_end();
     operators.admin.mark_ready(7, true, false);

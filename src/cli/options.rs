@@ -396,7 +396,7 @@ mod tests {
             (&["-l", "9090x"], "--listen \"9090x\": the port must be a number from 0 to 65535"),
             (
                 &["-l", "loud:1.2.3.4:5"],
-                "--listen \"loud:1.2.3.4:5\": unknown view \"loud\": use plain, named, json or admin",
+                "--listen \"loud:1.2.3.4:5\": unknown view \"loud\": use plain, named, json or admin, or for example named+tls",
             ),
         ] {
             assert_eq!(refusal(arguments), error, "{arguments:?}");

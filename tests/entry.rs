@@ -14,7 +14,7 @@ use std::path::PathBuf;
 const PASSWORD: &str = "correct horse";
 const PROMPT: &str = "* password:";
 const WRONG: &str = "* wrong password";
-const TOO_MANY: &str = "* too many wrong passwords from your address: try again in a minute";
+const TOO_MANY: &str = "* too many wrong passwords from your network: try again later";
 const NOT_ALLOWED: &str = "* not allowed: this server does not admit your address";
 
 /// A file with these contents. The folder ends with the test.

@@ -381,10 +381,7 @@ fn failed_handshake(error: &io::Error) -> Next {
 }
 
 fn too_many_failures() -> Refusal {
-    Refusal::new(
-        CloseReason::PasswordLimit,
-        "too many wrong passwords from your address: try again in a minute",
-    )
+    Refusal::for_now(CloseReason::PasswordLimit, "too many wrong passwords from your network")
 }
 
 /// The refusal of a client that does not speak TLS, in the language that its first bytes are of.

@@ -134,6 +134,19 @@ fn a_stream_that_is_cut_without_close_notify_drops_its_unfinished_line() {
 }
 
 #[test]
+fn a_client_that_ends_its_input_without_close_notify_receives_its_answers() {
+    let tls = TlsServer::start("half", &[]);
+    let mut talker = Talker::connect(tls.tls[1]);
+    talker.send("/who\nunfinished");
+    while talker.0.session.is_handshaking() || talker.0.session.wants_write() {
+        talker.0.step();
+    }
+    talker.0.socket.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(talker.expect_end(), End::Orderly);
+    talker.expect("* 1 here: anon1\n");
+}
+
+#[test]
 fn a_client_without_tls_is_told_that_the_port_needs_it() {
     let mut tls = TlsServer::start("none", &[]);
     for (bytes, answer) in [

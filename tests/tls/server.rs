@@ -152,6 +152,7 @@ fn a_client_without_tls_is_told_that_the_port_needs_it() {
     for (bytes, answer) in [
         ("hello\n", "* this port needs TLS: connect with hubbub-client --tls or ncat --ssl\n"),
         ("GET / HTTP/1.1\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n"),
+        ("DELETE /x HTTP/1.1\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n"),
     ] {
         let mut client = Client::connect(tls.tls[0]);
         client.send(bytes);
@@ -159,6 +160,16 @@ fn a_client_without_tls_is_told_that_the_port_needs_it() {
         assert!(received.starts_with(answer), "{bytes:?}: {received:?}");
         tls.server.wait_for_log("refused: the TLS handshake failed");
     }
+}
+
+#[test]
+fn somebody_who_waits_for_a_prompt_without_tls_is_told_after_ten_seconds_that_the_port_needs_it() {
+    let mut tls = TlsServer::start("silent", &[]);
+    let mut silent = Client::connect(tls.tls[0]);
+    silent.expect_line("* this port needs TLS: connect with hubbub-client --tls or ncat --ssl");
+    silent.expect_end();
+    drop(silent);
+    tls.server.wait_for_log("refused: not admitted in time");
 }
 
 #[test]

@@ -71,6 +71,9 @@ without_paths() {
 
 # --- Programs that the scripts need
 
+# Programs such as haproxy and nft are where not every user looks for them.
+PATH=$PATH:/usr/sbin:/sbin
+
 # Debian's package of a program, if its name differs.
 declare -rA package_of=(
     [gnuplot]=gnuplot-nox [groff]=groff-base [ip]=iproute2 [man]=man-db
@@ -110,7 +113,7 @@ require() {
 # install_missing PROGRAM...: installs the packages of missing programs, as
 # root or by sudo without a password. Sets $installed to the packages.
 install_missing() {
-    local as_root=()
+    local as_root=() package
     mapfile -t installed < <(missing_packages "$@")
     ((${#installed[@]} > 0)) || return 0
     if ((EUID != 0)); then
@@ -119,7 +122,13 @@ install_missing() {
     fi
     "${as_root[@]}" apt-get update >&2 &&
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y \
-            --no-install-recommends "${installed[@]}" >&2
+            --no-install-recommends "${installed[@]}" >&2 || return 1
+    # The scripts need the programs and not the services. That of prometheus has
+    # port 9090.
+    for package in haproxy prometheus stunnel4; do
+        [[ " ${installed[*]} " != *" $package "* ]] ||
+            "${as_root[@]}" systemctl disable --now "$package" >&2 || true
+    done
 }
 
 # --- Work folder and background jobs
@@ -227,6 +236,18 @@ port_of() {
         return 1
     }
     sed -n "s/.*$listening.*/\\1/p" "$2"
+}
+
+# is_listening PORT [ADDRESS]: some process listens on the port.
+is_listening() {
+    [[ $(ss -Hltn sport = ":$1" ${2:+src "$2"}) ]]
+}
+
+# free_port: prints a port that is not in use.
+free_port() {
+    local port
+    while port=$(shuf -i 20000-30000 -n 1) && is_listening "$port"; do :; done
+    echo "$port"
 }
 
 # --- Measurements

@@ -10,6 +10,7 @@ use crate::clients::Clients;
 use crate::logging::log_file::LogFile;
 use crate::net::acceptor::{Accepted, Acceptor};
 use crate::net::bans::Bans;
+use crate::net::failures;
 use crate::net::service::Service;
 use crate::net::stream::Stream;
 use crate::net::systemd::Notifier;
@@ -264,6 +265,7 @@ impl Server {
                 self.timers.trim();
                 self.clients.trim();
             }
+            ServerTimer::ForgetFailures => self.door.rules.forget_failures(self.clock.now()),
             ServerTimer::RetryLog => self.log.retry(),
             ServerTimer::ShutdownDeadline => self.clients.abort_pending_writes(),
         }
@@ -327,6 +329,9 @@ impl Server {
         }
         if self.clients.has_slack() || self.timers.has_slack() {
             self.timers.set_if_none(ServerTimer::TrimMemory, now.after(TRIM_AFTER));
+        }
+        if self.door.rules.has_failures() {
+            self.timers.set_if_none(ServerTimer::ForgetFailures, now.after(failures::WINDOW));
         }
         if self.log.is_stuck() {
             self.timers.set_if_none(ServerTimer::RetryLog, now.after(LOG_RETRY));
@@ -394,7 +399,9 @@ impl Server {
         self.acceptor.close();
         self.door.pending.close();
         self.admin.close();
-        for timer in [ServerTimer::RetryAccept, ServerTimer::Report, ServerTimer::Status] {
+        for timer in
+            [ServerTimer::RetryAccept, ServerTimer::Report, ServerTimer::Status, ServerTimer::ForgetFailures]
+        {
             self.timers.cancel(timer);
         }
         debug!("{} online: sending what is pending", self.clients.online());

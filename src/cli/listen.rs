@@ -243,7 +243,10 @@ mod tests {
             ("named:10.0.0.1", "the port is missing: write for example named:10.0.0.1:9090"),
             ("localhost 7000", "write localhost:7000"),
             ("a b:7", "the host must be a host name or an IP address"),
-            ("tcp://localhost:7", "unknown view \"tcp\": use plain, named, json or admin, or for example named+tls"),
+            (
+                "tcp://localhost:7",
+                "unknown view \"tcp\": use plain, named, json or admin, or for example named+tls",
+            ),
         ] {
             assert_eq!(parse(text), Err(error.to_owned()), "{text}");
         }

@@ -60,7 +60,7 @@ const OPERATORS_FOREIGN_OPTIONS: [&str; 8] =
 /// Beginnings of command lines, and the completions of the last word that each shell offers.
 const VALUES: [(&str, &[&str]); 7] = [
     ("hubbub --fe", &["--feed"]),
-    ("hubbub --listen na", &["named:"]),
+    ("hubbub --listen na", &["named+tls:", "named:"]),
     ("hubbub --log-file ro", &["room.log"]),
     ("hubbub --unix-mode 066", &["0660", "0666"]),
     ("hubbub-load --protocol ", &["lines", "nats", "redis"]),
@@ -672,7 +672,7 @@ fn zsh_completes_what_is_typed() {
     let folder = folder_with_files();
     let typed = [
         ("hubbub --fe", "hubbub --feed="),
-        ("hubbub --listen na", "hubbub --listen named:"),
+        ("hubbub --listen js", "hubbub --listen json:"),
         ("hubbub -l named:un", "hubbub -l named:unix:"),
         ("hubbub -l named:unix:ro", "hubbub -l named:unix:room.log "),
         ("hubbub --log-file ro", "hubbub --log-file room.log "),

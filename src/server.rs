@@ -221,7 +221,10 @@ impl Server {
         if self.is_stopping {
             return self.clients.is_empty().then_some(Exit::Clean);
         }
-        self.admit_pending(now);
+        if !self.door.pending.is_empty() {
+            let (pending, mut entry) = self.door();
+            pending.run(&mut entry, now);
+        }
         self.accept(now);
         self.set_timers(now);
         None
@@ -298,8 +301,25 @@ impl Server {
                 Accepted::NoDescriptor(socket, service, peer) => {
                     self.clients.stats.accept_failures += 1;
                     match service {
-                        Service::Room { view, .. } => {
-                            self.clients.refuse_without_fd(socket.into(), view, peer, now);
+                        Service::Room { view, tls } => {
+                            let (pending, mut entry) = self.door();
+                            pending.enter(Arrival { socket, view, tls, peer }, &mut entry, now);
+                        }
+                        Service::Admin => {
+                            let registry = self.poll.registry();
+                            let both = Interest::READABLE | Interest::WRITABLE;
+                            self.admin.accept(socket, peer, |socket, slot| {
+                                registry.register(socket, tokens::admin(slot), both)
+                            });
+                        }
+                    }
+                }
+                Accepted::NoDescriptor(socket, service, peer) => {
+                    self.clients.stats.accept_failures += 1;
+                    match service {
+                        Service::Room { view, tls } => {
+                            let (_, mut entry) = self.door();
+                            entry.refuse_without_descriptor(Arrival { socket, view, tls, peer }, now);
                         }
                         Service::Admin => Admin::refuse(socket, "the server has no free file descriptor"),
                     }
@@ -309,12 +329,10 @@ impl Server {
         }
     }
 
-    /// Lets connections that are not admitted yet take their next steps.
-    fn admit_pending(&mut self, now: Moment) {
+    /// The connections that are not admitted yet, and what their steps need.
+    const fn door(&mut self) -> (&mut Pending, Entry<'_>) {
         let Self { door: Door { rules, pending }, clients, bans, poll, .. } = self;
-        if !pending.is_empty() {
-            pending.run(&mut Entry { rules, bans, clients, registry: poll.registry() }, now);
-        }
+        (pending, Entry { rules, bans, clients, registry: poll.registry() })
     }
 
     /// Sets each timer whose work has become necessary. An idle server sets none, and so is never woken.

@@ -27,6 +27,7 @@ use common::scripted::*;
 use hubbub::broadcast::rate_limit::RateLimit;
 use hubbub::chat::room::{Room, RoomConfig};
 use hubbub::clients::close_reason::CloseReason;
+use hubbub::clients::refusal::Refusal;
 use hubbub::clients::stats::Stats;
 use hubbub::clients::{ClientLimits, ClientTimer};
 use hubbub::net::fd_limit::ConnectionBudget;
@@ -198,7 +199,13 @@ impl Simulation {
         client.refuse(text, CloseReason::NoDescriptor, self.world.server.now);
         self.model.stats.accepted += 1;
         self.model.clients.insert(number, client);
-        self.world.server.clients.refuse_without_fd(socket, View::Plain, peer, self.world.server.now);
+        self.world.server.clients.refuse_at_once(
+            socket,
+            View::Plain,
+            peer,
+            &Refusal::no_descriptor(),
+            self.world.server.now,
+        );
         self.closed_at_once(number);
     }
 

@@ -286,8 +286,7 @@ impl Server {
                 }
                 Accepted::Client(socket, service, peer) => match service {
                     Service::Room { view, tls } => {
-                        let Self { door: Door { rules, pending }, clients, bans, poll, .. } = self;
-                        let mut entry = Entry { rules, bans, clients, registry: poll.registry() };
+                        let (pending, mut entry) = self.door();
                         pending.enter(Arrival { socket, view, tls, peer }, &mut entry, now);
                     }
                     Service::Admin => {
@@ -298,22 +297,6 @@ impl Server {
                         });
                     }
                 },
-                Accepted::NoDescriptor(socket, service, peer) => {
-                    self.clients.stats.accept_failures += 1;
-                    match service {
-                        Service::Room { view, tls } => {
-                            let (pending, mut entry) = self.door();
-                            pending.enter(Arrival { socket, view, tls, peer }, &mut entry, now);
-                        }
-                        Service::Admin => {
-                            let registry = self.poll.registry();
-                            let both = Interest::READABLE | Interest::WRITABLE;
-                            self.admin.accept(socket, peer, |socket, slot| {
-                                registry.register(socket, tokens::admin(slot), both)
-                            });
-                        }
-                    }
-                }
                 Accepted::NoDescriptor(socket, service, peer) => {
                     self.clients.stats.accept_failures += 1;
                     match service {
@@ -330,7 +313,7 @@ impl Server {
     }
 
     /// The connections that are not admitted yet, and what their steps need.
-    const fn door(&mut self) -> (&mut Pending, Entry<'_>) {
+    fn door(&mut self) -> (&mut Pending, Entry<'_>) {
         let Self { door: Door { rules, pending }, clients, bans, poll, .. } = self;
         (pending, Entry { rules, bans, clients, registry: poll.registry() })
     }

@@ -1,15 +1,16 @@
-//! CPU time and memory of the server's process, as the kernel counts them.
+//! CPU time and memory of the server's processes, as the kernel counts them.
 
+use std::ops::Add;
 use std::time::Duration;
 
-/// The process to measure.
+/// A process to measure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process {
     pid: u32,
     ticks_per_second: u64,
 }
 
-/// What a process has used so far.
+/// What a process has used so far, or several together.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// CPU time in total.
@@ -37,6 +38,20 @@ impl Usage {
             user: self.user.saturating_sub(earlier.user),
             system: self.system.saturating_sub(earlier.system),
             ..*self
+        }
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            user: self.user + other.user,
+            system: self.system + other.system,
+            resident: self.resident + other.resident,
+            peak: self.peak + other.peak,
         }
     }
 }
@@ -87,6 +102,15 @@ impl Process {
         }
         Some(Duration::from_nanos(sum)).filter(|time| !time.is_zero())
     }
+}
+
+/// Returns what the processes have used together until now; none if there are no processes.
+///
+/// # Errors
+/// As [`Process::usage`].
+pub(crate) fn sum(processes: &[Process]) -> Result<Option<Usage>, String> {
+    let usages = processes.iter().map(Process::usage).collect::<Result<Vec<_>, _>>()?;
+    Ok(usages.into_iter().reduce(Usage::add))
 }
 
 #[cfg(test)]

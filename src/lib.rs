@@ -26,7 +26,7 @@
 //! | [`cli`] | command line: options, addresses, errors |
 //! | [`chat`] | the room: members, commands, private messages, events and how each view renders them |
 //! | [`broadcast`] | the feed, its cursors and history; which senders may be read while readers are slow |
-//! | [`net`] | sockets: listen, accept, connect, systemd, the limits on clients per network and on file descriptors |
+//! | [`net`] | sockets: listen, accept, connect, TLS, systemd, the limits on clients per network and on file descriptors |
 //! | [`logging`] | a log file that never blocks; the limit on log lines about connections |
 //! | [`wire`] | bytes to lines: line ends, telnet, escapes, detection of other protocols |
 //! | [`util`] | clock, timers, byte buffer, client ids, error text |
@@ -46,6 +46,7 @@
 //! | errors for addresses that overlap or are in use | `src/net/open.rs` |
 //! | the addresses of network interfaces over netlink, without a name server | `src/net/interfaces.rs` |
 //! | inherited sockets, and a supervisor that is notified without blocking | `src/net/systemd.rs` |
+//! | TLS over a socket that does not block, with at most one record held per client | `src/net/tls.rs`, `stream.rs` |
 //! | memory that returns to the system after a burst | `src/util/trim.rs`, `src/util/buffer.rs` |
 //! | limits that delay senders instead of dropping lines | `src/broadcast/admission.rs`, `rate_limit.rs` |
 //! | a log that cannot block the program | `src/logging/log_file.rs`, `destination.rs` |

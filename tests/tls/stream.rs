@@ -113,8 +113,7 @@ fn the_handshake_waits_for_a_client_that_sends_nothing() {
 #[test]
 fn a_handshake_that_fails_has_a_reason_in_a_few_words_and_the_peer_gets_an_alert() {
     let config = server_config("failures");
-    let many =
-        vec![[22, 3, 1, 0, 4, 1, 0, 0xFF, 0xF0].as_slice(), &[22, 3, 1, 0, 1, 0].repeat(2000)].concat();
+    let many = [[22, 3, 1, 0, 4, 1, 0, 0xFF, 0xF0].as_slice(), &[22, 3, 1, 0, 1, 0].repeat(2000)].concat();
     let cases: [(&[u8], ErrorKind, &str); 6] = [
         (b"", ErrorKind::UnexpectedEof, "the peer left during the TLS handshake"),
         (&[22, 3, 1], ErrorKind::UnexpectedEof, "the peer left during the TLS handshake"),

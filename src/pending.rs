@@ -59,6 +59,17 @@ impl Entry<'_> {
         self.rules.refusal(peer)
     }
 
+    /// Refuses a connection that took the spare file descriptor, and closes it at once.
+    pub fn refuse_without_descriptor(&mut self, arrival: Arrival, now: Moment) {
+        let Arrival { socket, view, tls, peer } = arrival;
+        let newcomer = Newcomer::new(socket.into(), view, peer, false, tls);
+        if let Next::Refuse(refusal) = newcomer.refusal(Refusal::no_descriptor())
+            && let Some(stream) = newcomer.into_stream()
+        {
+            self.clients.refuse_at_once(stream, view, peer, &refusal, now);
+        }
+    }
+
     /// Ends the time of a connection before its admission, as `next` says.
     fn finish(&mut self, mut newcomer: Newcomer, next: Next, now: Moment) {
         newcomer.unreserve(self.clients);

@@ -10,6 +10,7 @@ use crate::clients::Clients;
 use crate::logging::log_file::LogFile;
 use crate::net::acceptor::{Accepted, Acceptor};
 use crate::net::bans::Bans;
+use crate::net::failures;
 use crate::net::service::Service;
 use crate::net::stream::Stream;
 use crate::net::systemd::Notifier;
@@ -220,7 +221,10 @@ impl Server {
         if self.is_stopping {
             return self.clients.is_empty().then_some(Exit::Clean);
         }
-        self.admit_pending(now);
+        if !self.door.pending.is_empty() {
+            let (pending, mut entry) = self.door();
+            pending.run(&mut entry, now);
+        }
         self.accept(now);
         self.set_timers(now);
         None
@@ -264,6 +268,7 @@ impl Server {
                 self.timers.trim();
                 self.clients.trim();
             }
+            ServerTimer::ForgetFailures => self.door.rules.forget_failures(self.clock.now()),
             ServerTimer::RetryLog => self.log.retry(),
             ServerTimer::ShutdownDeadline => self.clients.abort_pending_writes(),
         }
@@ -281,8 +286,7 @@ impl Server {
                 }
                 Accepted::Client(socket, service, peer) => match service {
                     Service::Room { view, tls } => {
-                        let Self { door: Door { rules, pending }, clients, bans, poll, .. } = self;
-                        let mut entry = Entry { rules, bans, clients, registry: poll.registry() };
+                        let (pending, mut entry) = self.door();
                         pending.enter(Arrival { socket, view, tls, peer }, &mut entry, now);
                     }
                     Service::Admin => {
@@ -296,8 +300,9 @@ impl Server {
                 Accepted::NoDescriptor(socket, service, peer) => {
                     self.clients.stats.accept_failures += 1;
                     match service {
-                        Service::Room { view, .. } => {
-                            self.clients.refuse_without_fd(socket.into(), view, peer, now);
+                        Service::Room { view, tls } => {
+                            let (_, mut entry) = self.door();
+                            entry.refuse_without_descriptor(Arrival { socket, view, tls, peer }, now);
                         }
                         Service::Admin => Admin::refuse(socket, "the server has no free file descriptor"),
                     }
@@ -307,12 +312,10 @@ impl Server {
         }
     }
 
-    /// Lets connections that are not admitted yet take their next steps.
-    fn admit_pending(&mut self, now: Moment) {
+    /// The connections that are not admitted yet, and what their steps need.
+    fn door(&mut self) -> (&mut Pending, Entry<'_>) {
         let Self { door: Door { rules, pending }, clients, bans, poll, .. } = self;
-        if !pending.is_empty() {
-            pending.run(&mut Entry { rules, bans, clients, registry: poll.registry() }, now);
-        }
+        (pending, Entry { rules, bans, clients, registry: poll.registry() })
     }
 
     /// Sets each timer whose work has become necessary. An idle server sets none, and so is never woken.
@@ -327,6 +330,9 @@ impl Server {
         }
         if self.clients.has_slack() || self.timers.has_slack() {
             self.timers.set_if_none(ServerTimer::TrimMemory, now.after(TRIM_AFTER));
+        }
+        if self.door.rules.has_failures() {
+            self.timers.set_if_none(ServerTimer::ForgetFailures, now.after(failures::WINDOW));
         }
         if self.log.is_stuck() {
             self.timers.set_if_none(ServerTimer::RetryLog, now.after(LOG_RETRY));
@@ -394,7 +400,9 @@ impl Server {
         self.acceptor.close();
         self.door.pending.close();
         self.admin.close();
-        for timer in [ServerTimer::RetryAccept, ServerTimer::Report, ServerTimer::Status] {
+        for timer in
+            [ServerTimer::RetryAccept, ServerTimer::Report, ServerTimer::Status, ServerTimer::ForgetFailures]
+        {
             self.timers.cancel(timer);
         }
         debug!("{} online: sending what is pending", self.clients.online());

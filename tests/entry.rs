@@ -7,8 +7,9 @@ mod common;
 use common::texts::{HTTP_REFUSAL, WELCOME};
 use common::{Client, Folder, Server, run};
 use hubbub::net::proxy_header::MAX_LENGTH;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 const PASSWORD: &str = "correct horse";
@@ -22,6 +23,7 @@ fn file(test: &str, contents: &str) -> (Folder, PathBuf) {
     let folder = Folder::new(&format!("entry-{test}"));
     let path = folder.path("file");
     fs::write(&path, contents).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     (folder, path)
 }
 
@@ -157,10 +159,10 @@ fn sighup_rereads_the_password_and_a_wrong_file_changes_nothing() {
 #[test]
 fn a_password_file_that_cannot_be_used_is_refused_at_the_start() {
     for (contents, why) in [
-        ("", "empty"),
-        ("\nsecret\n", "empty"),
-        ("NICK bob\n", "no client can send"),
-        ("GET / HTTP/1.1\n", "no client can send"),
+        ("", "must be a password of 1 to 1024 bytes"),
+        ("\nsecret\n", "must be a password of 1 to 1024 bytes"),
+        ("NICK bob\n", "choose another password"),
+        ("GET / HTTP/1.1\n", "choose another password"),
     ] {
         let (_folder, path) = file("unusable", contents);
         let (status, _, error) = run(&["-l", "127.0.0.1:0", "--password-file", path.to_str().unwrap()]);
@@ -178,6 +180,17 @@ fn the_log_warns_if_a_password_crosses_a_network_without_encryption() {
         let mut server = Server::spawn(common::program(&["-l", listen, "--password-file", path]));
         let log = server.log_so_far().join("\n");
         assert_eq!(log.contains("clients send the password to "), warns, "{listen}: {log}");
+    }
+}
+
+#[test]
+fn the_log_warns_if_every_user_of_the_machine_can_read_the_password() {
+    let (_folder, path) = file("readable", "secret\n");
+    for (mode, warns) in [(0o604, true), (0o640, false)] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let mut server = Server::start(&["--password-file", path.to_str().unwrap()]);
+        let log = server.log_so_far().join("\n");
+        assert_eq!(log.contains("every user of this machine can read it"), warns, "{mode:o}: {log}");
     }
 }
 

@@ -385,6 +385,10 @@ fn with_a_pid_the_result_has_the_resource_use_of_the_server() {
     for label in ["idle", "server CPU", "server memory", "per connection"] {
         assert!(table.lines().any(|line| line.starts_with(&format!("{label:<14}  "))), "{label}: {table}");
     }
+    // Another process counts too: this one.
+    let both = expect_fine(server.address(), &format!("{options} --pid {}", std::process::id()), 400);
+    let resident = |result: &Value| result["server"]["resident_kib"].as_u64().unwrap();
+    assert!(resident(&both) > resident(&result) + 1000, "{both}");
     // Linux never assigns this id.
     let why = expect_error(server.address(), "--pid 4294967295", 1);
     assert_eq!(why, "cannot read \"/proc/4294967295/stat\": No such file or directory; check --pid");

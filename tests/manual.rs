@@ -54,13 +54,24 @@ const HELP_COLUMNS: usize = 80;
 
 /// The manual page for operators, and the options of other programs that it mentions.
 const OPERATORS_PAGE: &str = "scripts/man/hubbub.7";
-const OPERATORS_FOREIGN_OPTIONS: [&str; 8] =
-    ["dry-run", "features", "no-default-features", "now", "release", "remove", "ssl", "update"];
+const OPERATORS_FOREIGN_OPTIONS: [&str; 11] = [
+    "deploy-hook",
+    "dry-run",
+    "features",
+    "no-default-features",
+    "now",
+    "release",
+    "remove",
+    "ssl",
+    "ssl-trustfile",
+    "ssl-verify",
+    "system",
+];
 
 /// Beginnings of command lines, and the completions of the last word that each shell offers.
 const VALUES: [(&str, &[&str]); 7] = [
     ("hubbub --fe", &["--feed"]),
-    ("hubbub --listen na", &["named:"]),
+    ("hubbub --listen na", &["named+tls:", "named:"]),
     ("hubbub --log-file ro", &["room.log"]),
     ("hubbub --unix-mode 066", &["0660", "0666"]),
     ("hubbub-load --protocol ", &["lines", "nats", "redis"]),
@@ -341,7 +352,8 @@ fn long_options(text: &str) -> Vec<&str> {
 fn man_shows_each_page_without_a_warning() {
     const COMMANDS: &[&str] =
         &["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"];
-    const OPERATORS: &[&str] = &["NAME", "DESCRIPTION", "SYSTEMD", "TLS", "MEMORY", "LIMITS", "SEE ALSO"];
+    const OPERATORS: &[&str] =
+        &["NAME", "SYSTEMD", "IN PUBLIC", "ADMISSION", "TLS", "PROXIES", "MEMORY", "LIMITS", "SEE ALSO"];
     let pages = PROGRAMS.map(|(program, _)| (page_of(program), COMMANDS));
     for (page, headings) in pages.into_iter().chain([(OPERATORS_PAGE.to_owned(), OPERATORS)]) {
         let text = rendered(&page, "80");
@@ -672,7 +684,7 @@ fn zsh_completes_what_is_typed() {
     let folder = folder_with_files();
     let typed = [
         ("hubbub --fe", "hubbub --feed="),
-        ("hubbub --listen na", "hubbub --listen named:"),
+        ("hubbub --listen js", "hubbub --listen json:"),
         ("hubbub -l named:un", "hubbub -l named:unix:"),
         ("hubbub -l named:unix:ro", "hubbub -l named:unix:room.log "),
         ("hubbub --log-file ro", "hubbub --log-file room.log "),

@@ -295,8 +295,7 @@ fn d11_it_starts_again_on_a_port_with_connections_in_time_wait() {
     Client::join(&server);
 }
 
-/// The wall clock cannot be set for one test alone, so this test reads the source. `Instant` is the monotonic
-/// clock; the log's times, which are the wall clock's, come from the logger.
+/// The wall clock cannot be set for one test alone, so this test reads the source. `Instant` is the monotonic clock.
 #[test]
 fn d18_no_source_file_reads_the_wall_clock() {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -310,7 +309,7 @@ fn d18_no_source_file_reads_the_wall_clock() {
                 continue;
             }
             let mut source = fs::read_to_string(&path).unwrap();
-            // One function returns the time of day, as text for the json view.
+            // One function returns the time of day, as text for the log and the json view.
             if path.ends_with("src/util/clock.rs") {
                 let start = source.find("pub fn time_of_day() -> String {").unwrap();
                 let end = start + source[start..].find("\n}\n").unwrap();

@@ -181,12 +181,11 @@ impl<S: Transport> Clients<S> {
     }
 
     /// Refuses a connection that took the spare file descriptor, and closes it at once.
-    pub fn refuse_without_fd(&mut self, socket: S, view: View, peer: Peer, now: Moment) {
+    pub fn refuse_at_once(&mut self, socket: S, view: View, peer: Peer, refusal: &Refusal, now: Moment) {
         self.stats.accepted += 1;
-        let reason = CloseReason::NoDescriptor;
         let mut connection = self.connect(socket, view, peer, now);
-        self.refuse(&mut connection, &Refusal::for_now(reason, "the server has no free file descriptor"));
-        self.refuse_inline(connection, reason, now);
+        self.refuse(&mut connection, refusal);
+        self.refuse_inline(connection, refusal.reason, now);
     }
 
     fn refuse(&self, connection: &mut Connection<S>, refusal: &Refusal) {

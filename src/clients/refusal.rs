@@ -34,6 +34,11 @@ impl Refusal {
         Self::new(reason, format!("{text}{TRY_AGAIN}"))
     }
 
+    /// The refusal of a connection that took the spare file descriptor.
+    pub fn no_descriptor() -> Self {
+        Self::for_now(CloseReason::NoDescriptor, "the server has no free file descriptor")
+    }
+
     /// The refusal of another protocol. An HTTP client receives a response.
     pub fn of_protocol(protocol: OtherProtocol) -> Self {
         let reason = CloseReason::OtherProtocol(protocol);

@@ -65,6 +65,11 @@ impl Failures {
         self.origins.get(&origin).is_some_and(|recent| recent.is_refused(now))
     }
 
+    /// Whether no failure is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.origins.is_empty()
+    }
+
     /// Forgets the origins whose failures count no more. To be called now and then: it walks through all origins.
     pub fn forget_old(&mut self, now: Moment) {
         self.origins.retain(|_, recent| !recent.is_over(now));

@@ -7,13 +7,18 @@ pub use config::TlsConfig;
 use super::stream::Handshake;
 use super::transport::{PlainStream, Transport, retry};
 use config::{error_of, invalid};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::ServerConnection;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-/// Bytes of text in one record, and so the most that is held encrypted for one client: the largest record of TLS.
+/// The most bytes of text in one record, and so the most that is held encrypted for one client: as much as TLS allows.
+/// With 1,000 saturated clients a delivery cost about 50 ns of CPU time with 16 KiB, and 75 ns with 8 KiB.
 const RECORD: usize = 16 * 1024;
+/// The same while the socket is nearly full: a reader that never reads holds such a record for good. It takes 18 kB of
+/// memory in all, and 26 kB with 16 KiB.
+const RECORD_IF_FULL: usize = 8 * 1024;
 /// The most reads of the socket in one call. Each takes up to 4 KiB, so a whole record fits, and a peer that sends
 /// records without text cannot keep the loop busy.
 const MAX_READS: usize = 5;
@@ -134,6 +139,17 @@ impl Tls {
         }
     }
 
+    /// Limits the next record, which is to hold up to `len` bytes of text.
+    fn limit_record(&mut self, len: usize) {
+        if len <= RECORD_IF_FULL {
+            return;
+        }
+        // One more system call, but only for a large record.
+        let mut socket = [PollFd::new(&self.socket, PollFlags::OUT)];
+        let is_nearly_full = matches!(poll(&mut socket, Some(&Timespec::default())), Ok(0));
+        self.session.set_buffer_limit(Some(if is_nearly_full { RECORD_IF_FULL } else { RECORD }));
+    }
+
     /// Writes pending records until none is left or the socket takes no more.
     fn flush(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
@@ -164,6 +180,7 @@ impl Transport for TlsStream {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let tls = &mut *self.0;
         tls.flush()?;
+        tls.limit_record(slices.iter().map(|slice| slice.len()).sum());
         // Takes at most one record, because nothing is pending.
         let taken = tls.session.writer().write_vectored(slices)?;
         match tls.send() {

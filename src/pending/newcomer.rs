@@ -28,8 +28,9 @@ const WRONG_PASSWORD_DELAY: Duration = Duration::from_secs(1);
 const OPENING_TIMEOUT: Duration = Duration::from_secs(2);
 /// The first byte of a TLS connection: a record of the handshake (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 22;
-/// The alert "access denied" (RFC 8446, 6.2) in a record of TLS 1.2, which all clients understand.
+/// Alerts that end a TLS handshake (RFC 8446, 6.2), in records of TLS 1.2, which all clients understand.
 const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
+const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// A connection that is not admitted yet.
 #[derive(Debug)]
@@ -141,8 +142,10 @@ impl Newcomer {
         match self.step {
             Step::Tls => Next::Close(refusal.reason, String::new()),
             Step::Proxy | Step::BeforeTls if self.has_tls => {
-                let answer = Answer::Bytes(ACCESS_DENIED.to_vec());
-                Next::Refuse(Refusal { reason: refusal.reason, answer })
+                let reason = refusal.reason;
+                let is_denied = matches!(reason, CloseReason::NotAllowed | CloseReason::AddressBanned);
+                let alert = if is_denied { ACCESS_DENIED } else { INTERNAL_ERROR };
+                Next::Refuse(Refusal { reason, answer: Answer::Bytes(alert.to_vec()) })
             }
             _ => Next::Refuse(refusal),
         }

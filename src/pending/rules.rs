@@ -11,9 +11,12 @@ use crate::net::failures::Failures;
 use crate::net::password::Password;
 use crate::net::peer::Peer;
 use crate::net::tls::TlsConfig;
+use crate::util::clock::Moment;
 use crate::util::plural::count;
 use crate::util::quoted::quoted;
-use log::{error, info};
+use crate::util::small_file;
+use crate::util::trim::TrimMemory;
+use log::{error, info, warn};
 use std::path::Path;
 
 /// The rules in force.
@@ -72,6 +75,19 @@ impl EntryRules {
         }
     }
 
+    /// Whether wrong passwords are remembered.
+    pub fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Forgets wrong passwords that do not count any more, and returns their memory.
+    pub fn forget_failures(&mut self, now: Moment) {
+        self.failures.forget_old(now);
+        if self.failures.has_slack() {
+            self.failures.trim();
+        }
+    }
+
     /// Peers that send a PROXY header first.
     pub fn proxies(&self) -> &[Cidr] {
         &self.config.proxies
@@ -110,17 +126,29 @@ fn read_access(path: &Path) -> Result<AccessList, String> {
 }
 
 fn read_password(path: &Path) -> Result<Password, String> {
-    let in_option = |why| format!("--password-file {}: {why}", shown(path));
-    let password = Password::read(path).map_err(in_option)?;
-    if password_step::can_be_sent(password.bytes()) {
-        Ok(password)
-    } else {
-        Err(in_option("no client can send the first line: it has control characters or is the opening of another protocol; choose another password".to_owned()))
-    }
+    let password = Password::read(path).and_then(|password| {
+        let can_be_sent = password_step::can_be_sent(password.bytes());
+        can_be_sent.then_some(password).ok_or_else(|| {
+            "the first line looks like the opening of another protocol: choose another password".to_owned()
+        })
+    });
+    warn_if_readable("password-file", path);
+    password.map_err(|why| format!("--password-file {}: {why}", shown(path)))
 }
 
 fn read_tls(files: &TlsFiles) -> Result<TlsConfig, String> {
+    warn_if_readable("tls-key", &files.key);
     TlsConfig::read(&files.cert, &files.key)
+}
+
+/// Every user of this machine would know the secret.
+fn warn_if_readable(option: &str, path: &Path) {
+    if small_file::is_readable_by_others(path) {
+        warn!(
+            "--{option} {}: every user of this machine can read it: chmod o-r would prevent that",
+            shown(path)
+        );
+    }
 }
 
 fn shown(path: &Path) -> String {

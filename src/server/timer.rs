@@ -13,6 +13,8 @@ pub(super) enum ServerTimer {
     Status,
     /// The supervisor receives a watchdog message.
     Watchdog,
+    /// Wrong passwords that do not count any more are forgotten.
+    ForgetFailures,
     /// Writing to a log that takes no lines is tried again.
     RetryLog,
     /// Connections with pending output are closed.

@@ -47,8 +47,8 @@ pub fn time_of_day() -> String {
     text_of(now.to_calendar_date(), now.to_hms_milli())
 }
 
-/// The text of year, month, day and of hour, minute, second, millisecond. The formatter of `time` is not used: it
-/// would add 13 kB to the program.
+/// The text of year, month, day and of hour, minute, second, millisecond. The formatter of `time` is not used, because
+/// it adds the code of all formats to the program.
 fn text_of((year, month, day): (i32, Month, u8), (hour, minute, second, milli): (u8, u8, u8, u16)) -> String {
     let mut text = String::with_capacity("0000-00-00T00:00:00.000Z".len());
     for (number, digits, end) in [

@@ -3,6 +3,7 @@
 use crate::common::scripted::*;
 use hubbub::clients::ClientLimits;
 use hubbub::clients::close_reason::CloseReason;
+use hubbub::clients::refusal::Refusal;
 use hubbub::net::peer::Peer;
 use hubbub::util::id_slab::ClientId;
 use hubbub::wire::view::View;
@@ -46,7 +47,13 @@ fn a_connection_without_a_file_descriptor_receives_the_reason_in_the_form_of_its
         let socket = ScriptedSocket::default();
         let client =
             ScriptedClient { id: ClientId::from_number(ClientId::FIRST_FREE), socket: socket.clone() };
-        server.clients.refuse_without_fd(socket, view, Peer::Unix { pid: 1, uid: 1 }, server.now);
+        server.clients.refuse_at_once(
+            socket,
+            view,
+            Peer::Unix { pid: 1, uid: 1 },
+            &Refusal::no_descriptor(),
+            server.now,
+        );
         client.expect_received(line + "\n");
         assert!(client.is_removed());
     }

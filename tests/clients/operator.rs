@@ -163,6 +163,7 @@ fn a_client_that_waits_for_others_is_removed_at_once_and_none_of_its_input_is_re
     block(&mut operator.server, &stuck, &bulk);
     assert_eq!(operator.ask(&format!("kick {}", bulk.id.number())), "* ok, 1 client disconnected");
     assert_eq!((bulk.unread(), operator.server.clients.unparsed()), (0, 0), "the rest is dropped");
+    assert!(operator.ask("stats").contains("\nblocked_clients 0\n"), "it claims no space");
     bulk.expect_received("* disconnected: removed by the operator\n");
     let relayed = operator.server.clients.room().stats().lines;
     operator.server.accept_all(&stuck);

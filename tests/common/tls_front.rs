@@ -77,6 +77,12 @@ fn parameters(kind: Kind, names: &[&str]) -> CertificateParams {
 /// Accepts TLS on a port of 127.0.0.1 and connects each client to `server`, for as long as the test runs.
 #[track_caller]
 pub fn tls_front(server: SocketAddr, certificate: &Certificate) -> SocketAddr {
+    tls_front_after("", server, certificate)
+}
+
+/// Like [`tls_front`], but sends `first` to each client before TLS.
+#[track_caller]
+pub fn tls_front_after(first: &'static str, server: SocketAddr, certificate: &Certificate) -> SocketAddr {
     let config = certificate.config(rustls::ALL_VERSIONS);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -84,7 +90,10 @@ pub fn tls_front(server: SocketAddr, certificate: &Certificate) -> SocketAddr {
         for client in listener.incoming().map_while(Result::ok) {
             let (config, inner) = (Arc::clone(&config), TcpStream::connect(server).unwrap());
             // A client that leaves early is no concern of the front.
-            thread::spawn(move || Front::new(client, inner, config).and_then(Front::run));
+            thread::spawn(move || {
+                (&client).write_all(first.as_bytes())?;
+                Front::new(client, inner, config)?.run()
+            });
         }
     });
     address

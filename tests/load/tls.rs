@@ -1,8 +1,8 @@
 //! The load tool over TLS.
 
 use crate::common::Server;
-use crate::common::tls_front::{Certificate, Kind, tls_front};
-use crate::{expect_error, expect_fine};
+use crate::common::tls_front::{Certificate, Kind, tls_front, tls_front_after};
+use crate::{Fault, Protocol, TestServer, expect_error, expect_fine, greet_and_then};
 use std::net::SocketAddr;
 
 /// A server and the port at which it speaks TLS.
@@ -45,4 +45,45 @@ fn a_server_without_tls_and_one_of_another_machine_are_errors() {
     }
     let error = expect_error("unix:/room", "--tls", 2);
     assert!(error.contains("--tls cannot be used with \"unix:/room\""), "{error}");
+}
+
+/// Starts a test server that speaks the protocol of NATS; returns its address, and that at which it speaks TLS after
+/// `first`.
+#[track_caller]
+fn nats(first: &'static str) -> (String, SocketAddr) {
+    let plain = TestServer::start_on_port(Protocol::Nats, Fault::None);
+    let certificate = Certificate::new(Kind::SelfSigned, &["localhost"]);
+    let front = tls_front_after(first, plain.parse().unwrap(), &certificate);
+    (plain, front)
+}
+
+#[test]
+fn tls_of_nats_begins_after_the_first_line_of_the_server() {
+    let (_, address) = nats("INFO {\"server_id\":\"x\",\"tls_required\":true}\r\n");
+    expect_fine(address, "--tls --protocol nats -c 20 -s 4 -n 500 --verify", 19 * 500);
+    let options = "--tls --protocol nats -c 4 -s 1 -n 100 --rate 100 --stuck 2 --slow 1000 --churn 20";
+    let result = expect_fine(address, options, 3 * 100);
+    assert_eq!((&result["stuck_cut"], &result["churn_refused"]), (&0.into(), &0.into()), "{result}");
+    assert!(result["churn_accepted"].as_u64().unwrap() > 0, "{result}");
+}
+
+#[test]
+fn a_nats_server_without_tls_or_a_first_line_is_an_error() {
+    let (plain, _) = nats("");
+    let long = "INFO ".repeat(2000).leak();
+    for (address, why) in [
+        (plain, "the server does not speak TLS on this port: leave out --tls"),
+        (greet_and_then("", drop), "the server closed the connection before its first line"),
+        (
+            greet_and_then(long, std::mem::forget),
+            "the server's first line has more than 8192 bytes: it is no NATS server",
+        ),
+        (
+            greet_and_then("INFO {\"tls_required\":true}\r\n* no\n", std::mem::forget),
+            "the server does not speak TLS on this port: leave out --tls",
+        ),
+    ] {
+        let error = expect_error(&address, "--tls --protocol nats -c 2", 1);
+        assert_eq!(error.trim_end(), format!("cannot connect to \"{address}\": {why}"));
+    }
 }

@@ -7,6 +7,7 @@ use rustls::version::{TLS12, TLS13};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ fn write_certificate(folder: &Folder) -> Certificate {
     let made = Certificate::new();
     fs::write(folder.path("cert.pem"), &made.cert).unwrap();
     fs::write(folder.path("key.pem"), &made.key).unwrap();
+    fs::set_permissions(folder.path("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
     made
 }
 

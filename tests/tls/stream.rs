@@ -172,15 +172,19 @@ fn a_peer_that_does_not_read_gets_one_more_record_and_then_the_rest() {
         let (mut server, mut client) = connected("full", version);
         let sent = text(1 << 20);
         client.reads = false;
-        let mut taken = 0;
+        let (mut taken, mut last) = (0, 0);
         let error = loop {
             match server.write_vectored(&[IoSlice::new(&sent[taken..])]) {
-                Ok(count) => taken += count,
+                Ok(count) => {
+                    taken += count;
+                    last = count;
+                }
                 Err(error) => break error,
             }
         };
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         assert!(server.has_pending_output() && taken < sent.len());
+        assert!(last <= 8 * 1024, "a small record: {last}");
         assert_eq!(server.flush().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert!(!server.shutdown_write(), "the end waits for the record");
         client.reads = true;

@@ -1,7 +1,7 @@
 //! One connection to the server: its incomplete input and its unsent output.
 
 use crate::protocol::{Protocol, Received};
-use hubbub::net::client_stream::ClientStream;
+use crate::stream::Stream;
 use std::io::{self, ErrorKind, Read, Write};
 
 /// The state of a connection.
@@ -29,7 +29,7 @@ pub(crate) enum ReadResult {
 /// A client of the server.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: ClientStream,
+    stream: Stream,
     pub(crate) state: State,
     /// Why TLS failed, if it did.
     failure: Option<String>,
@@ -42,7 +42,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Creates a client that sends `handshake` as soon as it is connected.
-    pub(crate) fn new(stream: ClientStream, handshake: &[u8]) -> Self {
+    pub(crate) fn new(stream: Stream, handshake: &[u8]) -> Self {
         Self {
             stream,
             state: State::Connecting,
@@ -55,7 +55,7 @@ impl Client {
     }
 
     /// Returns the stream.
-    pub(crate) const fn stream(&mut self) -> &mut ClientStream {
+    pub(crate) const fn stream(&mut self) -> &mut Stream {
         &mut self.stream
     }
 
@@ -164,12 +164,13 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hubbub::net::client_stream::ClientStream;
     use hubbub::net::transport::PlainStream;
 
     #[test]
     fn pings_of_a_server_that_does_not_read_get_replies_up_to_a_limit() {
         let (stream, _server) = mio::net::UnixStream::pair().expect("a pair of sockets");
-        let mut client = Client::new(ClientStream::Plain(PlainStream::new(stream)), b"");
+        let mut client = Client::new(Stream::new(ClientStream::Plain(PlainStream::new(stream)), false), b"");
         client.state = State::Joined;
         let (pings, mut pings_seen) = (b"PING\r\n".repeat(100), 0);
         for _ in 0..1000 {

@@ -6,7 +6,7 @@ use crate::recorder::{self, Recorder};
 use crate::schedule::Schedule;
 use crate::sender::{SendPlan, TICK};
 use crate::side_load::{SideLoad, SideOptions};
-use crate::target::{self, Target};
+use crate::target::Target;
 use hubbub::chat::text::PASSWORD;
 use hubbub::cli::secret::Secret;
 use hubbub::util::os_error;
@@ -140,8 +140,7 @@ impl Clients {
                 Err(error) => return Err(os_error::text(&error)),
             };
             let token = Token(self.clients.len());
-            target::register(&mut stream, self.poll.registry(), token)
-                .map_err(|error| system_error(&error))?;
+            stream.register(self.poll.registry(), token).map_err(|error| system_error(&error))?;
             self.clients.push(Client::new(stream, self.protocol.handshake()));
             self.connecting += 1;
         }
@@ -253,7 +252,7 @@ impl Clients {
         };
         if client.state == State::Connecting {
             self.connecting -= 1;
-            if let Ok(Some(error)) = target::take_error(client.stream()) {
+            if let Ok(Some(error)) = client.stream().take_error() {
                 return Err(os_error::text(&error));
             }
             client.state = State::Connected;

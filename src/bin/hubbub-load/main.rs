@@ -1,7 +1,7 @@
 //! hubbub-load: measures a chat server under load and checks that every client receives every line.
 //!
 //! ```text
-//!  options ──► run ──► clients (poll) ──► client, side_load ──► target ──► the server
+//!  options ──► run ──► clients (poll) ──► client, side_load ──► target, stream ──► the server
 //!               │         │    sender, schedule: what is due        │
 //!               │         └──► recorder ◄── protocol ◄──────────────┘
 //!               ▼              line, check: what a line is, which reader got it in which order
@@ -27,6 +27,7 @@ mod schedule;
 mod sender;
 mod side_load;
 mod slowest_reader;
+mod stream;
 mod target;
 
 use hubbub::cli::args;
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
             return fail(&format!("{why} (hubbub-load --help lists the options)"), WRONG_COMMAND_LINE);
         }
     };
-    let target = match Target::resolve(&options.address, options.allow_remote, options.tls) {
+    let target = match Target::resolve(&options) {
         Ok(target) => target,
         Err((why, status)) => return fail(&why, status),
     };

@@ -54,7 +54,8 @@ pub(crate) struct Options {
     pub(crate) verify: bool,
     pub(crate) others: bool,
     pub(crate) protocol: Protocol,
-    pub(crate) pid: Option<u32>,
+    /// The processes of the server.
+    pub(crate) pids: Vec<u32>,
     pub(crate) json: bool,
     pub(crate) allow_remote: bool,
     pub(crate) tls: bool,
@@ -82,14 +83,14 @@ fn parser() -> Parser {
     parser.optopt("s", "senders", "", "N");
     parser.optopt("n", "lines", "", "N");
     parser.optopt("b", "bytes", "", "N");
-    for name in ["rate", "window", "stuck", "slow", "churn", "idle", "timeout", "protocol", "pid", "duration"]
-    {
+    for name in ["rate", "window", "stuck", "slow", "churn", "idle", "timeout", "protocol", "duration"] {
         parser.optopt("", name, "", "VALUE");
     }
     for name in ["verify", "others", "json", "i-own-this-host", "tls"] {
         parser.optflag("", name, "");
     }
     parser.optopt("", "password-file", "", "FILE");
+    parser.optmulti("", "pid", "", "PID");
     parser.optflag("h", "help", "");
     parser.optflag("V", "version", "");
     parser
@@ -134,11 +135,13 @@ Options (default values in brackets):
                         without --others they count as errors
       --protocol NAME   lines (as hubbub), nats or redis [lines]
       --tls             encrypt the connections, and accept any certificate;
-                        ADDR must be on this machine
+                        ADDR must be on this machine; with nats, TLS begins
+                        after the first line of the server
       --password-file FILE
                         if the server asks for a password, send the first line
                         of FILE; not with --stuck, --slow or --churn
-      --pid PID         also measure CPU time and memory of this server process
+      --pid PID         also measure CPU time and memory of this server process;
+                        may be repeated: the figures are then sums
       --json            print the result as one line of JSON
       --i-own-this-host allow an ADDR that is not on this machine
   -h, --help            print this help
@@ -194,12 +197,17 @@ fn options(matches: &Matches) -> Result<Options, String> {
         verify,
         others: matches.opt_present("others"),
         protocol: value(matches, "protocol", parse_protocol)?.unwrap_or(Protocol::Lines),
-        pid: count("pid", 1, u32::MAX as usize)?.and_then(|pid| u32::try_from(pid).ok()),
+        pids: matches.opt_strs("pid").iter().map(|pid| parse_pid(pid)).collect::<Result<_, _>>()?,
         json: matches.opt_present("json"),
         allow_remote: matches.opt_present("i-own-this-host"),
         tls: matches.opt_present("tls"),
         password_file,
     })
+}
+
+fn parse_pid(text: &str) -> Result<u32, String> {
+    let pid = parse_count(text, 1, u32::MAX as usize);
+    pid.map(|pid| pid as u32).map_err(|why| args::wrong_value("pid", text, &why))
 }
 
 fn parse_protocol(text: &str) -> Result<Protocol, String> {

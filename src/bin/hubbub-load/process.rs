@@ -1,15 +1,16 @@
-//! CPU time and memory of the server's process, as the kernel counts them.
+//! CPU time and memory of the server's processes, as the kernel counts them.
 
+use std::ops::Add;
 use std::time::Duration;
 
-/// The process to measure.
+/// A process to measure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process {
     pid: u32,
     ticks_per_second: u64,
 }
 
-/// What a process has used so far.
+/// What a process has used so far, or several together.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// CPU time in total.
@@ -37,6 +38,20 @@ impl Usage {
             user: self.user.saturating_sub(earlier.user),
             system: self.system.saturating_sub(earlier.system),
             ..*self
+        }
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            user: self.user + other.user,
+            system: self.system + other.system,
+            resident: self.resident + other.resident,
+            peak: self.peak + other.peak,
         }
     }
 }
@@ -89,6 +104,15 @@ impl Process {
     }
 }
 
+/// Returns what the processes have used together until now; none if there are no processes.
+///
+/// # Errors
+/// As [`Process::usage`].
+pub(crate) fn sum(processes: &[Process]) -> Result<Option<Usage>, String> {
+    let usages = processes.iter().map(Process::usage).collect::<Result<Vec<_>, _>>()?;
+    Ok(usages.into_iter().reduce(Usage::add))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +123,7 @@ mod tests {
         let before = own.usage().expect("this process runs");
         assert!(before.resident > 100 && before.peak >= before.resident, "{before:?}");
         let mut after = before;
-        while after.cpu == before.cpu || after.user + after.system == before.user + before.system {
+        while after.cpu <= before.cpu || after.user + after.system == before.user + before.system {
             after = own.usage().expect("this process runs");
         }
         let used = after.since(&before);

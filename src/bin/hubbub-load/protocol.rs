@@ -56,6 +56,11 @@ impl Protocol {
         }
     }
 
+    /// Whether TLS begins after the first line of the server, and not at once.
+    pub(crate) const fn has_line_before_tls(self) -> bool {
+        matches!(self, Self::Nats)
+    }
+
     /// Whether the server always sends a client its own lines back.
     pub(crate) const fn echoes(self) -> bool {
         matches!(self, Self::Redis)

@@ -3,7 +3,7 @@
 use crate::clients::Clients;
 use crate::interrupt::Interrupt;
 use crate::options::Options;
-use crate::process::{Process, Usage};
+use crate::process::{self, Process, Usage};
 use crate::progress::Progress;
 use crate::recorder::{Recorder, Workload};
 use crate::report::{Report, ResourceUse};
@@ -42,8 +42,8 @@ pub(crate) fn run(
     let connections = options.clients + options.stuck + usize::from(options.slow.is_some());
     check_fd_limit(connections, options.churn)?;
     check_memory(options)?;
-    let process = options.pid.map(Process::new);
-    let usage = || process.as_ref().map(Process::usage).transpose();
+    let processes = options.pids.iter().copied().map(Process::new).collect::<Vec<_>>();
+    let usage = || process::sum(&processes);
 
     let at_start = usage()?;
     let mut clients = connect_all(options, target, interrupt)?;

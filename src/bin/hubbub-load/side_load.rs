@@ -2,8 +2,8 @@
 
 use crate::client::{Client, ReadResult, State};
 use crate::recorder;
-use crate::target::{self, Target};
-use hubbub::net::client_stream::ClientStream;
+use crate::stream::Stream;
+use crate::target::Target;
 use mio::{Registry, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Read};
@@ -53,7 +53,7 @@ struct SlowReader {
 struct Churn {
     /// Connections per second.
     rate: u32,
-    open: Slab<ClientStream>,
+    open: Slab<Stream>,
     started: u64,
     accepted: u64,
     refused: u64,
@@ -85,7 +85,7 @@ impl SideLoad {
         let mut readers = Vec::new();
         for index in 0..options.stuck + usize::from(options.slow.is_some()) {
             let mut client = Client::new(target.connect_with(RECEIVE_BUFFER)?, handshake);
-            target::register(client.stream(), registry, Token(first + index))?;
+            client.stream().register(registry, Token(first + index))?;
             readers.push(client);
         }
         let slow = options.slow.map(|rate| SlowReader { rate, read: 0 });
@@ -187,7 +187,7 @@ impl Churn {
             match target.connect() {
                 Ok(mut stream) => {
                     let entry = self.open.vacant_entry();
-                    target::register(&mut stream, registry, Token(first + entry.key()))?;
+                    stream.register(registry, Token(first + entry.key()))?;
                     entry.insert(stream);
                 }
                 Err(_) => self.refused += 1,
@@ -199,8 +199,7 @@ impl Churn {
     /// Closes a connection once it is accepted or refused. If the server greets, its first bytes show which it is.
     fn close_greeted(&mut self, index: usize, greets: bool) {
         let Some(stream) = self.open.get_mut(index) else { return };
-        let is_accepted = match target::take_error(stream).and_then(|error| Ok((error, stream.handshake()?)))
-        {
+        let is_accepted = match stream.take_error().and_then(|error| Ok((error, stream.handshake()?))) {
             Ok((None, false)) => return,
             Ok((None, true)) if greets => {
                 let mut start = [0; 2];

@@ -1,14 +1,15 @@
 //! Opens connections to the server, from several source addresses if one has not enough ports.
 
+use crate::options::Options;
+use crate::stream::Stream;
 use hubbub::cli::address::Address;
 use hubbub::net::client_stream::ClientStream;
-use hubbub::net::connect::{connect_to_first, is_to_itself};
+use hubbub::net::connect::connect_to_first;
 use hubbub::net::tls_client::{TlsConnector, Trust};
 use hubbub::net::transport::PlainStream;
 use hubbub::net::unix_addr::UnixAddr;
 use hubbub::util::os_error;
-use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -26,24 +27,14 @@ const RECEIVE_BUFFER: usize = 128 * 1024;
 /// Time to wait for each address if a name has several.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Registers `stream` for all its events under `token`.
-pub(crate) fn register(stream: &mut ClientStream, registry: &Registry, token: Token) -> io::Result<()> {
-    registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
-}
-
-/// Returns why the connection failed, if it did.
-pub(crate) fn take_error(stream: &ClientStream) -> io::Result<Option<io::Error>> {
-    // Without a server, a connection to a port of this machine may reach itself.
-    let refused = is_to_itself(stream).then(|| rustix::io::Errno::CONNREFUSED.into());
-    Ok(SockRef::from(stream).take_error()?.or(refused))
-}
-
 /// The server's address, and the source address of the next connection.
 #[derive(Debug)]
 pub(crate) struct Target {
     endpoint: Endpoint,
     /// Encrypts each connection, if that is asked for. Any certificate is accepted.
     tls: Option<TlsConnector>,
+    /// Whether TLS begins after the first line of the server.
+    line_first: bool,
     /// Connections that the current source address can still open.
     ports_left: usize,
     /// The current source address: 0 = chosen by the kernel, n = 127.0.0.1 + n.
@@ -58,20 +49,17 @@ enum Endpoint {
 }
 
 impl Target {
-    /// Resolves `address`.
+    /// Resolves the address.
     ///
     /// # Errors
     /// The message and the exit status, if the address cannot be resolved or is not on this machine without
-    /// `allow_remote`. With `uses_tls` it must be on this machine, because no certificate is checked.
-    pub(crate) fn resolve(
-        address: &Address,
-        allow_remote: bool,
-        uses_tls: bool,
-    ) -> Result<Self, (String, u8)> {
+    /// `--i-own-this-host`. With `--tls` it must be on this machine, because no certificate is checked.
+    pub(crate) fn resolve(options: &Options) -> Result<Self, (String, u8)> {
+        let Options { address, allow_remote, tls: uses_tls, protocol, .. } = options;
         let tls = uses_tls.then(|| TlsConnector::new(&Trust::Any)).transpose();
         let tls = tls.map_err(|why| (format!("--tls: {why}"), crate::FAILED))?;
         let endpoint = match address {
-            Address::Unix(address) if uses_tls => {
+            Address::Unix(address) if *uses_tls => {
                 let why =
                     format!("--tls cannot be used with \"{address}\": a unix socket needs no encryption");
                 return Err((why, crate::WRONG_COMMAND_LINE));
@@ -85,7 +73,7 @@ impl Target {
                     })?
                     .collect::<Vec<_>>();
                 let is_local = found.iter().all(|address| address.ip().to_canonical().is_loopback());
-                if uses_tls && !is_local {
+                if *uses_tls && !is_local {
                     let why = format!(
                         "--tls is for this machine only, and \"{address}\" is not a loopback address"
                     );
@@ -103,24 +91,25 @@ impl Target {
             }
         };
         let ports_per_source = ports_per_source();
-        Ok(Self { endpoint, tls, ports_left: ports_per_source, source: 0, ports_per_source })
+        let line_first = protocol.has_line_before_tls();
+        Ok(Self { endpoint, tls, line_first, ports_left: ports_per_source, source: 0, ports_per_source })
     }
 
     /// Starts a connection.
-    pub(crate) fn connect(&mut self) -> io::Result<ClientStream> {
+    pub(crate) fn connect(&mut self) -> io::Result<Stream> {
         self.connect_with(RECEIVE_BUFFER)
     }
 
     /// Starts a connection with a receive buffer of `receive_buffer` bytes.
-    pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<ClientStream> {
+    pub(crate) fn connect_with(&mut self, receive_buffer: usize) -> io::Result<Stream> {
         let socket = self.connect_socket(receive_buffer)?;
-        match &self.tls {
+        let stream = match &self.tls {
             Some(tls) => {
-                let stream = tls.start(socket, "localhost").map_err(io::Error::other)?;
-                Ok(ClientStream::Tls(Box::new(stream)))
+                ClientStream::Tls(Box::new(tls.start(socket, "localhost").map_err(io::Error::other)?))
             }
-            None => Ok(ClientStream::Plain(socket)),
-        }
+            None => ClientStream::Plain(socket),
+        };
+        Ok(Stream::new(stream, self.line_first))
     }
 
     fn connect_socket(&mut self, receive_buffer: usize) -> io::Result<PlainStream> {
@@ -206,7 +195,8 @@ mod tests {
     fn when_the_ports_of_one_source_address_are_used_up_the_next_one_is_used() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let endpoint = Endpoint::Tcp(listener.local_addr().expect("its address"));
-        let mut target = Target { endpoint, tls: None, ports_left: 2, source: 0, ports_per_source: 2 };
+        let mut target =
+            Target { endpoint, tls: None, line_first: false, ports_left: 2, source: 0, ports_per_source: 2 };
         let sources = [(); 5].map(|()| {
             let _stream = target.connect().expect("a listener");
             listener.accept().expect("a connection").1.ip().to_string()

@@ -262,7 +262,7 @@ fn an_unusable_socket_is_an_error_of_one_line() {
     let tcp = || tcp.try_clone().unwrap();
     type Case<'a> = (OwnedFd, &'a [(&'a str, &'a str)], &'a str);
     let admin = |mode| OwnedFd::from(admin_listener(&folder.path(&format!("admin-{mode:o}")), mode));
-    let cases: [Case<'_>; 9] = [
+    let cases: [Case<'_>; 10] = [
         (
             connected(),
             &[("LISTEN_FDNAMES", "plain")],
@@ -279,6 +279,11 @@ fn an_unusable_socket_is_an_error_of_one_line() {
             tcp(),
             &[("LISTEN_FDNAMES", "admin")],
             "named \"admin\": the admin view needs a unix socket with a path",
+        ),
+        (
+            tcp(),
+            &[("LISTEN_FDNAMES", "named+tls")],
+            "a listener with TLS needs --tls-cert FILE and --tls-key FILE",
         ),
         (
             admin(0o666),

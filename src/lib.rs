@@ -52,6 +52,7 @@
 //! | errors for addresses that overlap or are in use | `src/net/open.rs` |
 //! | the addresses of network interfaces over netlink, without a name server | `src/net/interfaces.rs` |
 //! | inherited sockets, and a supervisor that is notified without blocking | `src/net/systemd.rs` |
+//! | TLS over a socket that does not block, with at most one record held per client | `src/net/tls.rs`, `stream.rs` |
 //! | memory that returns to the system after a burst | `src/util/trim.rs`, `src/util/buffer.rs` |
 //! | limits that delay senders instead of dropping lines | `src/broadcast/admission.rs`, `rate_limit.rs` |
 //! | a log that cannot block the program | `src/logging/log_file.rs`, `destination.rs` |

@@ -53,7 +53,7 @@ impl Entry<'_> {
     fn refusal(&self, peer: Peer, now: Moment) -> Option<Refusal> {
         let is_banned = peer.address().is_some_and(|address| self.bans.contains(address, now));
         if is_banned {
-            let text = format!("{NOT_ALLOWED}: your address is banned");
+            let text = format!("{NOT_ALLOWED}your address is banned");
             return Some(Refusal::new(CloseReason::AddressBanned, text));
         }
         self.rules.refusal(peer)

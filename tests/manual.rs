@@ -54,8 +54,19 @@ const HELP_COLUMNS: usize = 80;
 
 /// The manual page for operators, and the options of other programs that it mentions.
 const OPERATORS_PAGE: &str = "scripts/man/hubbub.7";
-const OPERATORS_FOREIGN_OPTIONS: [&str; 8] =
-    ["dry-run", "features", "no-default-features", "now", "release", "remove", "ssl", "update"];
+const OPERATORS_FOREIGN_OPTIONS: [&str; 11] = [
+    "deploy-hook",
+    "dry-run",
+    "features",
+    "no-default-features",
+    "now",
+    "release",
+    "remove",
+    "ssl",
+    "ssl-trustfile",
+    "ssl-verify",
+    "system",
+];
 
 /// Beginnings of command lines, and the completions of the last word that each shell offers.
 const VALUES: [(&str, &[&str]); 7] = [
@@ -341,7 +352,8 @@ fn long_options(text: &str) -> Vec<&str> {
 fn man_shows_each_page_without_a_warning() {
     const COMMANDS: &[&str] =
         &["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"];
-    const OPERATORS: &[&str] = &["NAME", "DESCRIPTION", "SYSTEMD", "TLS", "MEMORY", "LIMITS", "SEE ALSO"];
+    const OPERATORS: &[&str] =
+        &["NAME", "SYSTEMD", "IN PUBLIC", "ADMISSION", "TLS", "PROXIES", "MEMORY", "LIMITS", "SEE ALSO"];
     let pages = PROGRAMS.map(|(program, _)| (page_of(program), COMMANDS));
     for (page, headings) in pages.into_iter().chain([(OPERATORS_PAGE.to_owned(), OPERATORS)]) {
         let text = rendered(&page, "80");

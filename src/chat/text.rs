@@ -5,7 +5,11 @@
 pub const TRY_AGAIN: &str = ": try again later";
 
 /// The start of the refusal of a client that may not come in.
-pub const NOT_ALLOWED: &str = "not allowed";
+pub const NOT_ALLOWED: &str = "not allowed: ";
+/// The start of the refusal of a client that does not use TLS.
+pub const NEEDS_TLS: &str = "this port needs TLS: ";
+/// The start of the refusal of a proxy that sends no valid PROXY header.
+pub const IS_PROXY: &str = "your address is that of a proxy, and ";
 /// The notice that asks for the password of the room, before anything else is sent.
 pub const PASSWORD: &str = "password:";
 /// The notice or error for a wrong password; the server then closes the connection.
@@ -39,6 +43,12 @@ pub const DID_NOT_GET: &str = " did not get your message: ";
 pub const DISCONNECTED: &str = "disconnected: ";
 /// The start of the refusal of another protocol.
 pub const CHAT_ROOM: &str = "this is a chat room";
+
+/// Whether the first thing that the server says refuses the client.
+pub fn is_refusal(text: &str) -> bool {
+    text.ends_with(TRY_AGAIN)
+        || [NOT_ALLOWED, NEEDS_TLS, IS_PROXY].iter().any(|start| text.starts_with(start))
+}
 
 /// Whether what the server says in any view is an error for a client in the room: a line was refused, or the
 /// client is disconnected.

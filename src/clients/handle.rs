@@ -188,7 +188,7 @@ impl<S: Transport> Clients<S> {
     }
 
     /// Handles the end of input: after an orderly end an unfinished line is a message.
-    pub(super) fn handle_end(&mut self, id: ClientId, now: Moment) {
+    pub(super) fn handle_end(&mut self, id: ClientId, is_cut: bool, now: Moment) {
         self.decide_opening(id, now);
         let rules = *self.room.rules();
         let Some(connection) = self.slots.get_mut(id) else { return };
@@ -197,14 +197,15 @@ impl<S: Transport> Clients<S> {
             return connection.read_end_again();
         }
         let mut scratch = Buffer::default();
-        if connection.has_ended_cleanly()
+        if !is_cut
+            && connection.has_ended_cleanly()
             && let Some(decoded) = connection.decoder.finish(&rules, &mut scratch)
         {
             self.handle_unfinished(id, decoded, now);
         }
         if let Some(connection) = self.slots.get_mut(id) {
             let feed = self.room.feed(connection.view());
-            connection.end_input(feed);
+            connection.end_input(is_cut, feed);
         }
     }
 

@@ -166,8 +166,8 @@ impl<S: Transport> Clients<S> {
                 }
                 input => {
                     connection.read_state = ReadState::Idle;
-                    if input == Input::End {
-                        self.handle_end(id, now);
+                    if let Input::End { is_cut } = input {
+                        self.handle_end(id, is_cut, now);
                     }
                     return self.after_read(id, now);
                 }
@@ -213,7 +213,7 @@ impl<S: Transport> Clients<S> {
                     self.unparsed += count - handled.input;
                 }
             }
-            Input::End => self.handle_end(id, now),
+            Input::End { is_cut } => self.handle_end(id, is_cut, now),
             Input::Nothing => {}
         }
         self.buffer = buffer;

@@ -14,9 +14,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// The most bytes of text in one record, and so the most that is held encrypted for one client: as much as TLS allows.
-/// With 1,000 readers of short lines a delivery cost 50 ns of CPU time with 16 KiB, and 75 ns with 8 KiB.
+/// With 1,000 saturated clients a delivery cost about 50 ns of CPU time with 16 KiB, and 75 ns with 8 KiB.
 const RECORD: usize = 16 * 1024;
-/// The same while the socket is nearly full: this is what a reader that does not read holds for good.
+/// The same while the socket is nearly full: a reader that never reads holds such a record for good. It takes 18 kB of
+/// memory in all, and 26 kB with 16 KiB.
 const RECORD_IF_FULL: usize = 8 * 1024;
 /// The most reads of the socket in one call. Each takes up to 4 KiB, so a whole record fits, and a peer that sends
 /// records without text cannot keep the loop busy.
@@ -143,7 +144,7 @@ impl Tls {
         if len <= RECORD_IF_FULL {
             return;
         }
-        // A call of 0.2 µs, for a record that costs 10.
+        // One more system call, but only for a large record.
         let mut socket = [PollFd::new(&self.socket, PollFlags::OUT)];
         let is_nearly_full = matches!(poll(&mut socket, Some(&Timespec::default())), Ok(0));
         self.session.set_buffer_limit(Some(if is_nearly_full { RECORD_IF_FULL } else { RECORD }));

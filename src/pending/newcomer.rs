@@ -2,7 +2,7 @@
 
 use super::password_step::{FirstLine, PasswordStep};
 use super::{DEADLINE, Entry, INTERESTS, Timer};
-use crate::chat::text::{PASSWORD, WRONG_PASSWORD};
+use crate::chat::text::{IS_PROXY, NEEDS_TLS, PASSWORD, WRONG_PASSWORD};
 use crate::clients::close_reason::CloseReason;
 use crate::clients::refusal::{Answer, Refusal};
 use crate::clients::{ClientLimits, Clients};
@@ -195,17 +195,17 @@ impl Newcomer {
     }
 
     fn invalid_header(&self, why: impl std::fmt::Display) -> Next {
-        let text = format!("your address is that of a proxy, and {why}: let it send PROXY headers");
+        let text = format!("{IS_PROXY}{why}: let it send PROXY headers");
         self.refusal(Refusal::new(CloseReason::ProxyHeader, text))
     }
 
     /// Wraps the stream in TLS when its first byte has arrived.
     fn begin_tls(&mut self, entry: &Entry<'_>) -> Result<(), Next> {
         let Some(Stream::Plain(socket)) = &mut self.stream else { return Err(lost()) };
-        let mut bytes = [0; 8];
+        let mut bytes = [0; http::LONGEST_METHOD + 1];
         let len = received(retry(|| socket.peek(&mut bytes)))?;
         if bytes[0] != TLS_HANDSHAKE {
-            return Err(Next::Refuse(no_tls(&bytes[..len])));
+            return Err(Next::Refuse(no_tls(CloseReason::Handshake, &bytes[..len])));
         }
         let Some(config) = &entry.rules.tls else { return Err(lost()) };
         if let Some(Stream::Plain(socket)) = self.stream.take() {
@@ -337,6 +337,8 @@ impl Newcomer {
             (Timer::Deadline, Step::WrongPassword) => Next::Wait(None),
             (Timer::Deadline, Step::Proxy) => self.refuse_late("PROXY header"),
             (Timer::Deadline, Step::Password { .. }) => self.refuse_late("password"),
+            // Rather somebody who waits for a prompt than a program that speaks TLS.
+            (Timer::Deadline, Step::BeforeTls) => Next::Refuse(no_tls(CloseReason::EntryTimeout, &[])),
             (Timer::Deadline, _) => self.refuse_late("TLS handshake"),
             (Timer::Prompt, Step::Password { .. }) => {
                 self.prompt(entry);
@@ -388,14 +390,11 @@ fn too_many_failures() -> Refusal {
 }
 
 /// The refusal of a client that does not speak TLS, in the language that its first bytes are of.
-fn no_tls(bytes: &[u8]) -> Refusal {
-    const TEXT: &str = "this port needs TLS: connect with hubbub-client --tls or ncat --ssl";
-    let reason = CloseReason::Handshake;
-    let is_http =
-        [&b"GET "[..], b"HEAD ", b"POST ", b"OPTIONS "].iter().any(|method| bytes.starts_with(method));
-    if is_http {
-        Refusal { reason, answer: Answer::Bytes(http::bad_request(TEXT)) }
+fn no_tls(reason: CloseReason, bytes: &[u8]) -> Refusal {
+    let text = format!("{NEEDS_TLS}connect with hubbub-client --tls or ncat --ssl");
+    if http::begins_with_method(bytes) {
+        Refusal { reason, answer: Answer::Bytes(http::bad_request(&text)) }
     } else {
-        Refusal::new(reason, TEXT)
+        Refusal::new(reason, text)
     }
 }

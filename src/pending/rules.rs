@@ -116,7 +116,7 @@ impl EntryRules {
     /// Why the access list refuses a peer, if it does. Unix sockets are exempt.
     pub(super) fn refusal(&self, peer: Peer) -> Option<Refusal> {
         let address = peer.address()?;
-        let text = format!("{NOT_ALLOWED}: this server does not admit your address");
+        let text = format!("{NOT_ALLOWED}this server does not admit your address");
         (!self.access.allows(address)).then(|| Refusal::new(CloseReason::NotAllowed, text))
     }
 }

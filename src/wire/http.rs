@@ -6,6 +6,15 @@ pub(super) const METHODS: &str = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE
     GET_PARAMETER SET_PARAMETER INVITE REGISTER ACK BYE CANCEL SUBSCRIBE NOTIFY MESSAGE PUBLISH \
     INFO REFER UPDATE PRACK";
 
+/// Bytes of the longest of these methods.
+pub const LONGEST_METHOD: usize = 13;
+
+/// Whether the first word is a known method and ends within `bytes`.
+pub fn begins_with_method(bytes: &[u8]) -> bool {
+    let length = bytes.iter().position(|&byte| byte == b' ');
+    length.is_some_and(|length| METHODS.split(' ').any(|method| method.as_bytes() == &bytes[..length]))
+}
+
 /// Whether a word has the form of a method. All registered methods are upper-case.
 pub(super) fn is_method(word: &[u8]) -> bool {
     !word.is_empty() && word.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'))
@@ -30,6 +39,24 @@ pub fn bad_request(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_begins_with_a_known_method_and_a_blank() {
+        let longest = METHODS.split(' ').map(str::len).max();
+        assert_eq!(longest, Some(LONGEST_METHOD));
+        for (bytes, is_method) in [
+            ("GET / HTTP/1.1", true),
+            ("PUT ", true),
+            ("SET_PARAMETER ", true),
+            ("GET", false),
+            ("GETS /", false),
+            ("get /", false),
+            (" GET /", false),
+            ("", false),
+        ] {
+            assert_eq!(begins_with_method(bytes.as_bytes()), is_method, "{bytes}");
+        }
+    }
 
     #[test]
     fn the_length_of_the_response_is_that_of_its_body() {

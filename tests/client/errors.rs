@@ -7,6 +7,7 @@ use crate::session::{
     ADVICE, CLIENT, LOST, Outcome, Session, client, failure, quiet_server, refused, run, scripted_server,
     success, traced_client,
 };
+use hubbub::chat::text::{IS_PROXY, NEEDS_TLS, NOT_ALLOWED};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -208,6 +209,40 @@ fn a_refusal_fails_whatever_the_client_was_to_send() {
             let output = session.lines.recv_timeout(time_limit()).unwrap();
             let (status, error) = session.wait();
             check((status, output, error), &"an open pipe");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_may_not_come_in_fails() {
+    let folder = Folder::new("client-denied");
+    let list = folder.path("list");
+    std::fs::write(&list, "deny 127.0.0.0/8\n").unwrap();
+    let refused = |address, text: &str, case: &str| {
+        for options in [&[][..], &["-s", "hi"], &["-n", "1"]] {
+            let (status, output, error) = run(address, options, b"hi\n");
+            assert_eq!(
+                (status, &error[..]),
+                (Some(1), "hubbub-client: the server refused the connection; its message says why\n"),
+                "{case} {options:?}: {output}"
+            );
+            assert!(output.contains(text), "{output}");
+        }
+    };
+    for (options, text) in
+        [(["--access", list.to_str().unwrap()], NOT_ALLOWED), (["--proxy-from", "127.0.0.1"], IS_PROXY)]
+    {
+        let (_server, addresses) = Server::start_in_views(&options);
+        for (address, view) in addresses.into_iter().zip(["plain", "named", "json"]) {
+            refused(address, text, view);
+        }
+    }
+    for line in
+        [format!("* {NEEDS_TLS}hurry\n"), format!("{{\"type\":\"error\",\"text\":\"{NEEDS_TLS}hurry\"}}\n")]
+    {
+        for options in [&[][..], &["-s", "hi"]] {
+            let (address, _) = scripted_server(&*line, true);
+            assert_eq!(run(address, options, b"hi\n").0, Some(1), "{line} {options:?}");
         }
     }
 }

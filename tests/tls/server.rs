@@ -136,11 +136,25 @@ fn a_stream_that_is_cut_without_close_notify_drops_its_unfinished_line() {
 }
 
 #[test]
+fn a_client_that_ends_its_input_without_close_notify_receives_its_answers() {
+    let tls = TlsServer::start("half", &[]);
+    let mut talker = Talker::connect(tls.tls[1]);
+    talker.send("/who\nunfinished");
+    while talker.0.session.is_handshaking() || talker.0.session.wants_write() {
+        talker.0.step();
+    }
+    talker.0.socket.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(talker.expect_end(), End::Orderly);
+    talker.expect("* 1 here: anon1\n");
+}
+
+#[test]
 fn a_client_without_tls_is_told_that_the_port_needs_it() {
     let mut tls = TlsServer::start("none", &[]);
     for (bytes, answer) in [
         ("hello\n", "* this port needs TLS: connect with hubbub-client --tls or ncat --ssl\n"),
         ("GET / HTTP/1.1\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n"),
+        ("DELETE /x HTTP/1.1\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n"),
     ] {
         let mut client = Client::connect(tls.tls[0]);
         client.send(bytes);
@@ -148,6 +162,16 @@ fn a_client_without_tls_is_told_that_the_port_needs_it() {
         assert!(received.starts_with(answer), "{bytes:?}: {received:?}");
         tls.server.wait_for_log("refused: the TLS handshake failed");
     }
+}
+
+#[test]
+fn somebody_who_waits_for_a_prompt_without_tls_is_told_after_ten_seconds_that_the_port_needs_it() {
+    let mut tls = TlsServer::start("silent", &[]);
+    let mut silent = Client::connect(tls.tls[0]);
+    silent.expect_line("* this port needs TLS: connect with hubbub-client --tls or ncat --ssl");
+    silent.expect_end();
+    drop(silent);
+    tls.server.wait_for_log("refused: not admitted in time");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Who a received line is from: another client or the server.
 
 use crate::style::sender_name;
-use hubbub::chat::text::{PRIVATE_FROM, TRY_AGAIN, YOU_ARE, is_command_error, is_error};
+use hubbub::chat::text::{PRIVATE_FROM, YOU_ARE, is_command_error, is_error, is_refusal};
 use memchr::memmem;
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ impl Origins {
         match notice(line) {
             Some(text) if is_error(&text) => Origin::Error,
             // The server refuses a client before anything else.
-            Some(text) if self.lines == 1 && text.ends_with(TRY_AGAIN) => Origin::Error,
+            Some(text) if self.lines == 1 && is_refusal(&text) => Origin::Error,
             // The welcome line may have any text. It is the first line, and comes at once.
             _ if self.lines == 1 && self.since.elapsed() < GREETING_TIMEOUT => match sender_name(line) {
                 Some(_) => Origin::Client,

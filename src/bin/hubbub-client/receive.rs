@@ -5,11 +5,10 @@ use crate::nick::Nick;
 use crate::origin::{Origin, Origins, server_text};
 use crate::password::{Meaning, Password};
 use crate::style::Style;
-use hubbub::chat::text::TRY_AGAIN;
+use hubbub::chat::text;
 use hubbub::cli::secret::Secret;
 use hubbub::util::buffer::Buffer;
 use hubbub::wire::line_decoder::{Decoded, LineDecoder, LineRules};
-use memchr::memmem;
 use std::sync::Arc;
 
 /// Longest line that is shown: 500 times a server's default limit, with each byte escaped as `\xNN`.
@@ -239,11 +238,9 @@ impl FirstLine {
     }
 }
 
-/// Returns whether `line` is a refusal of a hubbub server, in any view. Its ending decides: other notices
-/// may answer what the client sent.
+/// Returns whether `line` is a refusal of a hubbub server, in any view. Other notices may answer what the client sent.
 fn is_refusal(line: &[u8]) -> bool {
-    (line.starts_with(b"* ") && line.ends_with(TRY_AGAIN.as_bytes()))
-        || (line.starts_with(br#"{"type":"error","#) && memmem::find(line, TRY_AGAIN.as_bytes()).is_some())
+    server_text(line).is_some_and(|text| text::is_refusal(&text))
 }
 
 #[cfg(test)]
@@ -281,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_client_recognises_what_the_server_writes() {
-        let refusal = format!("the room is full (3 clients){TRY_AGAIN}");
+        let refusal = format!("the room is full (3 clients){}", text::TRY_AGAIN);
         for view in View::ALL {
             let receive = |event: Event<'_>| {
                 let mut receiver = LineReceiver::new(PLAIN, None, None, None);

@@ -123,7 +123,7 @@ mod tests {
         let before = own.usage().expect("this process runs");
         assert!(before.resident > 100 && before.peak >= before.resident, "{before:?}");
         let mut after = before;
-        while after.cpu == before.cpu || after.user + after.system == before.user + before.system {
+        while after.cpu <= before.cpu || after.user + after.system == before.user + before.system {
             after = own.usage().expect("this process runs");
         }
         let used = after.since(&before);

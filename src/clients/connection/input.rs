@@ -16,7 +16,10 @@ pub enum Input {
     /// This many bytes.
     Bytes(usize),
     /// The end of input.
-    End,
+    End {
+        /// Whether the socket ended before TLS did: a part of the last line may be missing.
+        is_cut: bool,
+    },
     /// No bytes until the next event; or an error, which has closed the connection.
     Nothing,
 }
@@ -94,9 +97,14 @@ impl<S: Transport> Connection<S> {
         match retry(|| self.socket.read(buffer)) {
             Ok(0) => {
                 self.readable = false;
-                Input::End
+                Input::End { is_cut: false }
             }
             Ok(bytes) => Input::Bytes(bytes),
+            // Such a peer may still read: ncat --ssl ends its input so.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.readable = false;
+                Input::End { is_cut: true }
+            }
             Err(error) => {
                 let is_pending = error.kind() == ErrorKind::WouldBlock;
                 self.readable = is_pending && self.socket.may_have_input();
@@ -133,12 +141,16 @@ impl<S: Transport> Connection<S> {
     }
 
     /// Notes the end of input.
-    pub fn end_input(&mut self, feed: &Feed) {
-        let is_clean = self.has_ended_cleanly();
+    pub fn end_input(&mut self, is_cut: bool, feed: &Feed) {
+        let is_clean = !is_cut && self.has_ended_cleanly();
         match self.state {
             State::Open { .. } => {
                 feed.stop_at_head(&mut self.cursor);
-                self.state = State::Closing { reason: CloseReason::ClosedByPeer, peer_closed: true };
+                let reason = match is_cut {
+                    true => CloseReason::ConnectionLost(ErrorKind::UnexpectedEof),
+                    false => CloseReason::ClosedByPeer,
+                };
+                self.state = State::Closing { reason, peer_closed: true };
             }
             State::Closing { reason, .. } => self.state = State::Closing { reason, peer_closed: true },
             State::WriteFailed { .. } if is_clean => self.close_now(CloseReason::ClosedByPeer),

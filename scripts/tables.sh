@@ -45,7 +45,7 @@ table_tls() {
     user_shares tls-saturated
     row 'resident memory, peak' tls-saturated peak_kib 0.0009765625 1 ' MB'
     counts 'deliveries lost' tls-saturated lost
-    group tls-idle '10,000 idle clients'
+    group tls-idle '5,000 idle clients'
     row 'resident memory per client' tls-idle bytes_a_connection 1 0 ' bytes'
     row 'server CPU per connection, with the handshake' tls-idle cpu_us_a_connection 1 0 ' µs'
     row 'server CPU in 5 s' tls-idle idle_cpu_seconds 1000 0 ' ms'
@@ -75,7 +75,7 @@ charts_plain() {
 charts_tls() {
     chart tls '1,000 clients with TLS, as fast as possible' 'server CPU per delivery, ns' \
         tls-saturated cpu_ns_a_delivery 1
-    chart tls-idle '10,000 idle clients with TLS' 'resident memory per client, bytes' tls-idle bytes_a_connection 1
+    chart tls-idle '5,000 idle clients with TLS' 'resident memory per client, bytes' tls-idle bytes_a_connection 1
 }
 
 # --- Rows and charts

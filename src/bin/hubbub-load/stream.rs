@@ -114,6 +114,7 @@ impl Write for Stream {
 }
 
 #[cfg(all(test, feature = "tls"))]
+#[allow(clippy::expect_used, reason = "that is how a test fails")]
 mod tests {
     use super::*;
     use hubbub::net::tls_client::{TlsConnector, Trust};
